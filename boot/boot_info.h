@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a door hands to the room: the one structure that both the multiboot
+ * entry and the UEFI loader fill in, and the only thing that the floors above
+ * may know of boot/.
+ *
+ * State at the hand-over (start64 in start64.asm, RDI = struct boot_info *):
+ * 64-bit mode, interrupts off, the low 4 GiB identity-mapped, the image mapped
+ * at its link address (HOWLER_BASE in linker.ld), all page tables in memory
+ * that `mem` does not offer.
+ */
+#pragma once
+#include <stdint.h>
+
+#define BOOT_INFO_MAGIC   0x0052454c574f48ull /* "HOWLER" */
+#define BOOT_INFO_VERSION 1u
+#define BOOT_MEM_MAX      128u
+#define BOOT_CORES_MAX    256u
+#define BOOT_CMDLINE_MAX  512u
+
+enum boot_door { BOOT_DOOR_MULTIBOOT = 1, BOOT_DOOR_UEFI = 2 };
+
+enum boot_screen {
+	BOOT_SCREEN_NONE = 0,
+	BOOT_SCREEN_VGA_TEXT = 1,    /* 80x25 cells of 16 bits at fb_phys */
+	BOOT_SCREEN_FRAMEBUFFER = 2, /* 32 bits a pixel */
+};
+
+/* Free memory: page-aligned, no overlaps, ascending. */
+struct boot_mem {
+	uint64_t base, size; /* bytes */
+};
+
+struct boot_info {
+	uint64_t magic;
+	uint32_t version, size;          /* BOOT_INFO_VERSION, sizeof(struct boot_info) */
+	uint32_t door;                   /* enum boot_door */
+	uint32_t screen;                 /* enum boot_screen */
+	uint64_t entry_tsc;              /* RDTSC at Howler's own first instruction */
+	uint64_t image_phys, image_size; /* the loaded image with its .bss, bytes */
+	uint64_t trampoline_phys;        /* a page below 1 MiB for starting cores */
+	uint64_t rsdp_phys;              /* 0: the door found none */
+	uint64_t guest_phys, guest_size; /* guest image as a file; size 0: none given */
+	uint64_t fb_phys;
+	uint32_t fb_width, fb_height, fb_pitch; /* pixels, pixels, bytes */
+	uint32_t mem_count;
+	uint32_t core_count;             /* APIC ids from the firmware's MP services; 0: not asked */
+	uint32_t core_apic_id[BOOT_CORES_MAX]; /* [0] is the boot core */
+	char cmdline[BOOT_CMDLINE_MAX];  /* options only, without the image's name; NUL-ended */
+	struct boot_mem mem[BOOT_MEM_MAX]; /* free: what is here belongs to Howler */
+};

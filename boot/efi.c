@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The UEFI door: a loader, not the hypervisor. It reads Howler's ELF image, its
+ * options and a guest from the volume that it was started from, asks the
+ * firmware for what nobody can ask later (cores, RSDP, screen, memory map),
+ * leaves boot services and ends, as multiboot does, at start64.
+ */
+#include "boot/efi_load.h"
+#include "boot/efi_mp.h"
+#include "boot/handover.h"
+
+#define LARGE_PAGE      0x200000ull
+#define TABLE_COUNT     8u     /* PML4, PDPT low, PDPT high, 4 directories low, 1 high */
+#define PTE_P_W         0x03ull
+#define PDE_LARGE       0x83ull
+#define CR4_LA57        (1ull << 12)
+#define LOW_MEMORY_END  0xa0000ull
+#define MAP_BYTES       0x20000ull
+#define EXIT_TRIES      8
+
+/* Everything that is allocated, and everything that is known, before the firmware goes. */
+struct handover {
+	EFI_SYSTEM_TABLE *st;
+	struct boot_info *info;
+	struct efi_image image;
+	uint64_t *tables;
+	uint64_t map, map_size, descriptor_size;
+};
+
+static EFI_GUID acpi_20_guid = ACPI_20_TABLE_GUID;
+static EFI_GUID acpi_10_guid = ACPI_TABLE_GUID;
+static EFI_GUID mp_services_guid = EFI_MP_SERVICES_PROTOCOL_GUID;
+static EFI_GUID graphics_guid = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
+
+static bool same_guid(const EFI_GUID *a, const EFI_GUID *b)
+{
+	const uint64_t *x = (const void *)a, *y = (const void *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+static uint64_t find_table(const EFI_SYSTEM_TABLE *st, const EFI_GUID *guid)
+{
+	for (UINTN i = 0; i < st->NumberOfTableEntries; i++)
+		if (same_guid(&st->ConfigurationTable[i].VendorGuid, guid))
+			return (uint64_t)st->ConfigurationTable[i].VendorTable;
+	return 0;
+}
+
+static void take_cores(struct boot_info *info, EFI_BOOT_SERVICES *bs)
+{
+	EFI_MP_SERVICES_PROTOCOL *mp;
+	EFI_PROCESSOR_INFORMATION core;
+	UINTN count, enabled;
+
+	if (EFI_ERROR(bs->LocateProtocol(&mp_services_guid, NULL, (void **)&mp)) ||
+	    EFI_ERROR(mp->GetNumberOfProcessors(mp, &count, &enabled)))
+		return; /* ACPI's MADT is asked next */
+	for (UINTN i = 0; i < count && info->core_count < BOOT_CORES_MAX; i++) {
+		uint32_t at = info->core_count;
+
+		if (EFI_ERROR(mp->GetProcessorInfo(mp, i, &core)) ||
+		    (core.StatusFlag & PROCESSOR_ENABLED_BIT) == 0)
+			continue;
+		if ((core.StatusFlag & PROCESSOR_AS_BSP_BIT) != 0) {
+			info->core_apic_id[at] = info->core_apic_id[0];
+			at = 0;
+		}
+		info->core_apic_id[at] = (uint32_t)core.ProcessorId;
+		info->core_count++;
+	}
+}
+
+static void take_screen(struct boot_info *info, EFI_BOOT_SERVICES *bs)
+{
+	EFI_GRAPHICS_OUTPUT_PROTOCOL *gop;
+
+	if (EFI_ERROR(bs->LocateProtocol(&graphics_guid, NULL, (void **)&gop)) ||
+	    (gop->Mode->Info->PixelFormat != PixelRedGreenBlueReserved8BitPerColor &&
+	     gop->Mode->Info->PixelFormat != PixelBlueGreenRedReserved8BitPerColor))
+		return;
+	info->screen = BOOT_SCREEN_FRAMEBUFFER;
+	info->fb_phys = gop->Mode->FrameBufferBase;
+	info->fb_width = gop->Mode->Info->HorizontalResolution;
+	info->fb_height = gop->Mode->Info->VerticalResolution;
+	info->fb_pitch = gop->Mode->Info->PixelsPerScanLine * 4;
+}
+
+/*
+ * Options: cmdline.txt, then what the UEFI shell or a boot entry gave (UTF-16,
+ * the loader's name first). Boot entries may carry binary data: ignored.
+ */
+static bool take_options(struct boot_info *info, const char *file, const EFI_LOADED_IMAGE *loaded)
+{
+	const CHAR16 *wide = loaded->LoadOptions;
+	uint32_t count = loaded->LoadOptionsSize / sizeof(*wide);
+	char text[BOOT_CMDLINE_MAX];
+	uint32_t at = 0;
+
+	if (file != NULL && !handover_cmdline_add(info, file))
+		return false;
+	if (wide == NULL)
+		return true;
+	for (; at < count && at < sizeof(text) - 1 && wide[at] != 0; at++) {
+		if (wide[at] < ' ' || wide[at] > '~')
+			return true;
+		text[at] = (char)wide[at];
+	}
+	text[at] = '\0';
+	return handover_cmdline_add(info, handover_skip_name(text));
+}
+
+static EFI_STATUS read_files(struct handover *h, EFI_HANDLE self)
+{
+	EFI_SYSTEM_TABLE *st = h->st;
+	EFI_LOADED_IMAGE *loaded;
+	EFI_FILE_HANDLE root;
+	uint64_t elf, elf_size, options = 0, options_size;
+	EFI_STATUS status;
+
+	status = efi_volume(self, st, &root, &loaded);
+	if (EFI_ERROR(status))
+		return status;
+	status = efi_read(st, root, L"\\howler\\howler.elf", &elf, &elf_size);
+	if (status == EFI_NOT_FOUND)
+		return efi_fail(st, status, "\\howler\\howler.elf",
+				"not found on the boot volume: copy it there");
+	if (EFI_ERROR(status))
+		return efi_fail(st, status, "\\howler\\howler.elf", "can't be read: is the volume damaged?");
+	status = efi_place(st, elf, elf_size, &h->image);
+	if (EFI_ERROR(status))
+		return status;
+	status = efi_read(st, root, L"\\howler\\cmdline.txt", &options, &options_size);
+	if (EFI_ERROR(status) && status != EFI_NOT_FOUND)
+		return efi_fail(st, status, "\\howler\\cmdline.txt", "can't be read: is the volume damaged?");
+	if (!take_options(h->info, (const char *)options, loaded))
+		return efi_fail(st, EFI_BAD_BUFFER_SIZE, "\\howler\\cmdline.txt and load options",
+				"longer than 510 characters: shorten them");
+	status = efi_read(st, root, L"\\howler\\guest.elf", &h->info->guest_phys, &h->info->guest_size);
+	if (EFI_ERROR(status) && status != EFI_NOT_FOUND)
+		return efi_fail(st, status, "\\howler\\guest.elf", "can't be read: is the volume damaged?");
+	return EFI_SUCCESS;
+}
+
+/* Identity for the low 4 GiB and the image at its link address, by pages of 2 MiB. */
+static void build_tables(uint64_t *t, const struct efi_image *image)
+{
+	uint64_t base = (uint64_t)t;
+
+	t[0] = (base + 1 * BOOT_PAGE) | PTE_P_W;
+	t[image->virt >> 39 & 511] = (base + 2 * BOOT_PAGE) | PTE_P_W;
+	for (uint64_t i = 0; i < 4; i++)
+		t[1 * 512 + i] = (base + (3 + i) * BOOT_PAGE) | PTE_P_W;
+	t[2 * 512 + (image->virt >> 30 & 511)] = (base + 7 * BOOT_PAGE) | PTE_P_W;
+	for (uint64_t i = 0; i < 4 * 512; i++)
+		t[3 * 512 + i] = i * LARGE_PAGE | PDE_LARGE;
+	for (uint64_t at = 0; at < image->size; at += LARGE_PAGE)
+		t[7 * 512 + ((image->virt + at) >> 21 & 511)] = (image->phys + at) | PDE_LARGE;
+}
+
+/*
+ * UEFI 2.10, 7.4.6: the key is stale when anything changed the map since, even
+ * GetMemoryMap's own events; then the map is taken again, without allocating.
+ */
+static EFI_STATUS leave_firmware(struct handover *h, EFI_HANDLE self)
+{
+	EFI_BOOT_SERVICES *bs = h->st->BootServices;
+	EFI_STATUS status = EFI_ABORTED;
+	UINT32 version;
+	UINTN key;
+
+	for (int i = 0; i < EXIT_TRIES && EFI_ERROR(status); i++) {
+		h->map_size = MAP_BYTES;
+		status = bs->GetMemoryMap(&h->map_size, (void *)h->map, &key,
+					  &h->descriptor_size, &version);
+		if (!EFI_ERROR(status))
+			status = bs->ExitBootServices(self, key);
+	}
+	if (EFI_ERROR(status))
+		handover_say("howler: firmware does not end boot services: try another firmware version\r\n");
+	return status;
+}
+
+static void take_memory(struct handover *h)
+{
+	for (uint64_t at = 0; at + h->descriptor_size <= h->map_size; at += h->descriptor_size) {
+		const EFI_MEMORY_DESCRIPTOR *d = (const void *)(h->map + at);
+
+		if (d->Type == EfiConventionalMemory || d->Type == EfiBootServicesCode ||
+		    d->Type == EfiBootServicesData)
+			handover_mem_add(h->info, d->PhysicalStart,
+					 d->PhysicalStart + d->NumberOfPages * BOOT_PAGE);
+	}
+	handover_mem_remove(h->info, 0, BOOT_PAGE); /* a null pointer must never be memory */
+}
+
+static EFI_STATUS prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
+{
+	EFI_SYSTEM_TABLE *st = h->st;
+	struct boot_info *info;
+	uint64_t cr4;
+	EFI_STATUS status;
+
+	__asm__("mov %%cr4, %0" : "=r"(cr4));
+	if ((cr4 & CR4_LA57) != 0)
+		return efi_fail(st, EFI_UNSUPPORTED, "loader",
+				"firmware uses 5-level paging: switch it off in the firmware's set-up");
+	h->info = info = (void *)efi_pages(st, EfiLoaderData, sizeof(*info), LOAD_LIMIT);
+	h->tables = (void *)efi_pages(st, EfiLoaderData, TABLE_COUNT * BOOT_PAGE, LOAD_LIMIT);
+	h->map = efi_pages(st, EfiLoaderData, MAP_BYTES, LOAD_LIMIT);
+	if (info == NULL || h->tables == NULL || h->map == 0)
+		return efi_fail(st, EFI_OUT_OF_RESOURCES, "loader", "no free memory below 4 GiB");
+	handover_init(info, BOOT_DOOR_UEFI, entry_tsc);
+	status = read_files(h, self);
+	if (EFI_ERROR(status))
+		return status;
+	info->image_phys = h->image.phys;
+	info->image_size = h->image.size;
+	info->trampoline_phys = efi_pages(st, EfiLoaderCode, BOOT_PAGE, LOW_MEMORY_END);
+	if (info->trampoline_phys == 0)
+		return efi_fail(st, EFI_OUT_OF_RESOURCES, "loader", "no free page below 640 KiB");
+	info->rsdp_phys = find_table(st, &acpi_20_guid);
+	if (info->rsdp_phys == 0)
+		info->rsdp_phys = find_table(st, &acpi_10_guid);
+	take_cores(info, st->BootServices);
+	take_screen(info, st->BootServices);
+	build_tables(h->tables, &h->image);
+	return EFI_SUCCESS;
+}
+
+EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
+{
+	/* mov cr3, rdi; mov rdi, rsi; jmp rdx */
+	static const uint8_t jump[] = { 0x0f, 0x22, 0xdf, 0x48, 0x89, 0xf7, 0xff, 0xe2 };
+	uint64_t entry_tsc = __builtin_ia32_rdtsc(); /* our first instruction in C */
+	struct handover h = { .st = st };
+	EFI_STATUS status = prepare(&h, self, entry_tsc);
+
+	if (!EFI_ERROR(status))
+		status = leave_firmware(&h, self);
+	if (EFI_ERROR(status))
+		return status;
+	__asm__ volatile("cli");
+	take_memory(&h);
+	/*
+	 * This loader may lie above 4 GiB, which the new tables do not map. The
+	 * trampoline page lies low: it does the last step before its real work.
+	 */
+	uint8_t *page = (void *)h.info->trampoline_phys;
+
+	for (unsigned i = 0; i < sizeof(jump); i++)
+		page[i] = jump[i];
+	__asm__ volatile("jmp *%3" : : "D"(h.tables), "S"(h.info), "d"(h.image.entry), "r"(page)
+			 : "memory");
+	__builtin_unreachable();
+}

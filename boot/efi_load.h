@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The UEFI loader's own parts: memory, files, the ELF image, and complaints. */
+#pragma once
+#include <efi.h>
+#include "boot/boot_info.h"
+
+#define LOAD_LIMIT 0x100000000ull /* the first page tables map the low 4 GiB */
+
+struct efi_image {
+	uint64_t phys, size;   /* where it lies now */
+	uint64_t virt, entry;  /* where it is linked */
+};
+
+/* One line on the UEFI console and on COM1: what is wrong, where, what to do. Returns `status`. */
+EFI_STATUS efi_fail(EFI_SYSTEM_TABLE *st, EFI_STATUS status, const char *where, const char *what);
+
+/* Pages below `limit`, zeroed; 0: none. */
+uint64_t efi_pages(EFI_SYSTEM_TABLE *st, EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit);
+
+/* The volume that this loader came from. */
+EFI_STATUS efi_volume(EFI_HANDLE self, EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE *root,
+		      EFI_LOADED_IMAGE **loaded);
+
+/* A whole file into LoaderData pages below 4 GiB, with a zero byte after it. */
+EFI_STATUS efi_read(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE root, CHAR16 *path,
+		    uint64_t *phys, uint64_t *size);
+
+/* Check the ELF file and lay its segments out at a 2 MiB boundary below 4 GiB. */
+EFI_STATUS efi_place(EFI_SYSTEM_TABLE *st, uint64_t file, uint64_t file_size,
+		     struct efi_image *image);

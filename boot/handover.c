@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include <stddef.h>
+#include "boot/handover.h"
+
+#define COM1       0x3f8u
+#define COM1_LSR   (COM1 + 5)
+#define LSR_THRE   0x20u
+#define COM1_SPINS 100000u
+
+void handover_init(struct boot_info *info, enum boot_door door, uint64_t entry_tsc)
+{
+	info->magic = BOOT_INFO_MAGIC;
+	info->version = BOOT_INFO_VERSION;
+	info->size = sizeof(*info);
+	info->door = door;
+	info->entry_tsc = entry_tsc;
+}
+
+/* Put `count` ranges in the place of `drop` ranges at `at`. */
+static void mem_replace(struct boot_info *info, uint32_t at, uint32_t drop,
+			const struct boot_mem *put, uint32_t count)
+{
+	uint32_t tail = info->mem_count - at - drop;
+
+	if (at + count + tail > BOOT_MEM_MAX)
+		count--; /* full: the last new range is lost */
+	if (count > drop)
+		for (uint32_t i = tail; i-- > 0;)
+			info->mem[at + count + i] = info->mem[at + drop + i];
+	else
+		for (uint32_t i = 0; i < tail; i++)
+			info->mem[at + count + i] = info->mem[at + drop + i];
+	for (uint32_t i = 0; i < count; i++)
+		info->mem[at + i] = put[i];
+	info->mem_count = at + count + tail;
+}
+
+static uint32_t mem_smallest(const struct boot_info *info)
+{
+	uint32_t least = 0;
+
+	for (uint32_t i = 1; i < info->mem_count; i++)
+		if (info->mem[i].size < info->mem[least].size)
+			least = i;
+	return least;
+}
+
+void handover_mem_add(struct boot_info *info, uint64_t base, uint64_t end)
+{
+	uint32_t first = 0, last;
+	struct boot_mem range;
+
+	if (base > UINT64_MAX - BOOT_PAGE)
+		return;
+	base = (base + BOOT_PAGE - 1) & ~(BOOT_PAGE - 1);
+	end &= ~(BOOT_PAGE - 1);
+	if (base >= end)
+		return;
+	while (first < info->mem_count && info->mem[first].base + info->mem[first].size < base)
+		first++;
+	/* Swallow everything that overlaps or touches. */
+	for (last = first; last < info->mem_count && info->mem[last].base <= end; last++) {
+		uint64_t top = info->mem[last].base + info->mem[last].size;
+
+		base = info->mem[last].base < base ? info->mem[last].base : base;
+		end = top > end ? top : end;
+	}
+	range = (struct boot_mem){ base, end - base };
+	if (first == last && info->mem_count == BOOT_MEM_MAX) {
+		uint32_t least = mem_smallest(info);
+
+		if (info->mem[least].size >= range.size)
+			return;
+		mem_replace(info, least, 1, NULL, 0);
+		first = last = first - (least < first);
+	}
+	mem_replace(info, first, last - first, &range, 1);
+}
+
+void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end)
+{
+	if (base >= end)
+		return;
+	base &= ~(BOOT_PAGE - 1);
+	end = end > UINT64_MAX - BOOT_PAGE ? UINT64_MAX & ~(BOOT_PAGE - 1)
+					   : (end + BOOT_PAGE - 1) & ~(BOOT_PAGE - 1);
+	for (uint32_t i = info->mem_count; i-- > 0;) {
+		uint64_t from = info->mem[i].base, to = from + info->mem[i].size;
+		struct boot_mem left[2];
+		uint32_t count = 0;
+
+		if (to <= base || from >= end)
+			continue;
+		if (from < base)
+			left[count++] = (struct boot_mem){ from, base - from };
+		if (to > end)
+			left[count++] = (struct boot_mem){ end, to - end };
+		mem_replace(info, i, 1, left, count);
+	}
+}
+
+/*
+ * Multiboot says nothing about the image's name: GRUB 2 leaves it out, QEMU and
+ * the UEFI shell put it first. All of Howler's options are name=value, so a
+ * first word with a path separator or a dot before any '=' is a file's name.
+ */
+const char *handover_skip_name(const char *text)
+{
+	const char *c;
+
+	while (*text == ' ')
+		text++;
+	for (c = text; *c != '\0' && *c != ' ' && *c != '='; c++) {
+		if (*c != '/' && *c != '\\' && *c != '.')
+			continue;
+		while (*c != '\0' && *c != ' ')
+			c++;
+		return c;
+	}
+	return text;
+}
+
+bool handover_cmdline_add(struct boot_info *info, const char *text)
+{
+	uint32_t at = 0;
+
+	while (info->cmdline[at] != '\0')
+		at++;
+	if (at > 0 && at < BOOT_CMDLINE_MAX - 2)
+		info->cmdline[at++] = ' ';
+	for (; *text != '\0'; text++) {
+		char c = *text > ' ' && *text <= '~' ? *text : ' ';
+
+		if (c == ' ' && (at == 0 || info->cmdline[at - 1] == ' '))
+			continue;
+		if (at == BOOT_CMDLINE_MAX - 2)
+			return false;
+		info->cmdline[at++] = c;
+	}
+	while (at > 0 && info->cmdline[at - 1] == ' ')
+		info->cmdline[--at] = '\0';
+	return true;
+}
+
+void handover_say(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		uint8_t status = 0;
+
+		/* Bounded: a machine without COM1 must not hang here. */
+		for (uint32_t i = 0; i < COM1_SPINS && (status & LSR_THRE) == 0; i++)
+			__asm__ volatile("inb %w1, %b0" : "=a"(status) : "Nd"(COM1_LSR));
+		__asm__ volatile("outb %b0, %w1" : : "a"(*text), "Nd"(COM1));
+	}
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What both doors do alike while they fill in struct boot_info. handover.c is
+ * built twice, into howler.elf and into the UEFI loader, and knows no firmware.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "boot/boot_info.h"
+
+#define BOOT_PAGE 4096ull
+
+/* A structure of zeroes (static, or fresh pages) becomes an empty boot_info. */
+void handover_init(struct boot_info *info, enum boot_door door, uint64_t entry_tsc);
+
+/*
+ * [base, end) is free / is taken. Free ranges shrink to whole pages, taken ones
+ * grow; the list stays sorted, merged and free of overlaps. When the table is
+ * full the smallest range is lost; nothing is ever offered wrongly.
+ */
+void handover_mem_add(struct boot_info *info, uint64_t base, uint64_t end);
+void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end);
+
+/* Where the options begin in a text that may start with the image's name. */
+const char *handover_skip_name(const char *text);
+
+/* Append options, line ends and other controls turned to blanks; false: too long, cut. */
+bool handover_cmdline_add(struct boot_info *info, const char *text);
+
+/* To COM1, for what goes wrong before there is a console. */
+void handover_say(const char *text);

@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# One image for every door: image.sh OUT.iso HOWLER.elf BOOTX64.EFI GUEST.elf|"" "OPTIONS"
+#
+# BIOS: El Torito and a hybrid MBR, GRUB, multiboot. UEFI: the same FAT volume
+# as El Torito image and as an MBR partition of type 0xEF, so that it starts
+# from a CD and from a stick. Everything temporary is beside OUT: parallel runs
+# with different options do not meet.
+set -eu
+
+out=$1 howler=$2 efi=$3 guest=$4 options=$5
+grub=${GRUB_DIR:-/usr/lib/grub/i386-pc}
+work=$(mktemp -d "$out.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+mkdir -p "$work/tree/boot/grub" "$work/tree/howler"
+cp "$howler" "$work/tree/howler/howler.elf"
+{
+	echo 'set timeout=0'
+	echo 'set default=0'
+	echo 'menuentry "Howler" {'
+	echo "	multiboot /howler/howler.elf $options"
+	if [ -n "$guest" ]; then
+		cp "$guest" "$work/tree/howler/guest.elf"
+		echo '	module /howler/guest.elf'
+	fi
+	echo '}'
+} >"$work/tree/boot/grub/grub.cfg"
+printf '%s\n' "$options" >"$work/cmdline.txt"
+
+# GRUB with the few modules it needs inside: nothing else to find and to read.
+grub-mkimage -d "$grub" -O i386-pc-eltorito -p /boot/grub -o "$work/tree/boot/grub/bios.img" \
+	biosdisk iso9660 normal multiboot
+
+# FAT with room for the files and a little more, in sectors of 512 bytes.
+bytes=$(cat "$howler" "$efi" ${guest:+"$guest"} | wc -c)
+export MTOOLS_SKIP_CHECK=1
+mformat -C -i "$work/efi.img" -T $((bytes / 512 + 2880)) -h 16 -s 63 -v HOWLER ::
+mmd -i "$work/efi.img" ::/EFI ::/EFI/BOOT ::/howler
+mcopy -i "$work/efi.img" "$efi" ::/EFI/BOOT/BOOTX64.EFI
+mcopy -i "$work/efi.img" "$howler" ::/howler/howler.elf
+mcopy -i "$work/efi.img" "$work/cmdline.txt" ::/howler/cmdline.txt
+if [ -n "$guest" ]; then
+	mcopy -i "$work/efi.img" "$guest" ::/howler/guest.elf
+fi
+
+xorriso -as mkisofs -quiet -R -V HOWLER -o "$work/image.iso" \
+	-b boot/grub/bios.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info \
+	--grub2-mbr "$grub/boot_hybrid.img" -partition_offset 16 \
+	-append_partition 2 0xef "$work/efi.img" \
+	-eltorito-alt-boot -e --interval:appended_partition_2:all:: -no-emul-boot \
+	"$work/tree"
+mv "$work/image.iso" "$out"

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Multiboot information -> struct boot_info (Multiboot Specification 0.6.96,
+ * 3.3). Everything worth keeping is copied, so that the structures themselves,
+ * which may lie anywhere, are free memory afterwards.
+ */
+#include "boot/handover.h"
+
+#define INFO_CMDLINE     (1u << 2)
+#define INFO_MODULES     (1u << 3)
+#define INFO_MEMORY_MAP  (1u << 6)
+#define INFO_FRAMEBUFFER (1u << 12)
+
+#define MEMORY_FREE      1u
+#define FRAMEBUFFER_RGB  1u
+#define FRAMEBUFFER_TEXT 2u
+#define VGA_TEXT_PHYS    0xb8000u
+#define EBDA_SEGMENT     0x40eu /* a word in the BIOS data area */
+#define LOW_RESERVED     0x10000u
+#define TRAMPOLINE_FROM  0x8000u
+#define TRAMPOLINE_END   0xa0000u
+
+struct multiboot_info {
+	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
+	uint32_t mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
+	uint32_t drives_length, drives_addr, config_table, boot_loader_name, apm_table;
+	uint32_t vbe_control_info, vbe_mode_info, vbe_mode_and_interface[2];
+	uint64_t framebuffer_addr;
+	uint32_t framebuffer_pitch, framebuffer_width, framebuffer_height;
+	uint8_t framebuffer_bpp, framebuffer_type;
+} __attribute__((packed));
+_Static_assert(__builtin_offsetof(struct multiboot_info, framebuffer_addr) == 88, "multiboot 3.3");
+
+struct multiboot_mmap {
+	uint32_t size; /* of what follows */
+	uint64_t addr, len;
+	uint32_t type;
+} __attribute__((packed));
+
+struct multiboot_module {
+	uint32_t start, end, string, reserved;
+};
+
+extern const char HOWLER_BASE[], image_start[], image_end[]; /* linker.ld */
+extern const uint64_t multiboot_entry_tsc;                   /* multiboot.asm */
+
+_Noreturn void start64(struct boot_info *info);
+_Noreturn void multiboot_enter(const struct multiboot_info *mbi);
+
+static struct boot_info boot_info;
+
+static const void *low(uint64_t phys)
+{
+	return (const void *)phys; /* the low 4 GiB are identity-mapped */
+}
+
+static void take_memory(struct boot_info *info, const struct multiboot_info *mbi)
+{
+	if ((mbi->flags & INFO_MEMORY_MAP) == 0)
+		return; /* no memory, and whoever allocates first will say so */
+	/* Firmware maps may overlap: what is reserved anywhere wins. */
+	for (int pass = 0; pass < 2; pass++) {
+		uint32_t at = mbi->mmap_addr, end = at + mbi->mmap_length;
+
+		while (at < end) {
+			const struct multiboot_mmap *m = low(at);
+			uint64_t top = m->addr + m->len < m->addr ? UINT64_MAX : m->addr + m->len;
+
+			if (pass == 0 && m->type == MEMORY_FREE)
+				handover_mem_add(info, m->addr, top);
+			if (pass == 1 && m->type != MEMORY_FREE)
+				handover_mem_remove(info, m->addr, top);
+			at += m->size + sizeof(m->size);
+		}
+	}
+	handover_mem_remove(info, info->image_phys, info->image_phys + info->image_size);
+	handover_mem_remove(info, info->guest_phys, info->guest_phys + info->guest_size);
+}
+
+static void take_trampoline(struct boot_info *info)
+{
+	for (uint64_t page = TRAMPOLINE_FROM; page < TRAMPOLINE_END; page += BOOT_PAGE)
+		for (uint32_t i = 0; i < info->mem_count && info->trampoline_phys == 0; i++)
+			if (info->mem[i].base <= page &&
+			    page + BOOT_PAGE <= info->mem[i].base + info->mem[i].size)
+				info->trampoline_phys = page;
+	handover_mem_remove(info, info->trampoline_phys, info->trampoline_phys + BOOT_PAGE);
+	/* BIOSes write there behind our back: vectors, data area, SMM leftovers. */
+	handover_mem_remove(info, 0, LOW_RESERVED);
+}
+
+static void take_screen(struct boot_info *info, const struct multiboot_info *mbi)
+{
+	info->screen = BOOT_SCREEN_VGA_TEXT;
+	info->fb_phys = VGA_TEXT_PHYS;
+	if ((mbi->flags & INFO_FRAMEBUFFER) == 0 || mbi->framebuffer_type == FRAMEBUFFER_TEXT)
+		return;
+	info->screen = BOOT_SCREEN_NONE;
+	if (mbi->framebuffer_type != FRAMEBUFFER_RGB || mbi->framebuffer_bpp != 32)
+		return;
+	info->screen = BOOT_SCREEN_FRAMEBUFFER;
+	info->fb_phys = mbi->framebuffer_addr;
+	info->fb_width = mbi->framebuffer_width;
+	info->fb_height = mbi->framebuffer_height;
+	info->fb_pitch = mbi->framebuffer_pitch;
+}
+
+/* ACPI 6.5, 5.2.5.1: in the first KiB of the EBDA or in the BIOS ROM, at 16 bytes. */
+static uint64_t find_rsdp(uint64_t from, uint64_t end)
+{
+	for (uint64_t at = from; at + 20 <= end; at += 16) {
+		const uint8_t *b = low(at);
+		uint8_t sum = 0;
+
+		if (*(const uint64_t *)b != 0x2052545020445352u) /* "RSD PTR " */
+			continue;
+		for (int i = 0; i < 20; i++)
+			sum += b[i];
+		if (sum == 0)
+			return at;
+	}
+	return 0;
+}
+
+void multiboot_enter(const struct multiboot_info *mbi)
+{
+	struct boot_info *info = &boot_info;
+	/* By the high map: gcc takes a small constant address for a null pointer. */
+	uint64_t ebda = (uint64_t)*(const uint16_t *)(HOWLER_BASE + EBDA_SEGMENT) << 4;
+
+	handover_init(info, BOOT_DOOR_MULTIBOOT, multiboot_entry_tsc);
+	info->image_phys = (uint64_t)(image_start - HOWLER_BASE);
+	info->image_size = (uint64_t)(image_end - image_start);
+	if ((mbi->flags & INFO_MODULES) != 0 && mbi->mods_count > 0) {
+		const struct multiboot_module *guest = low(mbi->mods_addr);
+
+		info->guest_phys = guest->start;
+		info->guest_size = guest->end - guest->start;
+	}
+	if ((mbi->flags & INFO_CMDLINE) != 0 &&
+	    !handover_cmdline_add(info, handover_skip_name(low(mbi->cmdline))))
+		handover_say("howler: command line cut: it is too long\r\n");
+	take_screen(info, mbi);
+	take_memory(info, mbi);
+	take_trampoline(info);
+	if (ebda != 0)
+		info->rsdp_phys = find_rsdp(ebda, ebda + 1024);
+	if (info->rsdp_phys == 0)
+		info->rsdp_phys = find_rsdp(0xe0000, 0x100000);
+	start64(info);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "clock/clock.h"
+
+#include "clock/port.h"
+
+static const struct policy *const policies[] = { &rfc15_policy };
+
+const struct policy *policy_find(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		const char *a = policies[i]->name, *b = name;
+
+		while (*a && *a == *b)
+			a++, b++;
+		if (*a == *b)
+			return policies[i];
+	}
+	return 0;
+}
+
+void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count,
+		unsigned base)
+{
+	*c = (struct clock){ .policy = p, .core = cores, .count = count };
+	atomic_init(&c->base, base);
+	for (unsigned i = 0; i < count; i++)
+		cores[i] = (struct clock_core){ .tempo_khz = 0 };
+}
+
+void clock_serve(struct clock *c, unsigned bits)
+{
+	struct clock_core *me = &c->core[port_core()];
+
+	if (bits & REQ_BEFORE) {
+		/* in_transition first: who sees this core unsynchronised must also see why. */
+		atomic_store_explicit(&me->in_transition, 1, memory_order_seq_cst);
+		c->policy->evict(c, atomic_load_explicit(&me->notice_khz, memory_order_acquire));
+	}
+	if (bits & REQ_EVICT)
+		c->policy->evict(c, 0);
+	if (bits & REQ_AFTER)
+		c->policy->after(c);
+	if (!atomic_load_explicit(&me->synced, memory_order_relaxed) &&
+	    atomic_load_explicit(&me->led, memory_order_acquire))
+		c->policy->follow(c);
+}
+
+bool clock_synced(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].synced, memory_order_acquire);
+}
+
+uint64_t clock_now(const struct clock *c)
+{
+	return line_read(&c->core[port_core()].line, port_tsc());
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reference clock over all cores, and the policies that keep it.
+ *
+ * Who writes what, and when:
+ *   own, now   only the core itself, while it serves REQ_NOW or follows
+ *              (interrupts off): rule R1 of the mail, so "interrupts off" =
+ *              "my tempo and my line are stable"
+ *   base, top  only the base core, at the top of its loop (resync, lead)
+ *   stopped    only while the machine is stopped (smp/stop.c): rule R2, so
+ *              "not joining a stop" = "the base and who is online are stable"
+ *
+ * Barriers: `synced` is stored with release after line and generation, and read
+ * with acquire before they are. `evicted` likewise publishes last_ref_ns.
+ * `in_transition` of a core and `synced` of the base are stored and then read
+ * crosswise (after / lead), so all four accesses are seq_cst.
+ */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "clock/exchange.h"
+#include "clock/line.h"
+
+struct clock_core {
+	/* own, now; another core may read it only after synced/evicted said so */
+	struct line line;
+	uint64_t last_ref_ns;   /* the highest value that it could have shown when last evicted */
+	uint32_t tempo_khz;     /* what the clock code believes of its tempo */
+	uint32_t line_count;    /* lines it has had: a page that was made from another is stale */
+	uint32_t led_begun;     /* the value of `led` that its exchange began with */
+	uint64_t rtt_ns;        /* fastest round trip that it saw since it came up */
+	_Atomic uint32_t generation;    /* of the resync that its line goes back to */
+	_Atomic uint32_t synced;        /* may run guests */
+	_Atomic uint32_t in_transition; /* between a notice before and its notice after */
+	_Atomic uint32_t evicted;       /* the last resync round that it was evicted for */
+
+	/* written by who asks, before REQ_BEFORE is set */
+	_Atomic uint32_t notice_khz;
+
+	/* base, top: this core shall follow the base now; each lead has a number, 0: none */
+	_Atomic uint32_t led;
+
+	/* stopped */
+	_Atomic uint32_t online;
+
+	struct exchange exchange;
+};
+
+enum clock_step {
+	CLOCK_DONE,
+	CLOCK_NOT_YET,  /* call again, after serving requests */
+	CLOCK_NOT_BASE, /* the base is elsewhere by now: ask there */
+};
+
+struct clock;
+
+/* One complete answer to "what do we do when tempo or cores change". */
+struct policy {
+	const char *name;
+	/* this core, interrupts off; new_khz 0: the tempo stays */
+	void (*evict)(struct clock *c, uint32_t new_khz);
+	/* this core, interrupts off: its tempo change is over */
+	void (*after)(struct clock *c);
+	/* this core, interrupts off, while unsynchronised: one step towards the base */
+	void (*follow)(struct clock *c);
+	/* base core, top of its loop */
+	enum clock_step (*resync)(struct clock *c);
+	enum clock_step (*lead)(struct clock *c);
+	/* any core, machine stopped */
+	void (*take_down)(struct clock *c, unsigned core);
+	void (*bring_up)(struct clock *c, unsigned core);
+};
+
+struct clock {
+	const struct policy *policy;
+	unsigned count;            /* cores, online or not */
+	_Atomic uint32_t base;     /* stopped */
+	/* base, top */
+	_Atomic uint32_t generation;
+	_Atomic uint32_t round;    /* resync rounds begun; cores answer it in `evicted` */
+	enum resync_state { RESYNC_IDLE, RESYNC_EVICTING, RESYNC_LEADING } resync;
+	uint32_t lead_count;
+	unsigned waiting_for;      /* the core that the base waits for: to name it when it hangs */
+	struct clock_core *core;   /* [count] */
+};
+
+/* The policy of that name, or NULL. */
+const struct policy *policy_find(const char *name);
+
+/* All cores offline and unsynchronised, core `base` the base. Before other cores run. */
+void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count,
+		unsigned base);
+
+/*
+ * Serve `bits` of REQ_NOW on this core and take a step towards being
+ * synchronised if it is led. Interrupts off; never waits for another core.
+ */
+void clock_serve(struct clock *c, unsigned bits);
+
+/* May this core enter a guest? */
+bool clock_synced(const struct clock *c, unsigned core);
+
+/* The reference now, ns, on this core, which must be synchronised; interrupts off. */
+uint64_t clock_now(const struct clock *c);
+
+extern const struct policy rfc15_policy;

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "clock/exchange.h"
+
+#include "clock/port.h"
+
+void exchange_begin(struct exchange *x)
+{
+	x->rounds = 0;
+	x->best_rtt = UINT64_MAX;
+}
+
+bool exchange_round(struct exchange *x)
+{
+	uint32_t n = atomic_load_explicit(&x->ask, memory_order_relaxed) + 1;
+	uint32_t old = atomic_load_explicit(&x->answer, memory_order_relaxed);
+
+	uint64_t before = port_tsc();
+	atomic_store_explicit(&x->ask, n, memory_order_release);
+	if (!port_await_change(&x->answer, old))
+		return false;
+	uint64_t after = port_tsc();
+
+	/* A late answer to a round that was given up says nothing about this one. */
+	if (atomic_load_explicit(&x->answer, memory_order_acquire) != n)
+		return false;
+	x->rounds++;
+	if (after - before < x->best_rtt) {
+		x->best_rtt = after - before;
+		x->best_before = before;
+		x->best_leader = atomic_load_explicit(&x->answer_tsc, memory_order_relaxed);
+	}
+	return true;
+}
+
+bool exchange_answer(struct exchange *x)
+{
+	uint32_t old = atomic_load_explicit(&x->answer, memory_order_relaxed);
+
+	if (!port_await_change(&x->ask, old))
+		return false;
+	/* Which question is read before the stamp: one asked after it must not get it. */
+	uint32_t n = atomic_load_explicit(&x->ask, memory_order_acquire);
+	uint64_t tsc = port_tsc();
+	atomic_store_explicit(&x->answer_tsc, tsc, memory_order_relaxed);
+	atomic_store_explicit(&x->answer, n, memory_order_release);
+	return true;
+}

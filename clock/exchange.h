@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two-way exchange of TSC stamps between a following core and its leader. The
+ * leader's stamp was taken between the follower's two, by causality; the
+ * fastest round bounds best.
+ *
+ *   follower: stamp `before`, ask = n      leader: sees ask, stamps, answer = n
+ *   follower: sees answer, stamp `after`
+ *
+ * Writers: `ask` the follower, `answer` and `answer_tsc` the leader, the rest
+ * the follower for itself. The release store of `ask` pairs with the acquire in
+ * exchange_answer; that of `answer` with the one in exchange_round. Each side's
+ * words have a cache line of their own, so that a poll moves one line only.
+ */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct exchange {
+	_Alignas(64) _Atomic uint32_t ask;
+	_Alignas(64) _Atomic uint32_t answer;
+	_Atomic uint64_t answer_tsc;
+	_Alignas(64) uint32_t rounds;  /* complete ones since exchange_begin */
+	uint64_t best_before, best_rtt; /* follower's ticks */
+	uint64_t best_leader;           /* leader's ticks, taken within best_rtt of best_before */
+};
+
+/* Follower: forget earlier rounds. */
+void exchange_begin(struct exchange *x);
+
+/* Follower: try one round; false: no answer within the port's bound. */
+bool exchange_round(struct exchange *x);
+
+/* Leader: answer if asked; false: was not asked within the port's bound. */
+bool exchange_answer(struct exchange *x);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A line: how one core's TSC maps to the reference clock, in exactly the form
+ * and arithmetic of the clock page, so that host and guest compute the same
+ * nanosecond from the same tick.
+ */
+#pragma once
+#include <stdint.h>
+
+struct line {
+	uint64_t tsc;    /* origin, this core's ticks */
+	uint64_t ref_ns; /* reference at the origin */
+	uint32_t mul;    /* as pvclock's tsc_to_system_mul */
+	int8_t shift;    /* as pvclock's tsc_shift */
+};
+
+/* Reference at `tsc`, ns. Before its origin a line stands still at ref_ns. */
+uint64_t line_read(const struct line *l, uint64_t tsc);
+
+/* Start the line at (tsc, ref_ns) with the slope of a TSC of `khz` (1 .. 2^32-1). */
+void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#include "clock/page.h"
+
+#include <stdatomic.h>
+
+void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l)
+{
+	_Atomic uint32_t *version = (void *)page; /* the first field, 4-byte aligned */
+	uint32_t v = atomic_load_explicit(version, memory_order_relaxed);
+
+	/* 1. odd and larger: who reads from here on starts again; also if a torn one was left odd */
+	v = (v + 1) | 1;
+	atomic_store_explicit(version, v, memory_order_relaxed);
+	/* Pairs with the reader's second look at the version. */
+	atomic_thread_fence(memory_order_release);
+
+	/* 2. the line */
+	page->pad0 = 0;
+	page->tsc_timestamp = l->tsc;
+	page->system_time = l->ref_ns;
+	page->tsc_to_system_mul = l->mul;
+	page->tsc_shift = l->shift;
+	page->flags = 0; /* with a tempo of its own on each core the TSC is not stable */
+
+	/* 3. even again; pairs with the reader's first look */
+	atomic_store_explicit(version, v + 1, memory_order_release);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync=rfc15: the protocol of the mail "kvm tsc virtualization 15/20: Fix
+ * longstanding races" (2009), faithfully, weaknesses included:
+ *
+ *   R1  a core's tempo variable is written only on that core, interrupts off
+ *   R2  the base changes only in take-down, machine stopped
+ *
+ * Where the mail is silent or stops short, and what is done here:
+ *   - a resync that finds a core between its two notices leaves it alone: its
+ *     tempo is not known, and its own notice after synchronises it;
+ *   - a base that is in transition does not resync: its notice after does;
+ *   - when the base role moves, the new base leads (or resyncs, if it is not
+ *     synchronised itself) whoever counted on the old one;
+ *   - a core that comes up has shown nothing, so its old line is forgotten.
+ */
+#include "clock/clock.h"
+#include "clock/port.h"
+
+enum {
+	ROUNDS_MIN = 8,    /* exchanges behind a line at least */
+	ROUNDS_MAX = 1000, /* ... and at most, as long as none was as fast as ... */
+	RTT_SLACK = 2,     /* ... this many times the fastest that this core ever saw */
+};
+
+static struct clock_core *self(struct clock *c)
+{
+	return &c->core[port_core()];
+}
+
+static bool flag(const _Atomic uint32_t *f)
+{
+	return atomic_load_explicit(f, memory_order_seq_cst);
+}
+
+static bool online(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].online, memory_order_relaxed);
+}
+
+static unsigned base_of(const struct clock *c)
+{
+	return atomic_load_explicit(&c->base, memory_order_relaxed);
+}
+
+static void rfc15_evict(struct clock *c, uint32_t new_khz)
+{
+	struct clock_core *me = self(c);
+
+	me->last_ref_ns = line_read(&me->line, port_tsc());
+	if (new_khz)
+		me->tempo_khz = new_khz;
+	exchange_begin(&me->exchange);
+	atomic_store_explicit(&me->synced, 0, memory_order_seq_cst);
+	/* Publishes last_ref_ns; pairs with the acquire in all_evicted. */
+	uint32_t round = atomic_load_explicit(&c->round, memory_order_acquire);
+	atomic_store_explicit(&me->evicted, round, memory_order_release);
+}
+
+/* A new line for this core; from here on it may run guests. */
+static void set_line(struct clock *c, uint64_t tsc, uint64_t ref_ns, uint32_t generation)
+{
+	struct clock_core *me = self(c);
+
+	line_start(&me->line, tsc, ref_ns, me->tempo_khz);
+	me->line_count++;
+	atomic_store_explicit(&me->generation, generation, memory_order_relaxed);
+	atomic_store_explicit(&me->synced, 1, memory_order_seq_cst);
+}
+
+static void rfc15_after(struct clock *c)
+{
+	struct clock_core *me = self(c);
+	unsigned base = base_of(c);
+
+	/*
+	 * Crosswise with lead: either the base sees that this core is out of its
+	 * transition and leads it, or this core sees that the base is synchronised
+	 * and asks it to.
+	 */
+	atomic_store_explicit(&me->in_transition, 0, memory_order_seq_cst);
+	if (base == port_core())
+		port_request(base, REQ_RESYNC);
+	else if (flag(&c->core[base].synced))
+		port_request(base, REQ_SYNC);
+}
+
+static void rfc15_follow(struct clock *c)
+{
+	struct clock_core *me = self(c);
+	struct exchange *x = &me->exchange;
+	const struct clock_core *base = &c->core[base_of(c)];
+
+	uint32_t led = atomic_load_explicit(&me->led, memory_order_acquire);
+
+	if (flag(&me->in_transition))
+		return;
+	/* Stamps of another base, or of another time, say nothing now. */
+	if (led != me->led_begun) {
+		me->led_begun = led;
+		exchange_begin(x);
+	}
+	if (!exchange_round(x))
+		return;
+	uint64_t rtt_ns = x->best_rtt * 1000000 / me->tempo_khz;
+	if (!me->rtt_ns || rtt_ns < me->rtt_ns)
+		me->rtt_ns = rtt_ns;
+	if (x->rounds < ROUNDS_MIN ||
+	    (x->rounds < ROUNDS_MAX && rtt_ns > RTT_SLACK * me->rtt_ns))
+		return;
+	/* The base's line is stable while it leads: it evicts this core before it writes it. */
+	set_line(c, x->best_before + x->best_rtt / 2, line_read(&base->line, x->best_leader),
+		 atomic_load_explicit(&base->generation, memory_order_relaxed));
+}
+
+static bool waits_for_lead(const struct clock *c, unsigned core)
+{
+	const struct clock_core *other = &c->core[core];
+
+	return online(c, core) && !flag(&other->synced) && !flag(&other->in_transition);
+}
+
+/*
+ * Synchronise, one after another, each core that is not and may be. A base that
+ * is unsynchronised itself leads nobody: whoever it was leading is let go.
+ */
+static enum clock_step rfc15_lead(struct clock *c)
+{
+	unsigned me = port_core();
+
+	if (me != base_of(c))
+		return CLOCK_NOT_BASE;
+	for (unsigned i = 0; i < c->count; i++) {
+		struct clock_core *other = &c->core[i];
+		bool led = atomic_load_explicit(&other->led, memory_order_relaxed);
+
+		if (i == me || !flag(&c->core[me].synced) || !waits_for_lead(c, i)) {
+			if (led)
+				atomic_store_explicit(&other->led, 0, memory_order_release);
+			continue;
+		}
+		c->waiting_for = i;
+		if (!led) {
+			c->lead_count += c->lead_count == UINT32_MAX ? 2 : 1; /* 0 = not led */
+			atomic_store_explicit(&other->led, c->lead_count, memory_order_release);
+		}
+		exchange_answer(&other->exchange);
+		return CLOCK_NOT_YET;
+	}
+	return CLOCK_DONE;
+}
+
+static bool all_evicted(struct clock *c, uint32_t round)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		if (online(c, i) &&
+		    atomic_load_explicit(&c->core[i].evicted, memory_order_acquire) != round) {
+			c->waiting_for = i;
+			return false;
+		}
+	return true;
+}
+
+/* Take the highest value that any core can have shown: no reading steps back behind it. */
+static void lead_from_highest(struct clock *c)
+{
+	uint64_t highest = 0;
+	uint32_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed) + 1;
+
+	for (unsigned i = 0; i < c->count; i++)
+		if (online(c, i) && c->core[i].last_ref_ns > highest)
+			highest = c->core[i].last_ref_ns;
+	atomic_store_explicit(&c->generation, generation, memory_order_relaxed);
+	set_line(c, port_tsc(), highest, generation);
+}
+
+static enum clock_step rfc15_resync(struct clock *c)
+{
+	unsigned me = port_core();
+
+	if (me != base_of(c)) {
+		c->resync = RESYNC_IDLE;
+		return CLOCK_NOT_BASE;
+	}
+	/* A notice before reached the base: its notice after begins anew. */
+	if (flag(&c->core[me].in_transition)) {
+		c->resync = RESYNC_IDLE;
+		return rfc15_lead(c);
+	}
+	switch (c->resync) {
+	case RESYNC_IDLE:
+		/* Release: who serves the evict answers this round. */
+		atomic_fetch_add_explicit(&c->round, 1, memory_order_release);
+		for (unsigned i = 0; i < c->count; i++)
+			if (online(c, i))
+				port_request(i, REQ_EVICT);
+		c->resync = RESYNC_EVICTING;
+		return CLOCK_NOT_YET;
+	case RESYNC_EVICTING:
+		if (!all_evicted(c, atomic_load_explicit(&c->round, memory_order_relaxed)))
+			return CLOCK_NOT_YET;
+		lead_from_highest(c);
+		c->resync = RESYNC_LEADING;
+		return CLOCK_NOT_YET;
+	case RESYNC_LEADING:
+		break;
+	}
+	if (rfc15_lead(c) == CLOCK_NOT_YET)
+		return CLOCK_NOT_YET;
+	c->resync = RESYNC_IDLE;
+	return CLOCK_DONE;
+}
+
+static void rfc15_take_down(struct clock *c, unsigned core)
+{
+	atomic_store_explicit(&c->core[core].online, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->core[core].synced, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->core[core].in_transition, 0, memory_order_relaxed);
+	if (core != base_of(c))
+		return;
+	for (unsigned i = 0; i < c->count; i++) {
+		if (!online(c, i))
+			continue;
+		atomic_store_explicit(&c->base, i, memory_order_relaxed);
+		port_request(i, flag(&c->core[i].synced) ? REQ_SYNC : REQ_RESYNC);
+		return;
+	}
+	CLOCK_CHECK(!"the last core is never taken down");
+}
+
+static void rfc15_bring_up(struct clock *c, unsigned core)
+{
+	struct clock_core *new = &c->core[core];
+
+	new->line = (struct line){ 0 };
+	new->last_ref_ns = 0;
+	new->rtt_ns = 0;
+	atomic_store_explicit(&new->led, 0, memory_order_relaxed);
+	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
+	atomic_store_explicit(&new->online, 1, memory_order_relaxed);
+	port_request(base_of(c), REQ_SYNC);
+}
+
+const struct policy rfc15_policy = {
+	.name = "rfc15",
+	.evict = rfc15_evict,
+	.after = rfc15_after,
+	.follow = rfc15_follow,
+	.resync = rfc15_resync,
+	.lead = rfc15_lead,
+	.take_down = rfc15_take_down,
+	.bring_up = rfc15_bring_up,
+};

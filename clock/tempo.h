@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core TSC: a modelled variable-rate counter, affine in the raw TSC,
+ *
+ *     core = ((raw * mult) >> 48) + offset      (modulo 2^64)
+ *
+ * which is the form of VMX TSC scaling with TSC offset (SDM 25.3, 26.6.5), so
+ * the guest's own RDTSC shows the same value to the bit.
+ *
+ * A change of tempo takes effect at one raw instant, known to the conductor
+ * only: before it the old piece applies, from it on the new one, and the two
+ * meet there. Owned by its core; nobody else reads or writes it.
+ */
+#pragma once
+#include <stdint.h>
+
+struct tempo_piece {
+	uint64_t mult;   /* 48 fractional bits, the VMX TSC multiplier */
+	uint64_t offset; /* the VMX TSC offset */
+	uint32_t khz;    /* the rate of the core TSC */
+};
+
+struct tempo {
+	uint32_t raw_khz; /* rate of the raw TSC */
+	uint64_t at_raw;  /* `next` applies from here on; UINT64_MAX: no change is pending */
+	struct tempo_piece now, next;
+};
+
+/* Run at `khz` from raw instant 0 on, with the core TSC at `start` at raw instant `raw`. */
+void tempo_start(struct tempo *t, uint32_t raw_khz, uint32_t khz, uint64_t raw, uint64_t start);
+
+/* Change to `khz` (1 .. 65535 * raw_khz) at raw instant `at_raw`. No change may be pending. */
+void tempo_change(struct tempo *t, uint32_t khz, uint64_t at_raw);
+
+/* The piece that applies at `raw`; call with ascending raw instants only: it forgets the past. */
+const struct tempo_piece *tempo_at(struct tempo *t, uint64_t raw);
+
+/* One piece's counter at `raw`: the multiplication of the VMX hardware. */
+static inline uint64_t tempo_piece_tsc(const struct tempo_piece *p, uint64_t raw)
+{
+	return (uint64_t)(((unsigned __int128)raw * p->mult) >> 48) + p->offset;
+}
+
+/* The core TSC at `raw`. */
+static inline uint64_t tempo_tsc(struct tempo *t, uint64_t raw)
+{
+	return tempo_piece_tsc(tempo_at(t, raw), raw);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a guest sees of Howler beside the hardware: the KVM clock interface,
+ * Howler's own CPUID leaves, and its hypercalls. Shared with test guests.
+ */
+#pragma once
+#include <stdint.h>
+
+/* KVM's leaves and MSRs: signature "KVMKVMKVM\0\0\0" in EBX, ECX, EDX. */
+#define CPUID_KVM_SIGNATURE 0x40000000u
+#define CPUID_KVM_FEATURES  0x40000001u
+#define KVM_FEATURE_CLOCKSOURCE     (1u << 0)
+#define KVM_FEATURE_NOP_IO_DELAY    (1u << 1)
+#define KVM_FEATURE_CLOCKSOURCE2    (1u << 3)
+#define KVM_FEATURE_CLOCKSOURCE_STABLE (1u << 24)
+#define MSR_KVM_WALL_CLOCK      0x11u
+#define MSR_KVM_SYSTEM_TIME     0x12u
+#define MSR_KVM_WALL_CLOCK_NEW  0x4b564d00u
+#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u /* GPA | bit 0: enable */
+
+/* Howler's leaves: signature "HowlerHowler" in EBX, ECX, EDX; EAX = last leaf. */
+#define CPUID_HOWLER_SIGNATURE 0x40000200u
+#define CPUID_HOWLER_VCPU      0x40000201u /* EAX: vCPUs, EBX: index of this one */
+
+/*
+ * Hypercalls: VMCALL in 64- or 32-bit mode at CPL 0, EAX = number, arguments
+ * in EBX, ECX, EDX, result in EAX (negative: error). Unknown: HC_ENOSYS, as KVM.
+ */
+#define HC_ENOSYS (-1000)
+#define HC_EINVAL (-22)
+
+/*
+ * Start vCPU EBX at EIP = ECX with EBX = EDX: 32-bit flat protected mode,
+ * paging and interrupts off, other registers undefined. Once per vCPU; -22 when
+ * there is no such vCPU or it runs already.
+ */
+#define HC_VCPU_START 0x484f0001u
+/*
+ * Is the experiment over? 0: go on; 1: finish, report and stop. A guest asks
+ * now and then (each thousand readings, say). The call returns at once.
+ */
+#define HC_STATUS     0x484f0002u
+/* Deliver a struct guest_report at guest-physical address EBX, for this vCPU. */
+#define HC_REPORT     0x484f0003u
+/*
+ * EBX:ECX (high:low) is what RDTSC gave within the last few hundred
+ * instructions of this vCPU without an exit between. Howler checks that some raw TSC
+ * value since its last entry maps to exactly this value under the core's
+ * modelled TSC. 0: exact, 1: not.
+ */
+#define HC_TSC_PROOF  0x484f0004u
+
+struct guest_report {
+	uint64_t readings;     /* clock page readings that were checked */
+	uint64_t warps;        /* reading smaller than an earlier one on any vCPU */
+	uint64_t worst_warp_ns;
+	uint64_t stalls;       /* batches over which the clock did not move at all */
+	uint64_t blackout_ns;  /* longest gap between two readings of this vCPU */
+	uint64_t ticks_per_reading; /* average, guest TSC ticks */
+	uint64_t cpuid_ticks;  /* fastest CPUID exit round trip, guest TSC ticks; 0: not measured */
+	uint64_t tsc_proofs, tsc_proof_failures;
+	uint64_t retries;      /* readings repeated because the version moved */
+};
+_Static_assert(sizeof(struct guest_report) == 80, "guest ABI");
+
+/* Ports: the serial line at 0x3f8 goes to the log; a 32-bit write to 0xf4 ends the guest. */
+#define PORT_GUEST_SERIAL 0x3f8u
+#define PORT_GUEST_EXIT   0xf4u

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The unseen conductor: draws events from the storm, sends the notices, takes
+ * cores down and brings them up, sees that each event ends, has it scored.
+ *
+ * It sits on one online core (`seat`) and is a step function at the top of that
+ * core's loop: it never waits but for a stopped machine, so that several
+ * events are in flight at once. When the seat's own core leaves, the seat moves
+ * in the stopped machine. All state here belongs to the seat; the stop's
+ * barriers hand it over.
+ */
+#include "clock/port.h"
+#include "hv/hv.h"
+#include "smp/lib.h"
+#include "smp/x86.h"
+
+#define EVENT_LIMIT_NS 2000000000ull /* an event that takes longer hangs */
+#define FINISH_LIMIT_NS 4000000000ull
+#define SETTLE_NS 2000000ull         /* after the last event: everybody reads on */
+#define LOOK_NS 200000ull            /* how often the seat looks at events in flight */
+#define SLICE_NS 1000000ull
+
+enum phase {
+	PHASE_NONE,
+	PHASE_BEFORE,  /* REQ_BEFORE sent */
+	PHASE_AFTER,   /* REQ_AFTER sent, or joined: wait until synchronised */
+	PHASE_START,   /* INIT sent */
+	PHASE_LEAVE,   /* taken down: wait until it is off */
+	PHASE_SCORE,   /* over: to be scored when the seat is synchronised */
+};
+
+struct flight {
+	enum phase phase;
+	struct event_record record;
+	uint64_t begin_raw, effect_raw, after_raw; /* after_raw: length, from the effect on */
+};
+
+static unsigned seat; /* written in a stopped machine; read at the top of loops */
+static struct storm storm;
+static struct flight flight[CORES_MAX]; /* of each core: one event at a time */
+static unsigned begun, over;            /* events */
+static uint64_t due_raw;                /* of the next event */
+static uint64_t settle_raw;             /* the guest is told to finish then; 0: not yet */
+static bool finishing;
+static int64_t truth_ns;                /* reference - truth when the storm began */
+static bool truth_set;
+static struct random tempos;            /* first tempos and TSC starts: unlike from core to core */
+
+static void draw_start(struct core *c)
+{
+	c->start_khz = raw_khz / 2 + (uint32_t)random_below(&tempos, raw_khz);
+	c->start_tsc = random_below(&tempos, 1ull << 40);
+}
+
+void conduct_init(void)
+{
+	tempos.state = ~options.seed;
+	for (unsigned i = 0; i < core_count; i++)
+		draw_start(cores[i]);
+}
+
+bool conduct_seat(void)
+{
+	return seat == this_core()->index;
+}
+
+static unsigned base_core(void)
+{
+	return atomic_load_explicit(&the_clock.base, memory_order_relaxed);
+}
+
+static bool is_online(unsigned core)
+{
+	return atomic_load_explicit(&the_clock.core[core].online, memory_order_relaxed);
+}
+
+/* Stopped: vCPUs go where their cores are. */
+static void place(const struct stopped *s)
+{
+	bool online[CORES_MAX];
+	unsigned core_of[VCPUS_MAX];
+
+	(void)s;
+	for (unsigned i = 0; i < core_count; i++)
+		online[i] = is_online(i);
+	for (unsigned i = 0; i < guest.vcpu_count; i++)
+		core_of[i] = guest.vcpu[i].core;
+	place_all(online, core_count, core_of, guest.vcpu_count);
+	for (unsigned i = 0; i < guest.vcpu_count; i++)
+		if (guest.vcpu[i].core != core_of[i]) {
+			guest.vcpu[i].core = core_of[i];
+			guest.vcpu[i].moves++;
+		}
+}
+
+/* Stopped: all cores that are up come online, unsynchronised. */
+static void bring_up(const struct stopped *s, void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < core_count; i++)
+		if (atomic_load_explicit(&cores[i]->state, memory_order_acquire) == CORE_UP && !is_online(i))
+			the_clock.policy->bring_up(&the_clock, i);
+	place(s);
+}
+
+/* Stopped: the core at `arg` goes; its base role, the seat and its vCPUs go elsewhere. */
+static void take_down(const struct stopped *s, void *arg)
+{
+	unsigned gone = *(unsigned *)arg;
+
+	the_clock.policy->take_down(&the_clock, gone);
+	cores[gone]->leave = true;
+	if (seat == gone)
+		seat = base_core();
+	/* What the leaving core was asked as the base is for the new base. */
+	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
+	if (left & (REQ_RESYNC | REQ_SYNC))
+		core_request(base_core(), left & (REQ_RESYNC | REQ_SYNC));
+	place(s);
+}
+
+void conduct_begin(void)
+{
+	vcpu_unload();
+	stop_run(bring_up, 0);
+	core_request(0, REQ_RESYNC);
+	storm_start(&storm, options.scenario, options.seed, raw_khz);
+	due_raw = rdtsc() + raw_of_ns(SETTLE_NS);
+}
+
+static void begin_event(const struct storm_event *e)
+{
+	struct flight *f = &flight[e->core];
+	struct core *c = cores[e->core];
+	bool cut = f->phase != PHASE_NONE;
+
+	/* A tempo change in flight on a core that leaves ends there: two events, one record. */
+	if (cut)
+		report_event(&(struct event_record){ .number = f->record.number, .core = e->core,
+						     .base = base_core(), .kind = f->record.kind,
+						     .khz_before = f->record.khz_before,
+						     .khz_after = f->record.khz_after, .cut = true });
+	over += cut;
+	*f = (struct flight){
+		.record = { .number = ++begun, .core = e->core, .base = base_core(), .kind = e->kind,
+			    .khz_before = the_clock.core[e->core].tempo_khz, .khz_after = e->khz },
+		.begin_raw = rdtsc(),
+		.after_raw = raw_of_ns(e->after_ns),
+	};
+	switch (e->kind) {
+	case STORM_TEMPO:
+		f->phase = PHASE_BEFORE;
+		atomic_store_explicit(&c->effect_raw, 0, memory_order_relaxed);
+		atomic_store_explicit(&c->effect_delay_raw, raw_of_ns(e->effect_ns), memory_order_relaxed);
+		atomic_store_explicit(&the_clock.core[e->core].notice_khz, e->khz, memory_order_release);
+		core_request(e->core, REQ_BEFORE);
+		break;
+	case STORM_ONLINE:
+		f->phase = PHASE_START;
+		draw_start(c);
+		f->record.khz_after = c->start_khz;
+		core_start_begin(c);
+		break;
+	default: {
+		unsigned gone = e->core;
+
+		f->phase = PHASE_LEAVE;
+		vcpu_unload();
+		stop_run(take_down, &gone);
+		break; /* the seat may be elsewhere now */
+	}
+	}
+}
+
+/* Bring one flight forward by what has happened meanwhile. */
+static void step(struct flight *f, struct core *c)
+{
+	uint64_t now = rdtsc();
+
+	switch (f->phase) {
+	case PHASE_BEFORE:
+		f->effect_raw = atomic_load_explicit(&c->effect_raw, memory_order_acquire);
+		if (!f->effect_raw || now < f->effect_raw + f->after_raw)
+			break;
+		f->phase = PHASE_AFTER;
+		core_request(c->index, REQ_AFTER);
+		break;
+	case PHASE_AFTER:
+		f->record.out_raw = atomic_load_explicit(&c->synced_raw, memory_order_relaxed);
+		if (!f->record.out_raw)
+			break;
+		f->record.out_raw -= f->record.kind == STORM_TEMPO ? atomic_load(&c->before_raw) : f->begin_raw;
+		f->phase = PHASE_SCORE;
+		break;
+	case PHASE_START:
+		if (!core_start_step(c))
+			break;
+		if (atomic_load_explicit(&c->state, memory_order_acquire) == CORE_LOST) {
+			f->record.cut = true;
+			f->phase = PHASE_SCORE;
+			break;
+		}
+		f->phase = PHASE_AFTER;
+		vcpu_unload();
+		stop_run(bring_up, 0);
+		break;
+	case PHASE_LEAVE:
+		if (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_OFF)
+			break;
+		f->record.out_raw = now - f->begin_raw;
+		f->phase = PHASE_SCORE;
+		break;
+	default:
+		break;
+	}
+}
+
+/* The reference against the truth, now, on this core. The clock code never sees this. */
+static bool score(struct flight *f)
+{
+	unsigned me = this_core()->index;
+
+	if (!clock_synced(&the_clock, me))
+		return false;
+	uint64_t raw = rdtsc_ordered();
+	uint64_t ref = line_read(&the_clock.core[me].line, tempo_tsc(&this_core()->tempo, raw));
+	int64_t error = (int64_t)(ref - ns_of_raw(raw));
+
+	if (!truth_set) {
+		truth_ns = error;
+		truth_set = true;
+	}
+	if (f) {
+		f->record.error_ns = error - truth_ns;
+		report_event(&f->record);
+		f->phase = PHASE_NONE;
+		over++;
+	}
+	return true;
+}
+
+static void launch(void)
+{
+	enum storm_core state[CORES_MAX];
+	struct storm_event e;
+	bool hotplug = false;
+
+	for (unsigned i = 0; i < core_count; i++) {
+		enum core_state s = atomic_load_explicit(&cores[i]->state, memory_order_relaxed);
+
+		hotplug = hotplug || flight[i].phase == PHASE_START || flight[i].phase == PHASE_LEAVE ||
+			  (flight[i].record.kind == STORM_ONLINE && flight[i].phase != PHASE_NONE);
+		state[i] = is_online(i) ? (flight[i].phase ? STORM_CORE_BUSY : STORM_CORE_ONLINE) :
+			   s == CORE_OFF && !flight[i].phase ? STORM_CORE_OFFLINE : STORM_CORE_ABSENT;
+	}
+	if (!storm_next(&storm, state, core_count, base_core(), hotplug, &e))
+		return;
+	due_raw = rdtsc() + raw_of_ns(storm_gap_ns(&storm));
+	begin_event(&e);
+}
+
+static void finish(uint64_t now)
+{
+	bool vm = vmx_usable;
+
+	if (!settle_raw)
+		settle_raw = now + raw_of_ns(SETTLE_NS);
+	if (now < settle_raw)
+		return;
+	if (!finishing) {
+		finishing = true;
+		atomic_store_explicit(&guest.finish, 1, memory_order_release);
+	}
+	if (vm && !atomic_load_explicit(&guest.ended, memory_order_acquire)) {
+		if (now - settle_raw > raw_of_ns(FINISH_LIMIT_NS))
+			report_end("the guest did not end within 4 s after it was told to");
+		return;
+	}
+	report_end(0);
+}
+
+void conduct_poll(void)
+{
+	uint64_t now = rdtsc();
+
+	console_poll();
+	if (!truth_set && !score(0))
+		return;
+	for (unsigned i = 0; i < core_count; i++) {
+		struct flight *f = &flight[i];
+
+		if (f->phase == PHASE_NONE)
+			continue;
+		step(f, cores[i]);
+		if (f->phase == PHASE_SCORE)
+			score(f);
+		else if (now - f->begin_raw > raw_of_ns(EVENT_LIMIT_NS))
+			report_end("an event is not over after 2 s");
+	}
+	if (vmx_usable && atomic_load_explicit(&guest.ended, memory_order_acquire) && !finishing)
+		report_end("the guest ended before the storm");
+	if (begun < options.events) {
+		if (now >= due_raw)
+			launch(); /* last: the seat may be elsewhere after it */
+	} else if (over == begun) {
+		finish(now);
+	}
+}
+
+uint64_t conduct_slice_raw(void)
+{
+	uint64_t now = rdtsc(), slice = raw_of_ns(begun > over || finishing ? LOOK_NS : SLICE_NS);
+
+	if (begun < options.events && due_raw < now + slice)
+		slice = due_raw > now ? due_raw - now : 0;
+	return slice;
+}
+
+void conduct_counts(unsigned *b, unsigned *o)
+{
+	*b = begun;
+	*o = over;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* The one virtual machine: its memory, its vCPUs, its serial line. */
+#include "hv/hv.h"
+#include "smp/lib.h"
+#include "smp/x86.h"
+
+#define LARGE_PAGE (2 * MIB)
+#define FXSAVE_FCW 0   /* offsets in the FXSAVE area (SDM vol. 1, 10.5.1) and reset values */
+#define FXSAVE_MXCSR 24
+
+struct guest guest;
+
+void *guest_at(uint64_t gpa, uint64_t bytes)
+{
+	if (gpa > guest.ram_bytes || bytes > guest.ram_bytes - gpa)
+		return 0;
+	return guest.ram + gpa;
+}
+
+static void make_vcpu(unsigned i, uint64_t eptp)
+{
+	struct vcpu *v = &guest.vcpu[i];
+	const uint16_t fcw = 0x37f;
+	const uint32_t mxcsr = 0x1f80;
+
+	v->index = i;
+	v->core = i % core_count;
+	memcpy(v->fpu + FXSAVE_FCW, &fcw, sizeof(fcw));
+	memcpy(v->fpu + FXSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+	vmcs_make(v, eptp);
+}
+
+/* Boot core, VMX on. The guest image, if there is a usable one; words go to its command line. */
+bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why)
+{
+	struct load_entry entry;
+	uint64_t bytes = options.mem_mib * MIB;
+
+	if (!boot->guest_size) {
+		format_complaint(why, "guest image: none given: add a multiboot module in GRUB, or "
+				      "\\howler\\guest.elf on the EFI partition, or boot with vmx=off");
+		return false;
+	}
+	if (!mem_can(bytes, LARGE_PAGE)) {
+		format_complaint(why, "mem=%u: there is no free block of %u MiB below 4 GiB: ask for less",
+				 options.mem_mib, options.mem_mib);
+		return false;
+	}
+	guest.ram_bytes = bytes;
+	guest.ram = mem_alloc(bytes, LARGE_PAGE);
+	if (load_multiboot((const void *)boot->guest_phys, boot->guest_size, guest.ram, bytes, words, &entry, why))
+		return false;
+	guest.vcpu_count = options.vcpus ? options.vcpus : core_count;
+	uint64_t vcpus_bytes = guest.vcpu_count * sizeof(struct vcpu);
+	guest.vcpu = memset(mem_alloc(vcpus_bytes, PAGE_SIZE), 0, vcpus_bytes);
+	vmcs_init();
+	uint64_t eptp = ept_make(guest.ram, bytes);
+	for (unsigned i = 0; i < guest.vcpu_count; i++)
+		make_vcpu(i, eptp);
+	struct vcpu *first = &guest.vcpu[0];
+	first->start_eip = entry.eip;
+	first->start_ebx = entry.ebx;
+	first->regs[RAX] = 0x2badb002; /* Multiboot 3.2 */
+	atomic_store_explicit(&first->state, VCPU_STARTED, memory_order_release);
+	return true;
+}
+
+/* One line for all vCPUs, as a UART is one for all; whole lines go to the log. */
+void guest_serial(char c)
+{
+	static atomic_flag lock = ATOMIC_FLAG_INIT; /* protects line and used; held for a copy only */
+	static char line[128];
+	static unsigned used;
+
+	while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire))
+		cpu_relax();
+	if (c != '\r' && c != '\n')
+		line[used++] = c;
+	if (c == '\n' || used == sizeof(line) - 1) {
+		line[used++] = '\n';
+		console_write(line, used);
+		used = 0;
+	}
+	atomic_flag_clear_explicit(&lock, memory_order_release);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* The hypervisor: what each file of this floor offers. Interrupts are always off. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boot/boot_info.h"
+#include "clock/storm.h"
+#include "hv/vcpu.h"
+#include "smp/format.h"
+#include "smp/options.h"
+#include "smp/smp.h"
+
+/* main.c */
+extern struct options options;
+extern bool vmx_usable; /* else host readers stand in for the guest */
+
+/* vmx.c */
+bool vmx_find(struct complaint *why); /* boot core: all wanted features; false: why not */
+void vmx_on(void);                    /* this core */
+void vmx_off(void);
+
+/* vmcs.c: the current VMCS of this core */
+void vmcs_init(void);                           /* boot: bitmaps */
+void vmcs_make(struct vcpu *v, uint64_t eptp);  /* boot: a new one, left clear */
+void vmcs_set_host(void);
+void vmcs_dump(const struct vcpu *v);
+
+/* ept.c */
+uint64_t ept_make(const void *ram, uint64_t bytes); /* EPTP; ram on a 2 MiB boundary, up to 1 GiB */
+
+/* guest.c: the one virtual machine */
+struct guest {
+	uint8_t *ram;
+	uint64_t ram_bytes;
+	struct vcpu *vcpu;          /* [vcpu_count] */
+	unsigned vcpu_count;
+	_Atomic uint32_t finish;    /* the conductor: HC_STATUS says 1 from now on */
+	_Atomic uint32_t ended;     /* a vCPU wrote to PORT_GUEST_EXIT, with `code` */
+	_Atomic uint32_t code;
+	uint64_t first_entry_tsc;   /* raw TSC before the first guest instruction */
+};
+extern struct guest guest;
+bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why);
+void *guest_at(uint64_t gpa, uint64_t bytes); /* guest memory, or NULL */
+void guest_serial(char c);
+
+/* load.c: a multiboot image into guest memory; pure */
+struct load_entry {
+	uint32_t eip, ebx;
+};
+int load_multiboot(const void *image, uint64_t size, void *ram, uint64_t ram_bytes, const char *words,
+		   struct load_entry *entry, struct complaint *why);
+
+/* vcpu.c: run loop of a vCPU on the core that it is placed on */
+void vcpu_run(struct vcpu *v, uint64_t slice_raw);
+void vcpu_unload(void); /* leave nothing of any vCPU on this core; before a stop */
+void vcpu_publish(struct vcpu *v); /* its clock page, if it is stale */
+bool vcpu_runnable(const struct vcpu *v);
+bool vcpu_tsc_proof(const struct vcpu *v, uint64_t tsc); /* did v's TSC show that since its last entry? */
+int vmx_enter(struct vcpu *v);   /* entry.asm */
+
+/* exit.c */
+bool vcpu_exit(struct vcpu *v); /* called by entry.asm; true: leave the guest */
+void vcpu_park(struct vcpu *v, const char *why);
+
+/* place.c: pure */
+unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned vcpus);
+
+/* reader.c: host readers, where there is no VMX */
+void reader_run(void);
+extern struct guest_report reader_report[CORES_MAX];
+
+/* conduct.c: the unseen conductor */
+void conduct_init(void);  /* boot core, before other cores run: first tempos */
+void conduct_begin(void); /* boot core, all cores up */
+bool conduct_seat(void);  /* does this core conduct now? */
+void conduct_poll(void);  /* a step; may not return to the caller as the seat */
+void conduct_counts(unsigned *begun, unsigned *over); /* events */
+uint64_t conduct_slice_raw(void); /* on the seat: until it wants to look again */
+
+/* report.c: figures and verdict */
+struct event_record {
+	unsigned number, core, base;
+	enum storm_kind kind;
+	uint32_t khz_before, khz_after;
+	uint64_t out_raw;    /* how long the core was out of its guest */
+	int64_t error_ns;    /* the reference against the truth, after it */
+	bool cut;            /* the core left, or came, in between */
+};
+void report_boot(const struct machine *m, const char *timer);
+void report_event(const struct event_record *e);
+_Noreturn void report_end(const char *failure); /* NULL: judge by the figures */
+_Noreturn void report_refuse(const char *what); /* can't begin: one line, verdict, end */

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Howler, from the doors' hand-over on. hv_main is the table of contents; each
+ * core then lives in core_loop until it is taken down.
+ */
+#include "clock/port.h"
+#include "hv/hv.h"
+#include "hv/vmx.h"
+#include "smp/lib.h"
+#include "smp/x86.h"
+
+#define LONE_SLICE_NS 10000000ull /* nobody else waits for this core: just a net */
+#define SHARED_SLICE_NS 1000000ull
+#define LEAD_LIMIT_NS 2000000000ull
+
+struct options options;
+bool vmx_usable;
+
+static struct machine machine;
+static struct complaint complaint;
+static struct core early; /* stands in for the boot core's block until there is memory for it */
+
+void hv_main(const struct boot_info *boot);
+void hv_core(struct core *c);
+
+/* Words before ` -- ` are Howler's, words after it the guest's. */
+static const char *split_words(char *line)
+{
+	for (char *c = line; *c; c++)
+		if (c[0] == '-' && c[1] == '-' && (c == line || c[-1] == ' ') && (!c[2] || c[2] == ' ')) {
+			*c = 0;
+			return c[2] ? c + 3 : "";
+		}
+	return "";
+}
+
+/* The vCPUs of this core take turns. */
+static struct vcpu *next_vcpu(bool *alone)
+{
+	static unsigned turn[CORES_MAX]; /* each entry: its core only */
+	unsigned me = this_core()->index, found = 0;
+	struct vcpu *first = 0;
+
+	for (unsigned i = 1; i <= guest.vcpu_count; i++) {
+		struct vcpu *v = &guest.vcpu[(turn[me] + i) % guest.vcpu_count];
+
+		if (v->core != me || !vcpu_runnable(v))
+			continue;
+		if (!found++)
+			first = v;
+	}
+	*alone = found < 2;
+	if (first)
+		turn[me] = first->index;
+	return first;
+}
+
+/* As the base core: re-derive the lines, or synchronise who is not; to the end. */
+static void lead(unsigned bits)
+{
+	const struct policy *p = the_clock.policy;
+	uint64_t start = rdtsc();
+
+	for (;;) {
+		enum clock_step s = bits & REQ_RESYNC ? p->resync(&the_clock) : p->lead(&the_clock);
+
+		if (s == CLOCK_NOT_BASE)
+			core_request(atomic_load_explicit(&the_clock.base, memory_order_relaxed), bits);
+		if (s != CLOCK_NOT_YET)
+			return;
+		core_at("resync, waits for core", the_clock.waiting_for);
+		core_serve();
+		if (rdtsc() - start > raw_of_ns(LEAD_LIMIT_NS))
+			panic("base core %u waited 2 s for core %u to be synchronised", this_core()->index,
+			      the_clock.waiting_for);
+	}
+}
+
+static void run(void)
+{
+	struct core *me = this_core();
+	bool seat = conduct_seat(), alone;
+	uint64_t slice = seat ? conduct_slice_raw() : raw_of_ns(LONE_SLICE_NS);
+
+	if (!clock_synced(&the_clock, me->index)) {
+		core_at("unsynchronised", 0);
+		cpu_relax();
+		return;
+	}
+	if (!atomic_load_explicit(&me->synced_raw, memory_order_relaxed))
+		atomic_store_explicit(&me->synced_raw, rdtsc(), memory_order_relaxed);
+	if (!vmx_usable) {
+		reader_run();
+		return;
+	}
+	struct vcpu *v = next_vcpu(&alone);
+	if (v)
+		vcpu_run(v, alone || slice < raw_of_ns(SHARED_SLICE_NS) ? slice : raw_of_ns(SHARED_SLICE_NS));
+	else if (seat)
+		cpu_relax();
+	else
+		core_idle();
+}
+
+static _Noreturn void core_loop(void)
+{
+	struct core *me = this_core();
+
+	for (;;) {
+		core_serve();
+		unsigned top = core_take_top();
+		if (top & REQ_STOP) {
+			vcpu_unload();
+			stop_join();
+		}
+		if (me->leave) {
+			if (vmx_usable)
+				vmx_off();
+			core_stop();
+		}
+		if (top & (REQ_RESYNC | REQ_SYNC))
+			lead(top & (REQ_RESYNC | REQ_SYNC));
+		if (conduct_seat())
+			conduct_poll(); /* may give the seat away, or take this core down */
+		if (!me->leave)
+			run();
+	}
+}
+
+/* A core that INIT-SIPI brought here, on its own stack. */
+void hv_core(struct core *c)
+{
+	trap_load(c);
+	apic_init();
+	if (vmx_usable)
+		vmx_on();
+	c->leave = false;
+	core_started();
+	core_loop();
+}
+
+static void read_options(const struct boot_info *boot, char *line)
+{
+	if (options_parse(line, &options, &complaint))
+		report_refuse(complaint.text);
+	if (!policy_find(options.sync))
+		report_refuse("sync=: no such policy");
+	print("howler: by %s, options: %s\n", boot->door == BOOT_DOOR_UEFI ? "UEFI" : "multiboot", line);
+}
+
+static void find_cores(const struct boot_info *boot)
+{
+	unsigned wanted = options.cores;
+
+	if (cores_find(boot, &machine, options.acpi, &complaint) == TABLES_NOTED)
+		print("howler: %s\n", complaint.text);
+	if (wanted > machine.core_count) {
+		format_complaint(&complaint, "cores=%u: this machine has %u (%s): ask for fewer", wanted,
+				 machine.core_count, machine.source);
+		report_refuse(complaint.text);
+	}
+	if (!wanted)
+		wanted = machine.core_count;
+	cores_init(boot, &machine, wanted > CORES_MAX ? CORES_MAX : wanted, policy_find(options.sync));
+	trap_load(cores[0]);
+}
+
+static void find_vmx(void)
+{
+	vmx_usable = options.vmx && vmx_find(&complaint);
+	if (!options.vmx)
+		print("howler: vmx=off: no guest; host readers stand in for it\n");
+	else if (!vmx_usable)
+		print("howler: %s\nhowler: no guest then; host readers stand in for it\n", complaint.text);
+	if (vmx_usable)
+		vmx_on();
+}
+
+void hv_main(const struct boot_info *boot)
+{
+	static char line[BOOT_CMDLINE_MAX];
+	const char *timer;
+
+	trap_init();
+	early.self = &early;
+	trap_load(&early);
+	console_init();
+	CHECK(boot->magic == BOOT_INFO_MAGIC && boot->version == BOOT_INFO_VERSION &&
+	      boot->size == sizeof(*boot));
+	mem_init(boot);
+	mem_map_device(boot->fb_phys, (uint64_t)boot->fb_pitch * boot->fb_height);
+	screen_init(boot);
+	memcpy(line, boot->cmdline, sizeof(line));
+	const char *guest_words = split_words(line);
+	read_options(boot, line);
+	apic_init();
+	find_cores(boot);
+	if (!timer_calibrate(&machine, &timer))
+		report_refuse("neither the ACPI PM timer nor the PIT runs: can't tell the TSC's rate");
+	find_vmx();
+	if (vmx_usable && !guest_make(boot, guest_words, &complaint))
+		report_refuse(complaint.text);
+	mem_close();
+	conduct_init();
+	core_started();
+	cores_start();
+	report_boot(&machine, timer);
+	conduct_begin();
+	core_loop();
+}

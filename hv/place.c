@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Which vCPU on which core: pure, tested on the host. */
+#include "hv/hv.h"
+
+static unsigned load_of(unsigned core, const unsigned *core_of, unsigned vcpus)
+{
+	unsigned n = 0;
+
+	for (unsigned v = 0; v < vcpus; v++)
+		n += core_of[v] == core;
+	return n;
+}
+
+/* The online core with the fewest vCPUs (most = false) or the most, lowest index first. */
+static unsigned extreme(const bool *online, unsigned cores, const unsigned *core_of, unsigned vcpus, bool most)
+{
+	unsigned best = cores;
+
+	for (unsigned c = 0; c < cores; c++) {
+		if (!online[c])
+			continue;
+		unsigned load = load_of(c, core_of, vcpus);
+		unsigned than = best < cores ? load_of(best, core_of, vcpus) : 0;
+
+		if (best == cores || (most ? load > than : load < than))
+			best = c;
+	}
+	return best;
+}
+
+/*
+ * Move each vCPU whose core is not online to the online core with the fewest,
+ * then even out until no two cores differ by more than one. Nobody else moves. At least
+ * one core is online. Returns the number of moves.
+ */
+unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned vcpus)
+{
+	unsigned moves = 0;
+
+	for (unsigned v = 0; v < vcpus; v++)
+		if (core_of[v] >= cores || !online[core_of[v]]) {
+			core_of[v] = cores; /* nowhere, while the others are counted */
+			core_of[v] = extreme(online, cores, core_of, vcpus, false);
+			moves++;
+		}
+	for (;;) {
+		unsigned from = extreme(online, cores, core_of, vcpus, true);
+		unsigned to = extreme(online, cores, core_of, vcpus, false);
+
+		if (load_of(from, core_of, vcpus) <= load_of(to, core_of, vcpus) + 1)
+			return moves;
+		for (unsigned v = vcpus; v-- > 0;)
+			if (core_of[v] == from) {
+				core_of[v] = to;
+				moves++;
+				break;
+			}
+	}
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a user reads: the boot log, a line for each event, the table at the end
+ * and the verdict; and the same as JSON, one object a line, for machines. Only
+ * the seat prints, so lines do not mix.
+ */
+#include "hv/hv.h"
+#include "hv/vmx.h"
+#include "smp/x86.h"
+
+static uint64_t worst_error_ns;
+
+void report_boot(const struct machine *m, const char *timer)
+{
+	print("machine: %u cores by %s, raw TSC %u kHz by %s\n", m->core_count, m->source, raw_khz, timer);
+	print("using %u cores, %u vCPUs, sync=%s scenario=%s seed=%lu events=%u\n", core_count, guest.vcpu_count,
+	      options.sync, options.scenario, options.seed, options.events);
+	for (unsigned i = 0; i < core_count; i++)
+		print("  core %u: APIC id %u, %s, %s, tempo %u kHz\n", i, cores[i]->apic_id,
+		      atomic_load(&cores[i]->state) == CORE_LOST ? "does not answer" : apic_x2() ? "x2APIC" : "xAPIC",
+		      !vmx_usable ? "no VMX: host reader" :
+		      vmx.tsc_scaling ? "VMX EPT VPID UG timer TSC-scaling" : "VMX EPT VPID UG timer, RDTSC exits",
+		      cores[i]->start_khz);
+}
+
+static const char *const kinds[] = { [STORM_TEMPO] = "tempo", [STORM_OFFLINE] = "offline",
+				     [STORM_ONLINE] = "online" };
+
+void report_event(const struct event_record *e)
+{
+	uint64_t error = (uint64_t)(e->error_ns < 0 ? -e->error_ns : e->error_ns);
+
+	if (!e->cut && error > worst_error_ns)
+		worst_error_ns = error;
+	if (options.log == OPTIONS_LOG_JSON)
+		print("{\"event\":%u,\"kind\":\"%s\",\"core\":%u,\"base\":%u,\"khz\":[%u,%u],\"out_ticks\":%lu,"
+		      "\"error_ns\":%ld,\"cut\":%s}\n", e->number, kinds[e->kind], e->core, e->base,
+		      e->khz_before, e->khz_after, e->out_raw, e->error_ns, e->cut ? "true" : "false");
+	if (options.log != OPTIONS_LOG_EVENTS)
+		return;
+	if (e->cut) {
+		print("%5u %-7s core %u%s  cut short: the core left or did not come\n", e->number, kinds[e->kind],
+		      e->core, e->core == e->base ? " base" : "");
+		return;
+	}
+	print("%5u %-7s core %u%s", e->number, kinds[e->kind], e->core, e->core == e->base ? " base" : "");
+	if (e->kind == STORM_TEMPO)
+		print(" %u -> %u kHz", e->khz_before, e->khz_after);
+	print(", out %lu ticks, error %ld ns\n", e->out_raw, e->error_ns);
+}
+
+static void add(struct guest_report *sum, const struct guest_report *r)
+{
+	sum->readings += r->readings;
+	sum->warps += r->warps;
+	sum->stalls += r->stalls;
+	sum->tsc_proofs += r->tsc_proofs;
+	sum->tsc_proof_failures += r->tsc_proof_failures;
+	sum->retries += r->retries;
+	if (r->worst_warp_ns > sum->worst_warp_ns)
+		sum->worst_warp_ns = r->worst_warp_ns;
+	if (r->blackout_ns > sum->blackout_ns)
+		sum->blackout_ns = r->blackout_ns;
+}
+
+static void row(const char *who, unsigned index, const struct guest_report *r, const struct vcpu *v)
+{
+	print("  %s %2u %10lu %6lu %12lu %7lu %12lu %9lu\n", who, index, r->readings, r->warps, r->worst_warp_ns,
+	      r->stalls, r->blackout_ns, r->ticks_per_reading);
+	print("{\"%s\":%u,\"readings\":%lu,\"warps\":%lu,\"worst_warp_ns\":%lu,\"stalls\":%lu,\"blackout_ns\":%lu,"
+	      "\"ticks_per_reading\":%lu,\"cpuid_ticks\":%lu,\"tsc_proofs\":%lu,\"tsc_proof_failures\":%lu,"
+	      "\"exits\":%lu,\"evictions\":%lu,\"moves\":%lu,\"kept_out_ticks\":%lu}\n",
+	      who, index, r->readings, r->warps, r->worst_warp_ns, r->stalls, r->blackout_ns, r->ticks_per_reading,
+	      r->cpuid_ticks, r->tsc_proofs, r->tsc_proof_failures, v ? v->exits : 0, v ? v->evictions : 0,
+	      v ? v->moves : 0, v ? v->blackout_raw : 0);
+}
+
+/* The figures of all readers; how many of them reported and are alive. */
+static unsigned table(struct guest_report *sum)
+{
+	unsigned alive = 0, n = vmx_usable ? guest.vcpu_count : core_count;
+
+	print("\n  %-7s %10s %6s %12s %7s %12s %9s\n", vmx_usable ? "vCPU" : "core", "readings", "warps",
+	      "worst ns", "stalls", "blackout ns", "ticks per");
+	for (unsigned i = 0; i < n; i++) {
+		const struct vcpu *v = vmx_usable ? &guest.vcpu[i] : 0;
+		const struct guest_report *r = v ? &v->report : &reader_report[i];
+		/* A host reader lives if it ever read; a core may be offline at the end. */
+		bool ok = v ? atomic_load(&v->reported) && atomic_load(&v->state) != VCPU_PARKED && r->readings :
+			      r->readings > 0;
+
+		alive += ok;
+		add(sum, r);
+		row(vmx_usable ? "vcpu" : "core", i, r, v);
+	}
+	return alive;
+}
+
+static const char *judge(const struct guest_report *sum, unsigned alive, unsigned readers, unsigned over)
+{
+	if (over != options.events)
+		return "not every event was done";
+	if (alive != readers)
+		return "not every vCPU is alive";
+	if (sum->warps)
+		return "the clock stepped back";
+	if (sum->tsc_proof_failures)
+		return "a guest's RDTSC was not the core TSC";
+	if (vmx_usable && atomic_load(&guest.code))
+		return "the guest says that it failed";
+	return 0;
+}
+
+static void verdict(const char *failure, const struct guest_report *sum, unsigned alive, unsigned begun,
+		    unsigned over)
+{
+	unsigned readers = vmx_usable ? guest.vcpu_count : core_count;
+
+	print("{\"verdict\":\"%s\",\"reason\":\"%s\",\"sync\":\"%s\",\"scenario\":\"%s\",\"seed\":%lu,\"cores\":%u,"
+	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
+	      "\"worst_error_ns\":%lu,\"ticks\":%lu}\n", failure ? "fail" : "pass", failure ? failure : "",
+	      options.sync, options.scenario, options.seed, core_count, readers, alive, begun, over, sum->readings,
+	      sum->warps, worst_error_ns, rdtsc());
+	print("howler: %s%s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive\n",
+	      failure ? "FAIL: " : "PASS", failure ? failure : "", "", sum->warps, sum->readings, over,
+	      options.events, alive, readers, vmx_usable ? "vCPUs" : "readers");
+}
+
+static void judge_all(const struct stopped *s, void *arg)
+{
+	const char *failure = arg;
+	struct guest_report sum = { 0 };
+	unsigned begun, over;
+
+	(void)s;
+	conduct_counts(&begun, &over);
+	unsigned alive = table(&sum);
+	if (!failure)
+		failure = judge(&sum, alive, vmx_usable ? guest.vcpu_count : core_count, over);
+	else
+		cores_report();
+	verdict(failure, &sum, alive, begun, over);
+	machine_end(!failure);
+}
+
+/* When all is well the machine is stopped first, so that figures do not move while they are read. */
+_Noreturn void report_end(const char *failure)
+{
+	if (!failure) {
+		vcpu_unload();
+		stop_run(judge_all, 0);
+	}
+	judge_all(0, (void *)failure);
+	halt_forever();
+}
+
+_Noreturn void report_refuse(const char *what)
+{
+	print("howler: %s\n", what);
+	print("{\"verdict\":\"fail\",\"reason\":\"refused\"}\n");
+	machine_end(false);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A virtual processor. It belongs to one core at a time, `core`, which alone
+ * touches it: places are given out while the machine is stopped (place_all in
+ * conduct.c), when every VMCS is cleared, and read by a core at the top of its
+ * loop. `state` and what is marked so is shared.
+ */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clock/tempo.h"
+#include "hv/abi.h"
+#include "smp/asm_abi.h"
+#include "smp/core.h"
+
+#define VCPUS_MAX 64u
+
+enum vcpu_state {
+	VCPU_WAITING, /* not started by its guest yet */
+	VCPU_STARTED, /* start_eip and start_ebx hold; set by who starts it (release) */
+	VCPU_RUNNING, /* set by its core */
+	VCPU_HALTED,  /* HLT with interrupts off: nothing can wake it */
+	VCPU_PARKED,  /* did what Howler can't do; the guest's fault; dumped */
+};
+
+/* A stretch in the guest: which TSC it saw, between which raw instants. */
+struct vcpu_stretch {
+	struct tempo_piece tsc;
+	uint64_t from_raw, to_raw;
+};
+
+struct vcpu {
+	uint64_t regs[16]; /* in the order of instruction encodings; RSP is in the VMCS */
+
+	unsigned index;
+	_Atomic uint32_t state;
+	unsigned core;
+	uint32_t start_eip, start_ebx;
+	uint64_t cr2;
+	void *vmcs;             /* physical = virtual */
+	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base;
+
+	/* The clock page: where, and from which line it was made */
+	uint64_t page_gpa;      /* 0: not registered */
+	unsigned page_core;
+	uint32_t page_line;     /* line_count of that core; 0: publish in any case */
+
+	struct vcpu_stretch now, before;
+	bool tsc_set;           /* now.tsc is in the VMCS as loaded on this core */
+	/* Figures; others read them when the run is over */
+	uint64_t entries, exits, evictions, moves;
+	uint64_t out_raw;           /* when it was last forced out; 0: it was not */
+	uint64_t blackout_raw;      /* the longest time that it was kept out by an event */
+	_Atomic uint32_t reported;
+	struct guest_report report;
+
+	_Alignas(16) uint8_t fpu[512];
+};
+
+_Static_assert(offsetof(struct vcpu, regs) == 0, "entry.asm");
+_Static_assert(VCPU_RAX == 0 && VCPU_RCX == 8 && VCPU_RDX == 16 && VCPU_RBX == 24 && VCPU_RDI == 56 &&
+	       VCPU_R15 == 120, "asm_abi.h");
+
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };

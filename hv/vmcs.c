@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* Setting up a VMCS, in the manual's parts: controls, host state, guest state; and its dump. */
+#include "hv/hv.h"
+#include "hv/vmx.h"
+#include "smp/lib.h"
+#include "smp/smp.h"
+#include "smp/x86.h"
+
+/* Segment access rights (SDM vol. 3, 25.4.1) */
+#define ACCESS_CODE32 0xc09bu /* present, code, accessed, readable, 32-bit, 4 KiB granular */
+#define ACCESS_DATA32 0xc093u
+#define ACCESS_TSS    0x008bu /* busy 32-bit TSS */
+#define ACCESS_UNUSABLE 0x10000u
+
+#define PAT_RESET 0x0007040600070406ull
+#define ACTIVITY_ACTIVE 0
+
+extern void vmx_exit(void);
+
+static uint8_t *msr_bitmap, *io_bitmap;
+
+void vmcs_write_failed(enum vmcs_field field, uint64_t value)
+{
+	panic("VMWRITE of %lx to field %x failed: VM-instruction error %lu", value, field,
+	      vmcs_read(VM_INSTRUCTION_ERROR));
+}
+
+/* Guest may read and write this MSR directly; all others exit. Layout: SDM vol. 3, 25.6.9. */
+static void pass_msr(uint32_t msr)
+{
+	unsigned bit = msr & 0x1fff, half = msr >= 0xc0000000 ? 1024 : 0;
+
+	msr_bitmap[half + bit / 8] &= (uint8_t)~(1u << bit % 8);
+	msr_bitmap[2048 + half + bit / 8] &= (uint8_t)~(1u << bit % 8);
+}
+
+void vmcs_init(void)
+{
+	static const uint32_t passed[] = { MSR_EFER, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK, MSR_FS_BASE,
+					   MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_PAT };
+
+	msr_bitmap = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0xff, PAGE_SIZE);
+	io_bitmap = memset(mem_alloc(2 * PAGE_SIZE, PAGE_SIZE), 0xff, 2 * PAGE_SIZE);
+	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
+		pass_msr(passed[i]);
+}
+
+static void set_controls(const struct vcpu *v, uint64_t eptp)
+{
+	vmcs_write(VPID, v->index + 1);
+	vmcs_write(PIN_CONTROLS, vmx.pin);
+	vmcs_write(PROC_CONTROLS, vmx.proc);
+	vmcs_write(PROC_CONTROLS2, vmx.proc2);
+	vmcs_write(EXIT_CONTROLS, vmx.exit);
+	vmcs_write(ENTRY_CONTROLS, vmx.entry);
+	vmcs_write(EXCEPTION_BITMAP, 0); /* exceptions are the guest's own business */
+	vmcs_write(PAGE_FAULT_MASK, 0);
+	vmcs_write(PAGE_FAULT_MATCH, 0);
+	vmcs_write(CR3_TARGET_COUNT, 0);
+	vmcs_write(EXIT_MSR_STORE_COUNT, 0);
+	vmcs_write(EXIT_MSR_LOAD_COUNT, 0);
+	vmcs_write(ENTRY_MSR_LOAD_COUNT, 0);
+	vmcs_write(ENTRY_INTERRUPTION_INFO, 0);
+	vmcs_write(IO_BITMAP_A, (uint64_t)io_bitmap);
+	vmcs_write(IO_BITMAP_B, (uint64_t)io_bitmap + PAGE_SIZE);
+	vmcs_write(MSR_BITMAP, (uint64_t)msr_bitmap);
+	vmcs_write(EPT_POINTER, eptp);
+	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
+	/* What VMX fixes belongs to the host: the guest sees its shadow of it. */
+	vmcs_write(CR0_MASK, CR0_NE | 0x60000000u); /* NE, NW, CD */
+	vmcs_write(CR4_MASK, CR4_VMXE);
+}
+
+/* Everything of the host that differs between cores, and what doesn't. */
+void vmcs_set_host(void)
+{
+	const struct core *c = this_core();
+	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) idtr;
+
+	__asm__ volatile("sidt %0" : "=m"(idtr));
+	vmcs_write(HOST_ES, 0);
+	vmcs_write(HOST_CS, SEL_CODE64);
+	vmcs_write(HOST_SS, 0);
+	vmcs_write(HOST_DS, 0);
+	vmcs_write(HOST_FS, 0);
+	vmcs_write(HOST_GS, 0);
+	vmcs_write(HOST_TR, SEL_TSS);
+	vmcs_write(HOST_PAT, rdmsr(MSR_PAT));
+	vmcs_write(HOST_EFER, rdmsr(MSR_EFER));
+	vmcs_write(HOST_CR0, read_cr0());
+	vmcs_write(HOST_CR3, read_cr3());
+	vmcs_write(HOST_CR4, read_cr4());
+	vmcs_write(HOST_FS_BASE, 0);
+	vmcs_write(HOST_GS_BASE, (uint64_t)c);
+	vmcs_write(HOST_TR_BASE, (uint64_t)&c->tss);
+	vmcs_write(HOST_GDTR_BASE, (uint64_t)c->gdt);
+	vmcs_write(HOST_IDTR_BASE, idtr.base);
+	vmcs_write(HOST_SYSENTER_CS, 0);
+	vmcs_write(HOST_SYSENTER_ESP, 0);
+	vmcs_write(HOST_SYSENTER_EIP, 0);
+	vmcs_write(HOST_RIP, (uint64_t)vmx_exit);
+}
+
+static void set_segment(unsigned n, uint16_t selector, uint32_t limit, uint32_t access)
+{
+	/* The encodings of the eight segments' fields are two apart (appendix B). */
+	vmcs_write(GUEST_ES + 2 * n, selector);
+	vmcs_write(GUEST_ES_LIMIT + 2 * n, limit);
+	vmcs_write(GUEST_ES_ACCESS + 2 * n, access);
+	vmcs_write(GUEST_ES_BASE + 2 * n, 0);
+}
+
+/* The state of a multiboot entry: 32-bit flat protected mode, paging and interrupts off. */
+static void set_guest(void)
+{
+	enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
+
+	for (unsigned n = ES; n <= GS; n++)
+		set_segment(n, n == CS ? 0x08 : 0x10, UINT32_MAX, n == CS ? ACCESS_CODE32 : ACCESS_DATA32);
+	set_segment(LDTR, 0, 0, ACCESS_UNUSABLE);
+	set_segment(TR, 0x18, 0x67, ACCESS_TSS);
+	vmcs_write(GUEST_GDTR_BASE, 0);
+	vmcs_write(GUEST_GDTR_LIMIT, 0);
+	vmcs_write(GUEST_IDTR_BASE, 0);
+	vmcs_write(GUEST_IDTR_LIMIT, 0);
+	vmcs_write(GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
+	vmcs_write(CR0_SHADOW, CR0_PE | CR0_ET);
+	vmcs_write(GUEST_CR3, 0);
+	vmcs_write(GUEST_CR4, CR4_VMXE);
+	vmcs_write(CR4_SHADOW, 0);
+	vmcs_write(GUEST_DR7, 0x400);
+	vmcs_write(GUEST_RFLAGS, 2);
+	vmcs_write(GUEST_RSP, 0);
+	vmcs_write(GUEST_EFER, 0);
+	vmcs_write(GUEST_PAT, PAT_RESET);
+	vmcs_write(GUEST_DEBUGCTL, 0);
+	vmcs_write(GUEST_SYSENTER_CS, 0);
+	vmcs_write(GUEST_SYSENTER_ESP, 0);
+	vmcs_write(GUEST_SYSENTER_EIP, 0);
+	vmcs_write(GUEST_PENDING_DEBUG, 0);
+	vmcs_write(GUEST_INTERRUPTIBILITY, 0);
+	vmcs_write(GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+}
+
+void vmcs_make(struct vcpu *v, uint64_t eptp)
+{
+	v->vmcs = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE);
+	*(uint32_t *)v->vmcs = vmx.revision;
+	CHECK(vmcs_clear((uint64_t)v->vmcs) && vmcs_load((uint64_t)v->vmcs));
+	set_controls(v, eptp);
+	set_guest();
+	CHECK(vmcs_clear((uint64_t)v->vmcs));
+}
+
+void vmcs_dump(const struct vcpu *v)
+{
+	print("  rip %lx rsp %lx rflags %lx cs %lx activity %lu interruptibility %lx\n", vmcs_read(GUEST_RIP),
+	      vmcs_read(GUEST_RSP), vmcs_read(GUEST_RFLAGS), vmcs_read(GUEST_CS), vmcs_read(GUEST_ACTIVITY),
+	      vmcs_read(GUEST_INTERRUPTIBILITY));
+	print("  cr0 %lx cr3 %lx cr4 %lx efer %lx entry controls %lx\n", vmcs_read(GUEST_CR0),
+	      vmcs_read(GUEST_CR3), vmcs_read(GUEST_CR4), vmcs_read(GUEST_EFER), vmcs_read(ENTRY_CONTROLS));
+	for (unsigned r = 0; r < 16; r += 4)
+		print("  r%u %lx r%u %lx r%u %lx r%u %lx\n", r, v->regs[r], r + 1, v->regs[r + 1], r + 2,
+		      v->regs[r + 2], r + 3, v->regs[r + 3]);
+}

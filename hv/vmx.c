@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* What this processor's VMX can do, each wanted feature by name; VMX on and off for a core. */
+#include "hv/vmx.h"
+
+#include "hv/hv.h"
+#include "smp/smp.h"
+#include "smp/x86.h"
+
+#define CPUID1_ECX_VMX (1u << 5)
+#define VMX_BASIC_TRUE_CONTROLS (1ull << 55)
+
+struct vmx_features vmx;
+
+struct wanted {
+	uint32_t bit;
+	const char *name;
+};
+
+/* Named where a user may miss them: what each stands for in the manual. */
+static const struct wanted pin_wanted[] = {
+	{ PIN_EXTERNAL_INTERRUPT, "external-interrupt exiting" }, { PIN_NMI, "NMI exiting" },
+	{ PIN_VIRTUAL_NMI, "virtual NMIs" }, { PIN_PREEMPTION_TIMER, "the VMX-preemption timer" }, { 0, 0 },
+};
+static const struct wanted proc_wanted[] = {
+	{ PROC_TSC_OFFSETTING, "TSC offsetting" }, { PROC_HLT, "HLT exiting" },
+	{ PROC_IO_BITMAPS, "I/O bitmaps" }, { PROC_MSR_BITMAPS, "MSR bitmaps" },
+	{ PROC_SECONDARY, "secondary controls" }, { 0, 0 },
+};
+static const struct wanted proc2_wanted[] = {
+	{ PROC2_EPT, "EPT" }, { PROC2_VPID, "VPID" }, { PROC2_UNRESTRICTED, "unrestricted guest" },
+	{ PROC2_RDTSCP, "RDTSCP" }, { 0, 0 },
+};
+static const struct wanted exit_wanted[] = {
+	{ EXIT_HOST_64, "64-bit host" }, { EXIT_ACK_INTERRUPT, "acknowledge interrupt on exit" },
+	{ EXIT_SAVE_PAT, "save PAT" }, { EXIT_LOAD_PAT, "load PAT" }, { EXIT_SAVE_EFER, "save EFER" },
+	{ EXIT_LOAD_EFER, "load EFER" }, { EXIT_SAVE_TIMER, "save VMX-preemption timer" }, { 0, 0 },
+};
+static const struct wanted entry_wanted[] = {
+	{ ENTRY_LOAD_PAT, "load PAT" }, { ENTRY_LOAD_EFER, "load EFER" }, { 0, 0 },
+};
+
+/*
+ * Controls from a capability MSR: low half = bits that must be 1, high half =
+ * bits that may be 1 (appendix A.3). NULL, or the name of what is missing.
+ */
+static const char *adjust(uint32_t msr, const struct wanted *w, uint32_t *controls)
+{
+	uint64_t cap = rdmsr(msr);
+
+	*controls = (uint32_t)cap;
+	for (; w->name; w++) {
+		if (!(cap >> 32 & w->bit))
+			return w->name;
+		*controls |= w->bit;
+	}
+	return 0;
+}
+
+static const char *ept_missing(void)
+{
+	uint64_t cap = rdmsr(MSR_VMX_EPT_VPID_CAP);
+
+	return !(cap & EPT_CAP_WALK_4) ? "EPT with 4 levels" :
+	       !(cap & EPT_CAP_WB)     ? "EPT write-back memory" :
+	       !(cap & EPT_CAP_2M)     ? "EPT 2 MiB pages" :
+	       !(cap & EPT_CAP_INVEPT) ? "INVEPT" : 0;
+}
+
+bool vmx_find(struct complaint *why)
+{
+	const char *missing = 0;
+
+	if (!(cpuid(1, 0).ecx & CPUID1_ECX_VMX)) {
+		format_complaint(why, "VMX: this processor has none (CPUID 1, ECX bit 5): "
+				      "needs an Intel core with VT-x, or an emulator that has it, as Bochs");
+		return false;
+	}
+	uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
+	if ((control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMXON)) {
+		format_complaint(why, "VMX: switched off and locked by the firmware (MSR 3AH = %lx): "
+				      "enable VT-x in the firmware's set-up", control);
+		return false;
+	}
+	uint64_t basic = rdmsr(MSR_VMX_BASIC);
+	vmx.revision = (uint32_t)basic & 0x7fffffff;
+	if (!(basic & VMX_BASIC_TRUE_CONTROLS))
+		missing = "true controls";
+	if (!missing)
+		missing = adjust(MSR_VMX_TRUE_PINBASED, pin_wanted, &vmx.pin);
+	if (!missing)
+		missing = adjust(MSR_VMX_TRUE_PROCBASED, proc_wanted, &vmx.proc);
+	if (!missing)
+		missing = adjust(MSR_VMX_PROCBASED2, proc2_wanted, &vmx.proc2);
+	if (!missing)
+		missing = ept_missing();
+	if (!missing)
+		missing = adjust(MSR_VMX_TRUE_EXIT, exit_wanted, &vmx.exit);
+	if (!missing)
+		missing = adjust(MSR_VMX_TRUE_ENTRY, entry_wanted, &vmx.entry);
+	if (missing) {
+		format_complaint(why, "VMX: this processor's lacks %s, which Howler needs: "
+				      "use a newer one (Westmere, 2010, has all)", missing);
+		return false;
+	}
+	uint32_t may2 = (uint32_t)(rdmsr(MSR_VMX_PROCBASED2) >> 32);
+	vmx.tsc_scaling = may2 & PROC2_TSC_SCALING;
+	vmx.proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID);
+	if (!vmx.tsc_scaling)
+		vmx.proc |= PROC_RDTSC; /* always allowed (A.3.2: bit 12 may be 1 on all) */
+	vmx.timer_shift = rdmsr(MSR_VMX_MISC) & 31;
+	return true;
+}
+
+/* This core; panics if it differs from the boot core, whose features were checked. */
+void vmx_on(void)
+{
+	uint32_t *region = this_core()->vmxon;
+	uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
+
+	if (!(control & FEATURE_CONTROL_LOCK))
+		wrmsr(MSR_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON);
+	/* Bits that VMX operation fixes (A.7, A.8); nothing that Howler wants is fixed to 0. */
+	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
+	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
+	*region = vmx.revision;
+	if (!vmx_on_page((uint64_t)region))
+		panic("VMXON failed on core %u: MSR 3AH = %lx", this_core()->index, rdmsr(MSR_FEATURE_CONTROL));
+	invept_all();
+}
+
+void vmx_off(void)
+{
+	vmx_off_now();
+	write_cr4(read_cr4() & ~CR4_VMXE);
+}

@@ -1,0 +1,105 @@
+; SPDX-License-Identifier: MIT
+;
+; Where a core begins after INIT-SIPI: in real mode at the start of the
+; trampoline page, CS = page / 16, interrupts off. core.c copies
+; ap_start..ap_end there and fills in ap_cr3. Straight to 64-bit mode (paging
+; and protection go on with one write to CR0), then to ap_entry in the image.
+; All cores may run through it at once: what it writes is the same for each.
+
+%include "asm_abi.inc"
+
+extern cores, core_count, hv_core
+global ap_start, ap_end, ap_cr3, core_restart
+
+%define AT(label) (label - ap_start)
+
+section .text
+bits 16
+ap_start:
+	cli
+	cld
+	mov ax, cs
+	mov ds, ax
+	movzx ebx, ax
+	shl ebx, 4			; EBX = the page's address
+	lea eax, [ebx + AT(gdt)]
+	mov [AT(gdt_pointer) + 2], eax
+	lea eax, [ebx + AT(long_mode)]
+	mov [AT(far_pointer)], eax
+	o32 lgdt [AT(gdt_pointer)]
+	mov eax, 0x620			; CR4: PAE, OSFXSR, OSXMMEXCPT
+	mov cr4, eax
+	mov eax, [AT(ap_cr3)]
+	mov cr3, eax
+	mov ecx, 0xc0000080		; EFER.LME
+	rdmsr
+	or eax, 0x100
+	wrmsr
+	mov eax, 0x80010033		; CR0: PG, WP, NE, ET, MP, PE; INIT left CD and NW set
+	mov cr0, eax
+	jmp dword far [AT(far_pointer)]
+
+bits 64
+long_mode:
+	mov rax, ap_entry
+	jmp rax
+
+align 8
+gdt:
+	dq 0
+	times SEL_CODE64 - ($ - gdt) db 0
+	dq 0x00209a0000000000
+	times SEL_DATA - ($ - gdt) db 0
+	dq 0x0000920000000000
+gdt_pointer:
+	dw $ - gdt - 1
+	dd 0
+far_pointer:
+	dd 0
+	dw SEL_CODE64
+align 4
+ap_cr3:
+	dd 0
+ap_end:
+
+; Find this core's block by its APIC id (leaf 0BH if there is one: 32 bits; SDM
+; vol. 3, 8.4.5), take its stack, go to C. A core that nobody asked for halts.
+ap_entry:
+	xor eax, eax
+	mov ds, eax
+	mov es, eax
+	mov ss, eax
+	mov fs, eax
+	mov gs, eax
+	cpuid
+	cmp eax, 0x0b
+	jb .leaf1
+	mov eax, 0x0b
+	xor ecx, ecx
+	cpuid
+	test ebx, ebx
+	jnz .id_in_edx
+.leaf1:
+	mov eax, 1
+	cpuid
+	mov edx, ebx
+	shr edx, 24
+.id_in_edx:
+	xor ecx, ecx
+.next:
+	cmp ecx, [rel core_count]
+	jae .nobody
+	mov rdi, [cores + rcx * 8]
+	inc ecx
+	cmp edx, [rdi + CORE_APIC_ID]
+	jne .next
+
+; core_restart(RDI = struct core *): the same for a core that only slept.
+core_restart:
+	mov rsp, [rdi + CORE_STACK_TOP]
+	xor ebp, ebp
+	call hv_core
+ap_entry.nobody:
+	cli
+	hlt
+	jmp ap_entry.nobody

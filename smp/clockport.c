@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* clock/port.h on metal. */
+#include "clock/port.h"
+#include "smp/smp.h"
+#include "smp/x86.h"
+
+#define AWAIT_POLLS 512u
+
+unsigned port_core(void)
+{
+	return this_core()->index;
+}
+
+uint64_t port_tsc(void)
+{
+	return tempo_tsc(&this_core()->tempo, rdtsc_ordered());
+}
+
+void port_request(unsigned core, unsigned bits)
+{
+	core_request(core, bits);
+}
+
+bool port_await_change(const _Atomic uint32_t *word, uint32_t old)
+{
+	for (unsigned i = 0; i < AWAIT_POLLS; i++)
+		if (atomic_load_explicit(word, memory_order_acquire) != old)
+			return true;
+	return false;
+}
+
+_Noreturn void port_panic(const char *file, int line, const char *what)
+{
+	panic_at(file, line, "check failed: %s", what);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log: a ring in memory that one core empties a few bytes at a time to
+ * COM1 (115200 8N1, a character takes 87 us) and the screen, so that printing costs
+ * the printer nothing but a copy. Who fills the ring faster than the line takes
+ * it waits for the line: nothing is lost.
+ *
+ * console_lock protects head, tail and the two devices; a leaf: nothing waits
+ * while it is held, but a full ring for the line.
+ */
+#include <stdarg.h>
+
+#include "smp/format.h"
+#include "smp/lib.h"
+#include "smp/smp.h"
+#include "smp/x86.h"
+
+#define COM1 0x3f8
+enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
+#define LSR_THRE 0x20 /* FIFO empty */
+#define LSR_TEMT 0x40 /* line idle */
+#define UART_FIFO 16
+
+#define RING_SIZE 32768u
+
+static char ring[RING_SIZE];
+static uint32_t head, tail; /* written at head, sent from tail; free-running */
+static atomic_flag console_lock = ATOMIC_FLAG_INIT;
+static bool hide_line; /* the screen leaves out lines for machines: those that begin with { */
+static bool at_line_start = true;
+static _Atomic uint32_t panicking; /* 1 + APIC id of the first core that panics */
+
+static void lock(void)
+{
+	while (atomic_flag_test_and_set_explicit(&console_lock, memory_order_acquire))
+		cpu_relax();
+}
+
+static void unlock(void)
+{
+	atomic_flag_clear_explicit(&console_lock, memory_order_release);
+}
+
+void console_init(void)
+{
+	outb(COM1 + UART_IER, 0);
+	outb(COM1 + UART_LCR, 0x80); /* divisor latch */
+	outb(COM1 + UART_DATA, 1);   /* 115200 */
+	outb(COM1 + UART_IER, 0);
+	outb(COM1 + UART_LCR, 0x03); /* 8N1 */
+	outb(COM1 + UART_FCR, 0x07); /* FIFOs on and empty */
+	outb(COM1 + UART_MCR, 0x03);
+}
+
+static void show(char c)
+{
+	if (at_line_start)
+		hide_line = c == '{';
+	at_line_start = c == '\n';
+	if (!hide_line)
+		screen_put(c);
+}
+
+/* With the lock: send up to a FIFO full if the line takes it. */
+static void drain(void)
+{
+	if (head == tail || !(inb(COM1 + UART_LSR) & LSR_THRE))
+		return;
+	for (unsigned n = 0; n < UART_FIFO && tail != head; n++) {
+		char c = ring[tail++ % RING_SIZE];
+
+		outb(COM1 + UART_DATA, (uint8_t)c);
+		show(c);
+	}
+}
+
+static void put(char c)
+{
+	while (head - tail == RING_SIZE)
+		drain();
+	ring[head++ % RING_SIZE] = c;
+}
+
+void console_write(const char *text, unsigned length)
+{
+	lock();
+	for (unsigned i = 0; i < length; i++)
+		put(text[i]);
+	unlock();
+}
+
+static void vprint(const char *fmt, va_list args)
+{
+	char line[320];
+	int n = vformat(line, sizeof(line), fmt, args);
+
+	console_write(line, n < (int)sizeof(line) ? (unsigned)n : (unsigned)sizeof(line) - 1);
+}
+
+void print(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vprint(fmt, args);
+	va_end(args);
+}
+
+void console_poll(void)
+{
+	/* Just a look, without the lock: an old value costs a turn, no more. */
+	if (*(const _Atomic uint32_t *)&head == *(const _Atomic uint32_t *)&tail)
+		return;
+	lock();
+	drain();
+	unlock();
+}
+
+void console_flush(void)
+{
+	lock();
+	while (head != tail)
+		drain();
+	while (!(inb(COM1 + UART_LSR) & LSR_TEMT))
+		cpu_relax();
+	unlock();
+}
+
+/*
+ * Nobody above a hypervisor can be told "done": emulators have a port for it,
+ * and on real hardware a person reads the screen.
+ */
+_Noreturn void machine_end(bool pass)
+{
+	console_flush();
+	/* Bochs drops what its UART still holds when it exits: TEMT comes a little early. */
+	for (unsigned i = 0; i < 5000; i++)
+		inb(COM1 + UART_LSR);
+	outl(0xf4, pass ? 0x10 : 0x11); /* QEMU isa-debug-exit: status 2v + 1 */
+	for (const char *c = "Shutdown"; *c; c++)
+		outb(0x8900, (uint8_t)*c); /* Bochs */
+	print("howler: done; the machine can be switched off\n");
+	console_flush();
+	halt_forever();
+}
+
+void panic_ack(void)
+{
+	if (atomic_load_explicit(&panicking, memory_order_acquire))
+		halt_forever();
+}
+
+/* First core wins and prints; all others stop where they are. */
+void panic_begin(void)
+{
+	uint32_t nobody = 0, me = 1 + apic_id();
+
+	if (!atomic_compare_exchange_strong_explicit(&panicking, &nobody, me, memory_order_acq_rel,
+						     memory_order_acquire) && nobody != me)
+		halt_forever();
+	for (unsigned i = 0; i < core_count; i++)
+		if (cores[i] && cores[i]->apic_id + 1 != me)
+			apic_send_nmi(cores[i]->apic_id);
+	delay_us(100);
+	atomic_flag_clear_explicit(&console_lock, memory_order_release); /* its holder has stopped */
+}
+
+/* A call trace by frame pointers: stops at the first that leads out of the stack or back. */
+void panic_trace(const uint64_t *frame)
+{
+	for (unsigned depth = 0; depth < 16 && frame && !((uint64_t)frame & 7); depth++) {
+		const uint64_t *next = (const uint64_t *)frame[0];
+
+		if (!frame[1])
+			break;
+		print("  at %016lx\n", frame[1]);
+		if (next <= frame || next > frame + 2048)
+			break;
+		frame = next;
+	}
+}
+
+_Noreturn void panic_end(void)
+{
+	cores_report();
+	print("{\"verdict\":\"fail\",\"reason\":\"panic\"}\n");
+	machine_end(false);
+}
+
+_Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
+{
+	va_list args;
+
+	panic_begin();
+	print("\nhowler: panic on core with APIC id %u at %s:%d: ", apic_id(), file, line);
+	va_start(args, fmt);
+	vprint(fmt, args);
+	va_end(args);
+	print("\n");
+	panic_trace(__builtin_frame_address(0));
+	panic_end();
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cores come and go.
+ *
+ *   OFF -> STARTING (INIT) -> UP -> ... core_stop -> OFF
+ *              '-> LOST    no answer to INIT-SIPI-SIPI: named, never used again
+ *
+ * UP means: the core runs its loop, unsynchronised, not online for the clock.
+ * Becoming online and ceasing to be happens in a stopped machine (hv/conduct.c).
+ * A core that stops has switched VMX off, so that INIT reaches it (SDM vol. 3, 25.2:
+ * INIT is blocked in VMX root operation). INIT sends the boot core into the
+ * firmware instead of waiting for SIPI (SDM vol. 3, 8.4.1), so that one halts
+ * and is woken by NMI.
+ */
+#include "clock/port.h"
+#include "smp/lib.h"
+#include "smp/smp.h"
+#include "smp/x86.h"
+
+#define BOOT_CORE 0u
+#define INIT_WAIT_NS 10000000ull   /* INIT to SIPI, SDM vol. 3, 8.4.4.1 */
+#define SIPI_WAIT_NS 200000ull     /* SIPI to the second one */
+#define ANSWER_WAIT_NS 100000000ull
+
+/*
+ * A core's memory: block, VMXON region, then stacks that grow down onto guard
+ * pages. Offsets in pages.
+ */
+enum {
+	PAGE_BLOCK = 0,
+	PAGE_VMXON = 1,
+	PAGE_GUARD_STACK = 2, /* the stack is pages 3 .. 6 */
+	PAGE_GUARD_NMI = 7,
+	PAGE_GUARD_DF = 9,
+	PAGE_GUARD_MC = 11,
+	PAGES = 13,
+};
+_Static_assert(PAGES * 4 <= 64, "64 KiB a core");
+
+struct core *cores[CORES_MAX];
+unsigned core_count;
+
+static struct clock_core clock_cores[CORES_MAX];
+static uint64_t start_page;
+/* One start at a time in the storm; at boot all at once: when each was sent what. */
+static uint64_t sent_raw[CORES_MAX];
+static uint8_t sent_sipis[CORES_MAX];
+
+extern const uint8_t ap_start[], ap_end[], ap_cr3[];
+_Noreturn void core_restart(struct core *c); /* ap.asm: to hv_core on the core's own, empty stack */
+
+int cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi, struct complaint *why)
+{
+	int result = TABLES_NONE;
+
+	if (use_acpi && boot->rsdp_phys)
+		result = acpi_read(boot->rsdp_phys, m, why);
+	if (result < 0 && why->text[0])
+		print("howler: %s\n", why->text);
+	if (result < 0)
+		result = mptable_read(m, why);
+	if (result < 0 && boot->core_count) {
+		result = TABLES_OK;
+		tables_begin(m, why);
+		for (unsigned i = 0; i < boot->core_count; i++)
+			m->apic_id[m->core_count++] = boot->core_apic_id[i];
+		m->source = "UEFI MP services";
+	}
+	if (result < 0) {
+		tables_begin(m, why);
+		format_complaint(why, "cores: neither ACPI, nor MP table, nor firmware names any: "
+				      "running on the boot core alone");
+		m->source = "boot core only";
+		result = TABLES_NOTED;
+	}
+	return result;
+}
+
+static struct core *make_core(uint32_t index, uint32_t id)
+{
+	uint8_t *memory = mem_alloc(PAGES * PAGE_SIZE, PAGE_SIZE);
+	struct core *c = memset(memory, 0, 2 * PAGE_SIZE);
+
+	mem_guard(memory + PAGE_GUARD_STACK * PAGE_SIZE);
+	mem_guard(memory + PAGE_GUARD_NMI * PAGE_SIZE);
+	mem_guard(memory + PAGE_GUARD_DF * PAGE_SIZE);
+	mem_guard(memory + PAGE_GUARD_MC * PAGE_SIZE);
+	c->self = c;
+	c->index = index;
+	c->apic_id = id;
+	c->vmxon = memory + PAGE_VMXON * PAGE_SIZE;
+	c->stack_top = memory + PAGE_GUARD_NMI * PAGE_SIZE;
+	/* IST numbers as in trap.c: NMI 1, double fault 2, machine check 3. */
+	c->tss.ist[0] = (uint64_t)memory + PAGE_GUARD_DF * PAGE_SIZE;
+	c->tss.ist[1] = (uint64_t)memory + PAGE_GUARD_MC * PAGE_SIZE;
+	c->tss.ist[2] = (uint64_t)memory + PAGES * PAGE_SIZE;
+	atomic_init(&c->where, "not started");
+	return c;
+}
+
+void cores_init(const struct boot_info *boot, const struct machine *m, unsigned wanted,
+		const struct policy *policy)
+{
+	uint32_t boot_id = apic_id();
+
+	cores[core_count++] = make_core(0, boot_id);
+	for (unsigned i = 0; i < m->core_count && core_count < wanted; i++)
+		if (m->apic_id[i] != boot_id) {
+			cores[core_count] = make_core(core_count, m->apic_id[i]);
+			core_count++;
+		}
+	clock_init(&the_clock, policy, clock_cores, core_count, 0);
+	start_page = boot->trampoline_phys;
+	CHECK(start_page && start_page < MIB && !(start_page & (PAGE_SIZE - 1)));
+	CHECK(ap_end - ap_start <= (long)PAGE_SIZE && read_cr3() <= UINT32_MAX);
+	memcpy((void *)start_page, ap_start, (size_t)(ap_end - ap_start));
+	*(uint32_t *)(start_page + (uint64_t)(ap_cr3 - ap_start)) = (uint32_t)read_cr3();
+}
+
+void core_start_begin(struct core *c)
+{
+	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->where, "not started", memory_order_relaxed);
+	atomic_store_explicit(&c->state, CORE_STARTING, memory_order_release);
+	if (c->index == BOOT_CORE)
+		core_request(c->index, REQ_WAKE);
+	else
+		apic_send_init(c->apic_id);
+	sent_raw[c->index] = rdtsc();
+	sent_sipis[c->index] = c->index == BOOT_CORE ? 2 : 0;
+}
+
+bool core_start_step(struct core *c)
+{
+	static const uint64_t wait_ns[] = { INIT_WAIT_NS, SIPI_WAIT_NS, ANSWER_WAIT_NS };
+	unsigned sent = sent_sipis[c->index];
+
+	if (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING)
+		return true;
+	if (rdtsc() - sent_raw[c->index] < raw_of_ns(wait_ns[sent]))
+		return false;
+	if (sent == 2) {
+		atomic_store_explicit(&c->state, CORE_LOST, memory_order_release);
+		print("howler: core %u (APIC id %u) did not answer its start within 100 ms: going on without "
+		      "it; is it switched off in the firmware?\n", c->index, c->apic_id);
+		return true;
+	}
+	apic_send_startup(c->apic_id, start_page);
+	sent_raw[c->index] = rdtsc();
+	sent_sipis[c->index]++;
+	return false;
+}
+
+void cores_start(void)
+{
+	unsigned left = core_count - 1;
+
+	for (unsigned i = 1; i < core_count; i++)
+		core_start_begin(cores[i]);
+	while (left) {
+		left = 0;
+		for (unsigned i = 1; i < core_count; i++)
+			left += !core_start_step(cores[i]);
+		console_poll();
+	}
+}
+
+void core_started(void)
+{
+	struct core *c = this_core();
+
+	tempo_start(&c->tempo, raw_khz, c->start_khz, rdtsc(), c->start_tsc);
+	the_clock.core[c->index].tempo_khz = c->start_khz;
+	atomic_store_explicit(&c->synced_raw, 0, memory_order_relaxed);
+	core_at("started", 0);
+	atomic_store_explicit(&c->state, CORE_UP, memory_order_release);
+}
+
+_Noreturn void core_stop(void)
+{
+	struct core *c = this_core();
+
+	core_at("off", 0);
+	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->state, CORE_OFF, memory_order_release);
+	if (c->index != BOOT_CORE)
+		halt_forever();
+	while (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING)
+		halt_until_nmi();
+	core_restart(c);
+}
+
+void cores_report(void)
+{
+	static const char *const state_names[] = { "off", "starting", "up", "lost" };
+
+	for (unsigned i = 0; i < core_count; i++)
+		print("  core %u: %s, %s %d, requests %x, synced %u, in transition %u, generation %u%s\n", i,
+		      state_names[atomic_load(&cores[i]->state)], atomic_load(&cores[i]->where),
+		      (int)atomic_load(&cores[i]->where_arg), atomic_load(&cores[i]->requests),
+		      atomic_load(&the_clock.core[i].synced), atomic_load(&the_clock.core[i].in_transition),
+		      atomic_load(&the_clock.core[i].generation), atomic_load(&the_clock.base) == i ? ", base" : "");
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One block per core, reached by its owner through %gs. Howler runs with
+ * interrupts off from its first instruction to its last: the only thing that
+ * can happen to it between two instructions is an NMI, and its handler touches
+ * nothing but the return address (trap.c). So "owner" fields need no protection
+ * at all against the core itself.
+ */
+#pragma once
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clock/clock.h"
+#include "clock/tempo.h"
+#include "smp/asm_abi.h"
+
+#define CORES_MAX 64u
+
+enum core_state {
+	CORE_OFF,      /* not started, or stopped so that INIT-SIPI brings it back */
+	CORE_STARTING, /* INIT is sent; written by who starts it */
+	CORE_UP,       /* runs its loop; written by itself */
+	CORE_LOST,     /* did not answer INIT-SIPI-SIPI */
+};
+
+struct core {
+	/* --- assembler knows these (asm_abi.h) --- */
+	struct core *self;
+	_Atomic uint32_t requests; /* enum request; anyone sets, owner clears */
+	uint32_t index;
+	void *stack_top;
+	uint32_t apic_id;
+
+	/* --- owner only --- */
+	struct tempo tempo;
+
+	/* --- owner writes, others read for diagnosis (relaxed) --- */
+	_Atomic(const char *) where;
+	_Atomic uint32_t where_arg;
+
+	/* --- shared --- */
+	_Atomic uint32_t state; /* enum core_state; writers as said there, release/acquire */
+	/* the conductor writes before REQ_BEFORE: how long after it the tempo changes, raw ticks */
+	_Atomic uint64_t effect_delay_raw;
+	/* owner writes when REQ_BEFORE is served (release); the conductor resets it to 0 before */
+	_Atomic uint64_t before_raw, effect_raw;
+	/* the conductor writes before the start: tempo and TSC to come up with */
+	uint32_t start_khz;
+	uint64_t start_tsc;
+	/* written in a stopped machine: stop at the top of the loop */
+	bool leave;
+	/* owner writes: when it went on after it was last evicted; 0: it did not yet */
+	_Atomic uint64_t synced_raw;
+
+	/* --- tables of this core, owner only --- */
+	uint64_t gdt[8];
+	struct {
+		uint32_t pad0;
+		uint64_t rsp[3], pad1, ist[7], pad2;
+		uint16_t pad3, io_map;
+	} __attribute__((packed)) tss;
+	void *vmxon; /* one page, for hv */
+};
+
+_Static_assert(offsetof(struct core, self) == CORE_SELF, "asm_abi.h");
+_Static_assert(offsetof(struct core, requests) == CORE_REQUESTS, "asm_abi.h");
+_Static_assert(offsetof(struct core, stack_top) == CORE_STACK_TOP, "asm_abi.h");
+_Static_assert(offsetof(struct core, apic_id) == CORE_APIC_ID, "asm_abi.h");
+_Static_assert(sizeof(struct core) <= 4096, "one page of the core's memory");
+
+/* Fixed at boot: written by the boot core before any other runs. */
+extern struct core *cores[CORES_MAX];
+extern unsigned core_count;
+extern struct clock the_clock;
+
+static inline struct core *this_core(void)
+{
+	struct core *c;
+
+	__asm__("mov %%gs:0, %0" : "=r"(c));
+	return c;
+}
+
+/* Say where this core is, for who finds it hanging. */
+static inline void core_at(const char *where, unsigned arg)
+{
+	struct core *c = this_core();
+
+	atomic_store_explicit(&c->where, where, memory_order_relaxed);
+	atomic_store_explicit(&c->where_arg, arg, memory_order_relaxed);
+}

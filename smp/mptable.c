@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Intel MultiProcessor table, for machines without usable ACPI. Section
+ * numbers are those of the MP specification 1.4.
+ */
+#include "smp/tables.h"
+#include "smp/lib.h"
+
+#define MPTABLE_REFUSE "firmware table damaged; update the firmware or boot with acpi=on"
+
+#define MPTABLE_DEFAULT_LAPIC 0xfee00000u /* 3.6.1 */
+
+enum {
+	BDA_EBDA_SEGMENT = 0x40e, BDA_BASE_KIB = 0x413,
+	FLOATING_SIZE = 16,                  /* 4.1 */
+	CONFIG_SIZE = 44,                    /* 4.2 */
+	PROCESSOR = 0, OTHER_LAST = 4,       /* 4.3, entry types */
+	PROCESSOR_SIZE = 20, OTHER_SIZE = 8,
+	PROCESSOR_ENABLED = 1,
+	DEFAULT_LAST = 7,                    /* 5 */
+};
+
+/*
+ * Looks for a sound floating pointer structure (4.1) in [from, from + bytes).
+ * One that is not sound is kept in *damaged: those four letters may be chance.
+ */
+static const uint8_t *mptable_scan(uint64_t from, uint32_t bytes, uint64_t *damaged)
+{
+	for (uint64_t at = from; at < from + bytes; at += FLOATING_SIZE) {
+		const uint8_t *p = phys_at(at, FLOATING_SIZE);
+
+		if (!p || memcmp(p, "_MP_", 4) != 0)
+			continue;
+		if (p[8] == 1 && !tables_sum(p, FLOATING_SIZE)) /* length in 16-byte units */
+			return p;
+		*damaged = at;
+	}
+	return NULL;
+}
+
+/* The three places where 4 says that it may be. */
+static const uint8_t *mptable_find(uint64_t *damaged)
+{
+	const uint8_t *word = phys_at(BDA_EBDA_SEGMENT, 2), *found = NULL;
+	uint32_t ebda = word ? tables_u16(word) * 16u : 0, base;
+
+	if (ebda)
+		found = mptable_scan(ebda, 1024, damaged);
+	word = phys_at(BDA_BASE_KIB, 2);
+	base = word ? tables_u16(word) : 0;
+	if (!found && base && base <= 640)
+		found = mptable_scan((base - 1) * 1024, 1024, damaged);
+	return found ? found : mptable_scan(0xf0000, 0x10000, damaged);
+}
+
+/* Checks the configuration table's header (4.2); gives all of its base table or NULL. */
+static const uint8_t *mptable_open(uint32_t phys, uint32_t *length, struct complaint *why)
+{
+	const uint8_t *p = phys ? phys_at(phys, CONFIG_SIZE) : NULL;
+	uint8_t sum;
+
+	if (!p || memcmp(p, "PCMP", 4) != 0) {
+		format_complaint(why, "MP table: PCMP at 0x%x: %s: " MPTABLE_REFUSE, phys,
+				 p ? "wrong signature" : "cannot be read");
+		return NULL;
+	}
+	*length = tables_u16(p + 4);
+	p = *length >= CONFIG_SIZE ? phys_at(phys, *length) : NULL;
+	if (!p) {
+		format_complaint(why, "MP table: PCMP at 0x%x: length %u is %s: " MPTABLE_REFUSE,
+				 phys, *length, *length < CONFIG_SIZE ?
+				 "shorter than its header" : "more than can be read");
+		return NULL;
+	}
+	sum = tables_sum(p, *length);
+	if (sum)
+		format_complaint(why, "MP table: PCMP at 0x%x: checksum is 0x%02x, not 0: "
+				 MPTABLE_REFUSE, phys, sum);
+	return sum ? NULL : p;
+}
+
+static int mptable_config(uint32_t phys, struct machine *m, struct complaint *why)
+{
+	uint32_t length, at = CONFIG_SIZE, size, repeated = 0;
+	const uint8_t *p = mptable_open(phys, &length, why);
+
+	if (!p)
+		return TABLES_BAD;
+	for (uint32_t left = tables_u16(p + 34); left; left--, at += size) {
+		const uint8_t *e = p + at;
+
+		size = at < length && e[0] == PROCESSOR ? PROCESSOR_SIZE : OTHER_SIZE;
+		if (size > length - at || e[0] > OTHER_LAST) {
+			format_complaint(why, "MP table: PCMP at 0x%x: entry at byte %u: %s: "
+					 MPTABLE_REFUSE, phys, at, size > length - at ?
+					 "runs past the end" : "unknown type");
+			return TABLES_BAD;
+		}
+		/* 4.3.1. An id has 8 bits, 0xff means all cores, so there is room for all. */
+		if (e[0] == PROCESSOR && e[3] & PROCESSOR_ENABLED && e[1] != 0xff)
+			tables_add_core(m, e[1], &repeated);
+	}
+	m->lapic_phys = tables_u32(p + 36);
+	if (!m->core_count || !m->lapic_phys || m->lapic_phys & 0xfff) {
+		format_complaint(why, "MP table: PCMP at 0x%x: %s: " MPTABLE_REFUSE, phys,
+				 m->core_count ? "local APIC is not at a page" : "no enabled core");
+		return TABLES_BAD;
+	}
+	if (repeated)
+		format_note(why, "MP table: PCMP at 0x%x: %u repeated APIC id%s dropped", phys,
+			    repeated, repeated == 1 ? "" : "s");
+	m->source = "MP table";
+	return TABLES_OK;
+}
+
+int mptable_read(struct machine *m, struct complaint *why)
+{
+	const uint8_t *floating;
+	uint64_t damaged = 0;
+	uint32_t unused = 0;
+
+	tables_begin(m, why);
+	floating = mptable_find(&damaged);
+	if (!floating && damaged) {
+		format_complaint(why, "MP table: _MP_ at 0x%llx: wrong length or checksum: "
+				 MPTABLE_REFUSE, (unsigned long long)damaged);
+		return tables_end(m, why, TABLES_BAD);
+	}
+	if (!floating) {
+		format_complaint(why, "MP table: the firmware gives none");
+		return tables_end(m, why, TABLES_NONE);
+	}
+	if (!floating[11])
+		return tables_end(m, why, mptable_config(tables_u32(floating + 4), m, why));
+	if (floating[11] > DEFAULT_LAST) {
+		format_complaint(why, "MP table: default configuration %u is unknown: "
+				 MPTABLE_REFUSE, floating[11]);
+		return tables_end(m, why, TABLES_BAD);
+	}
+	/* 5: no table, two cores with ids 0 and 1, registers where they are at reset. */
+	tables_add_core(m, 0, &unused);
+	tables_add_core(m, 1, &unused);
+	m->lapic_phys = MPTABLE_DEFAULT_LAPIC;
+	m->source = "MP default configuration";
+	return tables_end(m, why, TABLES_OK);
+}

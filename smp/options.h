@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Howler's command line: words `name=value` with blanks between. A new option
+ * is a field here and a row in options.c, which says what each one means.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "smp/format.h"
+
+enum options_log { OPTIONS_LOG_QUIET, OPTIONS_LOG_EVENTS, OPTIONS_LOG_JSON };
+
+#define OPTIONS_NAME_MAX 16u /* bytes, with the NUL */
+
+struct options {
+	uint32_t cores;  /* 0: all */
+	uint32_t vcpus;  /* 0: as many as cores */
+	uint32_t events;
+	uint32_t mem_mib;
+	uint64_t seed;
+	char sync[OPTIONS_NAME_MAX], scenario[OPTIONS_NAME_MAX];
+	enum options_log log;
+	bool acpi, vmx;
+};
+
+/*
+ * Reads a NUL-ended command line. 0; or -1 with one line in *why about the
+ * first wrong word, and *o holds the defaults. Any context.
+ */
+int options_parse(const char *line, struct options *o, struct complaint *why);
+
+/* One line for each option into buf, as format() does it. Any context. */
+int options_help(char *buf, size_t size);

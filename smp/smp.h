@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The machine and its cores: what each file of this floor offers. Interrupts are always off. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boot/boot_info.h"
+#include "smp/core.h"
+#include "smp/tables.h"
+#include "smp/util.h"
+
+/* console.c: the log. Any core, any time but in an NMI. */
+void console_init(void);
+void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void console_write(const char *text, unsigned length);
+void console_poll(void);  /* move a few bytes to the line if it is free; one core at a time */
+void console_flush(void); /* ... all of them, and wait until the line is idle */
+_Noreturn void machine_end(bool pass); /* flush, then power off, or halt with a word on the screen */
+void panic_ack(void);     /* in an NMI: if another core panics, stop here */
+
+/* screen.c: VGA text or framebuffer. */
+void screen_init(const struct boot_info *boot);
+void screen_put(char c);
+
+/* mem.c: physical memory below 4 GiB; physical address = pointer. Boot core, before mem_close. */
+void mem_init(const struct boot_info *boot);
+void *mem_alloc(uint64_t bytes, uint64_t align); /* not zeroed; panics when there is no more */
+bool mem_can(uint64_t bytes, uint64_t align);
+void mem_guard(void *page); /* unmap it: a stack that overflows into it is caught */
+void mem_map_device(uint64_t phys, uint64_t bytes); /* make it reachable also above 4 GiB */
+void mem_close(void);       /* nothing is allocated after this */
+
+/* apic.c: this core's local APIC, xAPIC or x2APIC. */
+void apic_init(void);  /* once per core start */
+uint32_t apic_id(void);
+bool apic_x2(void);
+void apic_send_nmi(uint32_t apic_id);
+void apic_send_init(uint32_t apic_id);
+void apic_send_startup(uint32_t apic_id, uint64_t page_phys);
+
+/* timer.c: the raw TSC's rate, from a timer of known rate. */
+uint32_t timer_calibrate(const struct machine *m, const char **source); /* kHz */
+uint64_t raw_of_ns(uint64_t ns); /* raw ticks; ns < 2^44 */
+uint64_t ns_of_raw(uint64_t raw);
+void delay_us(uint32_t us);
+extern uint32_t raw_khz;
+
+/* trap.c: exceptions and NMI. */
+void trap_init(void);      /* boot core: the shared IDT */
+void trap_load(struct core *c); /* this core: GDT, TSS, IDT, %gs */
+
+/* request.c: one request word per core. */
+void core_request(unsigned core, unsigned bits);
+void core_serve(void);           /* serve REQ_NOW; never waits for another core */
+unsigned core_take_top(void);    /* take what is set of REQ_TOP; only at the top of a core's loop */
+void core_idle(void);            /* halt until a request is set */
+void halt_until_nmi(void);       /* trap.asm: ... or an NMI comes */
+/* Call `ready` until true, serving REQ_NOW; after 2 s panic: who waited for what. */
+void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other);
+
+/* stop.c: the stopped machine. */
+struct stopped { unsigned by; }; /* proof that every online core stands still */
+void stop_run(void (*fn)(const struct stopped *, void *), void *arg);
+void stop_join(void);            /* after REQ_STOP was taken */
+
+/* core.c: cores come and go. */
+int cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi, struct complaint *why);
+void cores_init(const struct boot_info *boot, const struct machine *m, unsigned wanted,
+		const struct policy *policy);
+void cores_start(void);          /* all but the boot core, side by side */
+void core_start_begin(struct core *c);     /* INIT */
+bool core_start_step(struct core *c);      /* true: CORE_UP or CORE_LOST; else call again */
+void core_started(void);         /* the new core itself, when it is ready: CORE_UP */
+_Noreturn void core_stop(void);  /* this core, no VMX any more: wait for INIT */
+void cores_report(void);         /* who is where: for a hang */

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What firmware tables say of the machine. The readers are pure on physical
+ * memory seen through phys_at(), believe nothing that they read, allocate
+ * nothing, take no lock and may run before anything else is set up.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "smp/format.h"
+
+#define MACHINE_CORES_MAX 256u
+
+struct machine {
+	uint32_t core_count;                 /* enabled ones, in the table's order */
+	uint32_t apic_id[MACHINE_CORES_MAX]; /* no two alike; which one runs is not known here */
+	uint64_t lapic_phys;                 /* a page, as the table says; not 0 */
+	uint16_t pm_timer_port;              /* 0: none, or not in I/O space */
+	bool pm_timer_32bit;                 /* else it wraps at 24 bits */
+	uint64_t hpet_phys;                  /* 0: none */
+	const char *source;                  /* which table named the cores */
+};
+
+enum tables_result {
+	TABLES_OK = 0,
+	TABLES_NOTED = 1, /* usable, and the complaint says what was left out */
+	TABLES_NONE = -1, /* there is no such table: ask the next source */
+	TABLES_BAD = -2,  /* there is one, but it is damaged */
+};
+
+/*
+ * `bytes` bytes of physical memory for reading, NULL when any of them cannot be
+ * read (also when phys + bytes passes 2^64). Bound at link time: Howler gives
+ * its identity map, tests a made-up machine. No alignment is promised.
+ */
+const void *phys_at(uint64_t phys, size_t bytes);
+
+/*
+ * Fill *m from ACPI (rsdp: physical address of the RSDP, 0 if the door found
+ * none) or from the MP table. Both return enum tables_result and set *why: empty
+ * on TABLES_OK, else one line. On a negative result *m is all zero.
+ */
+int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why);
+int mptable_read(struct machine *m, struct complaint *why);
+
+/* For the readers only. */
+
+/* Little-endian fields at any alignment. */
+static inline uint16_t tables_u16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static inline uint32_t tables_u32(const uint8_t *p)
+{
+	return tables_u16(p) | (uint32_t)tables_u16(p + 2) << 16;
+}
+
+static inline uint64_t tables_u64(const uint8_t *p)
+{
+	return tables_u32(p) | (uint64_t)tables_u32(p + 4) << 32;
+}
+
+/* The sum of all bytes, modulo 256: 0 in a sound table. */
+uint8_t tables_sum(const uint8_t *table, size_t bytes);
+
+/* A fresh *m and an empty complaint. */
+void tables_begin(struct machine *m, struct complaint *why);
+/*
+ * Adds a core; one whose id is there already is counted in *repeated instead.
+ * false: no room for it.
+ */
+bool tables_add_core(struct machine *m, uint32_t apic_id, uint32_t *repeated);
+/*
+ * The verdict: with a negative result wipes *m, with a good one turns a
+ * complaint that is not empty into TABLES_NOTED.
+ */
+int tables_end(struct machine *m, const struct complaint *why, int result);

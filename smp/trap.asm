@@ -1,0 +1,88 @@
+; SPDX-License-Identifier: MIT
+;
+; Exception entry: one stub per vector pushes what the processor did not (an
+; error code of 0 where there is none, the vector), all registers, and calls
+; trap_handler(struct trap_frame *). Interrupts are off throughout; NMI, double
+; fault and machine check come here on stacks of their own (IST).
+
+%include "asm_abi.inc"
+
+extern trap_handler
+global trap_stubs, halt_until_nmi
+
+section .text
+bits 64
+
+%macro stub 1
+align 16
+	%if %1 == 8 || (%1 >= 10 && %1 <= 14) || %1 == 17 || %1 == 21
+	nop				; the processor pushed an error code
+	%else
+	push 0
+	%endif
+	push %1
+	jmp trap_common
+%endmacro
+
+align 16
+trap_stubs:
+%assign vector 0
+%rep 32
+	stub vector
+%assign vector vector + 1
+%endrep
+
+trap_common:
+	push rax
+	push rbx
+	push rcx
+	push rdx
+	push rsi
+	push rdi
+	push rbp
+	push r8
+	push r9
+	push r10
+	push r11
+	push r12
+	push r13
+	push r14
+	push r15
+	cld
+	mov rdi, rsp
+	mov rbx, rsp
+	and rsp, -16
+	call trap_handler
+	mov rsp, rbx
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop r11
+	pop r10
+	pop r9
+	pop r8
+	pop rbp
+	pop rdi
+	pop rsi
+	pop rdx
+	pop rcx
+	pop rbx
+	pop rax
+	add rsp, 16
+	iretq
+
+; void halt_until_nmi(void): halt unless a request is set. The check and the
+; HLT are one window: a kick that lands between them ends the window (trap.c),
+; so it can't be slept through.
+halt_until_nmi:
+.window:
+	cmp dword [gs:CORE_REQUESTS], 0
+	jne .out
+	hlt
+.window_end:
+.out:
+	ret
+
+section windows progbits alloc noexec nowrite align=8
+	dq halt_until_nmi.window, halt_until_nmi.window_end, halt_until_nmi.out

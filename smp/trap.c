@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exceptions in Howler itself are bugs: report once, stop the machine. NMI is
+ * the kick: whoever set a request makes the core look at it.
+ *
+ * The kick race is closed here. A core checks its request word and then enters
+ * a guest or halts; a kick between the two would be lost, since NMIs do not
+ * wait for anybody. Each such stretch of code is a window (section `windows`);
+ * an NMI inside one continues at the window's way out instead. From the
+ * VM-entry on, the NMI makes the guest exit; from HLT on, it wakes the core.
+ */
+#include "smp/lib.h"
+#include "smp/smp.h"
+#include "smp/x86.h"
+
+struct trap_frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t vector, error;
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+struct window {
+	uint64_t start, end, out;
+};
+
+struct idt_gate {
+	uint16_t offset_low, selector;
+	uint8_t ist, type;
+	uint16_t offset_mid;
+	uint32_t offset_high, reserved;
+};
+
+struct table_pointer {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+
+#define VECTORS 32
+#define STUB_SIZE 16
+#define GATE_INTERRUPT 0x8e /* present, DPL 0, 64-bit interrupt gate */
+#define IST_NMI 1
+#define IST_DF 2
+#define IST_MC 3
+
+extern const struct window __start_windows[], __stop_windows[];
+extern const uint8_t trap_stubs[];
+void trap_handler(struct trap_frame *f);
+void panic_begin(void);
+void panic_trace(const uint64_t *frame);
+_Noreturn void panic_end(void);
+
+static struct idt_gate idt[VECTORS];
+
+static const char *const names[VECTORS] = {
+	[0] = "#DE divide error", [1] = "#DB debug", [3] = "#BP breakpoint", [4] = "#OF overflow",
+	[6] = "#UD invalid opcode", [7] = "#NM no FPU", [8] = "#DF double fault", [10] = "#TS invalid TSS",
+	[11] = "#NP segment not present", [12] = "#SS stack fault", [13] = "#GP general protection",
+	[14] = "#PF page fault", [16] = "#MF x87 error", [17] = "#AC alignment", [18] = "#MC machine check",
+	[19] = "#XM SIMD error",
+};
+
+static void trap_nmi(struct trap_frame *f)
+{
+	panic_ack();
+	for (const struct window *w = __start_windows; w < __stop_windows; w++)
+		if (f->rip >= w->start && f->rip < w->end)
+			f->rip = w->out;
+}
+
+void trap_handler(struct trap_frame *f)
+{
+	if (f->vector == VECTOR_NMI) {
+		trap_nmi(f);
+		return;
+	}
+	panic_begin();
+	print("\nhowler: exception %lu (%s) on core with APIC id %u, error code %lx\n", f->vector,
+	      names[f->vector] ? names[f->vector] : "reserved", apic_id(), f->error);
+	print("  rip %016lx cs %04lx rflags %08lx rsp %016lx cr2 %016lx cr3 %lx\n", f->rip, f->cs, f->rflags,
+	      f->rsp, read_cr2(), read_cr3());
+	print("  rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
+	print("  rsi %016lx rdi %016lx rbp %016lx r8  %016lx\n", f->rsi, f->rdi, f->rbp, f->r8);
+	print("  r9  %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
+	print("  r13 %016lx r14 %016lx r15 %016lx\n", f->r13, f->r14, f->r15);
+	print("  at %016lx\n", f->rip);
+	panic_trace((const uint64_t *)f->rbp);
+	panic_end();
+}
+
+void trap_init(void)
+{
+	for (unsigned v = 0; v < VECTORS; v++) {
+		uint64_t stub = (uint64_t)trap_stubs + v * STUB_SIZE;
+
+		idt[v] = (struct idt_gate){
+			.offset_low = (uint16_t)stub,
+			.offset_mid = (uint16_t)(stub >> 16),
+			.offset_high = (uint32_t)(stub >> 32),
+			.selector = SEL_CODE64,
+			.type = GATE_INTERRUPT,
+			.ist = v == VECTOR_NMI ? IST_NMI : v == VECTOR_DF ? IST_DF : v == VECTOR_MC ? IST_MC : 0,
+		};
+	}
+	/* All 8259 lines off: no device interrupt ever comes. */
+	outb(0x21, 0xff);
+	outb(0xa1, 0xff);
+}
+
+void trap_load(struct core *c)
+{
+	uint64_t tss = (uint64_t)&c->tss;
+	struct table_pointer gdt = { sizeof(c->gdt) - 1, (uint64_t)c->gdt };
+	struct table_pointer idt_pointer = { sizeof(idt) - 1, (uint64_t)idt };
+
+	c->gdt[SEL_CODE64 / 8] = 0x00209a0000000000ull;
+	c->gdt[SEL_DATA / 8] = 0x0000920000000000ull;
+	c->gdt[SEL_CODE32 / 8] = 0x00cf9a000000ffffull;
+	c->gdt[SEL_TSS / 8] = (tss & 0xff000000) << 32 | 0x890000000000ull | (tss & 0xffffff) << 16 |
+			      (sizeof(c->tss) - 1);
+	c->gdt[SEL_TSS / 8 + 1] = tss >> 32;
+	c->tss.io_map = sizeof(c->tss);
+	__asm__ volatile("lgdt %0; lidt %1; ltr %w2"
+			 : : "m"(gdt), "m"(idt_pointer), "r"(SEL_TSS) : "memory");
+	wrmsr(MSR_GS_BASE, (uint64_t)c);
+	write_cr0((read_cr0() | CR0_NE | CR0_WP | 2) & ~4ull); /* MP, no EM: FXSAVE works */
+	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ALIGN_UP(x, a) (((x) + (a) - 1) & ~((a) - 1))
+#define PAGE_SIZE 4096ull
+#define MIB (1024ull * 1024)
+
+/* Our own bug: always checked, prints file, line and core, stops the machine. */
+_Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+#define panic(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)
+#define CHECK(cond) ((cond) ? (void)0 : panic("check failed: %s", #cond))

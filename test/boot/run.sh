@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Boot Howler once and judge it: [NAME=value ...] run.sh DOOR
+#
+# DOOR  bios       Bochs, the image as a hard disk: BIOS, GRUB, multiboot
+#       uefi       Bochs, the image as a hard disk: OVMF, BOOTX64.EFI
+#       qemu       QEMU, -kernel (multiboot without a boot loader)
+#       qemu-bios  QEMU, the image as a CD: SeaBIOS, GRUB, multiboot
+#       qemu-uefi  QEMU, the image as a CD: OVMF, BOOTX64.EFI
+#
+# Exit status: 0 pass, 1 fail, 2 no verdict. The verdict is the last line of
+# JSON on the serial line that has a "verdict"; the emulator's status only
+# tells why there is none. OUT gets serial.txt, howler.txt and the logs; without
+# it they are kept in a temporary folder, unless the run passes.
+set -u
+
+door=${1:-bios}
+cores=${CORES:-4} model=${MODEL:-corei7_skylake_x} mem=${MEM:-128}
+howler=${HOWLER:-build/howler.elf} efi=${EFI:-build/BOOTX64.EFI}
+guest=${GUEST-} options=${OPTIONS:-cores=$cores}
+limit=${LIMIT:-600} verbose=${VERBOSE-} ovmf=${OVMF:-/usr/share/ovmf/OVMF.fd}
+msrs=${MSRS-} # more lines for Bochs' table of MSRs
+
+say() { echo "run.sh: $*" >&2; }
+die() { say "$*"; exit 2; }
+
+for file in "$howler" "$efi" ${guest:+"$guest"}; do
+	[ -s "$file" ] || die "$file is missing: run make first"
+done
+if [ -n "${OUT-}" ]; then
+	mkdir -p "$OUT" && out=$(cd "$OUT" && pwd) || die "can't make $OUT"
+else
+	out=$(mktemp -d "${TMPDIR:-/tmp}/howler.XXXXXX") || die "no temporary folder"
+fi
+serial=$out/serial.txt emulator='' follower=''
+: >"$serial"
+
+cleanup() {
+	[ -z "$emulator" ] || kill "$emulator" 2>/dev/null
+	[ -z "$follower" ] || kill "$follower" 2>/dev/null
+	rm -f "$out/howler.iso" "$out/howler.iso.lock"
+	[ -n "${OUT-}" ] || [ "$1" != 0 ] || rm -rf "$out"
+}
+trap 'cleanup $?' EXIT
+trap 'exit 130' INT TERM
+
+# Firmware speaks first, in VT100: from Howler's own first line on, in plain text.
+plain() {
+	sed -u -e 's/\x1b\[[0-9;=?]*[A-Za-z]//g' -e 's/\r//g' |
+		sed -u -n -e '/^howler/,$p'
+}
+
+image() {
+	"$(dirname "$0")/../../boot/image.sh" "$out/howler.iso" "$howler" "$efi" "$guest" "$options" \
+		>"$out/image.log" 2>&1 || { cat "$out/image.log" >&2; die "the image can't be made"; }
+}
+
+# Bochs reads a table of MSRs that its models lack: OVMF reads two of them, and
+# every other wild access still faults.
+bochs_files() {
+	local rom vga='vgaromimage: file="/usr/share/bochs/VGABIOS-lgpl-latest"'
+
+	{
+		echo '# MSR type reset_hi reset_lo reserved_hi reserved_lo ignored_hi ignored_lo'
+		for msr in 0x17 0x8b; do
+			echo "$msr 0 00000000 00000000 00000000 00000000 00000000 00000000"
+		done
+		[ -z "$msrs" ] || cat "$msrs"
+	} >"$out/msrs.def"
+	rom='file="/usr/share/bochs/BIOS-bochs-latest", address=0x00000000, options=fastboot'
+	[ "$door" = bios ] || rom="file=\"$ovmf\", address=0xffe00000, options=none"
+	cat >"$out/bochsrc" <<-END
+	plugin_ctrl: biosdev=true, busmouse=false, e1000=false, es1370=false, extfpuirq=true, parallel=false, sb16=false, serial=true, speaker=false, unmapped=true, usb_ehci=false, usb_ohci=false, usb_uhci=false, usb_xhci=false, voodoo=false
+	config_interface: textconfig
+	display_library: rfb, options="timeout=0"
+	memory: host=$mem, guest=$mem
+	romimage: $rom
+	$vga
+	ata0: enabled=true, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+	ata0-master: type=disk, path="$out/howler.iso", mode=flat
+	boot: disk
+	pci: enabled=1, chipset=i440fx
+	cpu: count=$cores, ips=50000000, model=$model, reset_on_triple_fault=0, ignore_bad_msrs=0, msrs="$out/msrs.def"
+	clock: sync=none, time0=946681200
+	log: $out/bochs.log
+	debug: action=ignore
+	info: action=ignore
+	error: action=report
+	panic: action=fatal
+	com1: enabled=true, mode=file, dev=$serial
+	END
+	# The debugger of Debian's build: continue, and quit at any stop.
+	printf 'c\nq\n' >"$out/bochs.rc"
+}
+
+qemu=(qemu-system-x86_64 -machine q35 -accel "tcg,thread=multi" -cpu max -smp "$cores" -m "$mem"
+	-display none -monitor none -no-reboot -serial "file:$serial"
+	-device isa-debug-exit,iobase=0xf4,iosize=4)
+case $door in
+bios|uefi)
+	image
+	bochs_files
+	command=(bochs -unlock -q -f "$out/bochsrc" -rc "$out/bochs.rc") ;;
+qemu)
+	command=("${qemu[@]}" -kernel "$howler" -append "$options" ${guest:+-initrd "$guest"}) ;;
+qemu-bios)
+	image
+	command=("${qemu[@]}" -cdrom "$out/howler.iso") ;;
+qemu-uefi)
+	image
+	command=("${qemu[@]}" -bios "$ovmf" -cdrom "$out/howler.iso") ;;
+*)
+	die "no door '$door': bios, uefi, qemu, qemu-bios or qemu-uefi" ;;
+esac
+
+timeout -k 5 "$limit" "${command[@]}" </dev/null >"$out/emulator.txt" 2>&1 &
+emulator=$!
+if [ -n "$verbose" ]; then
+	tail -n +1 -s 0.2 -f --pid="$emulator" "$serial" 2>/dev/null > >(plain) &
+	follower=$!
+fi
+wait "$emulator"
+status=$?
+emulator=''
+[ -z "$follower" ] || wait "$follower"
+follower=''
+plain <"$serial" >"$out/howler.txt"
+
+# A panic prints return addresses; say whose they are.
+sed -n 's/^ *at \(ffffffff[0-9a-f]\{8\}\).*/\1/p' "$out/howler.txt" | head -40 |
+	while read -r address; do
+		echo "  $address $(addr2line -e "$howler" -f -p -s "$address")"
+	done
+
+case $(grep -a '^{' "$out/howler.txt" | jq -rR 'fromjson? | .verdict? // empty' | tail -n 1) in
+pass) exit 0 ;;
+fail) exit 1 ;;
+esac
+if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+	say "$door: no verdict after $limit s"
+else
+	say "$door: no verdict: ${command[0]} ended with status $status"
+fi
+{
+	echo "-- last lines of the serial line ($serial)"
+	tail -n 15 "$out/howler.txt"
+	[ -s "$out/howler.txt" ] || tail -c 600 "$serial" | tr -cd '\n -~'
+	echo "-- emulator"
+	grep -a -i -E 'panic|>>' "$out/bochs.log" "$out/emulator.txt" 2>/dev/null | tail -n 15
+	[ "${command[0]}" = bochs ] || tail -n 5 "$out/emulator.txt"
+} >&2
+exit 2

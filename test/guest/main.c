@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The test guest: every vCPU reads its own clock page as fast as it can, and
+ * compares each reading with the highest that any vCPU has seen. It runs as
+ * Howler's guest, and alone under a KVM (one vCPU, a fixed number of readings).
+ */
+#include "test/guest/guest.h"
+#include "test/guest/machine.h"
+
+#define BATCH_READINGS  1000u
+#define PROOF_BATCHES   4u    /* a TSC proof every so many batches */
+#define ALONE_BATCHES   200u  /* without Howler nobody says when to stop */
+#define CPUID_TRIES     100u
+#define REPORT_WAIT_NS  2000000000u
+#define REPORT_WAIT_MAX (1u << 27) /* looks, should the clock stand still */
+#define PAGE_GAP        36u   /* bytes from one vCPU's clock page to the next */
+#define PAGE_FIRST      (4096u - PAGE_GAP - 16u)
+#define PORT_PIC1_MASK  0x21u
+#define PORT_PIC2_MASK  0xa1u
+#define MULTIBOOT_LOADED      0x2badb002u
+#define MULTIBOOT_HAS_CMDLINE (1u << 2)
+
+struct multiboot_info {
+	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
+};
+
+extern void start_vcpu(void); /* start.asm */
+_Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboot_info *info);
+
+_Alignas(16) unsigned char guest_stacks[GUEST_VCPUS_MAX][GUEST_STACK_SIZE];
+extern const uint32_t guest_stack_size;
+const uint32_t guest_stack_size = GUEST_STACK_SIZE;
+
+/* Shared words, each alone on its cache line. */
+static struct {
+	_Alignas(64) _Atomic uint64_t last_ns; /* highest reading of all */
+	_Alignas(64) atomic_bool stop;         /* vCPU 0: the experiment is over */
+} shared;
+
+/* Written by vCPU 0 before it starts another. */
+static bool guest_howler, guest_spin;
+static unsigned guest_vcpus = 1;
+static struct vcpu vcpus[GUEST_VCPUS_MAX];
+
+/*
+ * The ABI promises 4-byte alignment and no more, so take the writer at its
+ * word: many of these straddle a cache line, and vCPU 1's straddles a page.
+ */
+_Alignas(4096) static unsigned char guest_pages[PAGE_FIRST + GUEST_VCPUS_MAX * PAGE_GAP];
+
+static struct pvclock_vcpu_time_info *vcpu_page(unsigned index)
+{
+	return (struct pvclock_vcpu_time_info *)(void *)
+		&guest_pages[PAGE_FIRST + index * PAGE_GAP];
+}
+
+static bool cpuid_signed(uint32_t leaf, const char *name)
+{
+	struct cpuid id = cpuid_read(leaf);
+	const uint32_t word[3] = { id.ebx, id.ecx, id.edx };
+
+	for (unsigned i = 0; i < 12; i++)
+		if ((char)(word[i / 4] >> (i % 4 * 8)) != name[i])
+			return false;
+	return id.eax > leaf;
+}
+
+static bool clock_present(void)
+{
+	return cpuid_signed(CPUID_KVM_SIGNATURE, "KVMKVMKVM\0\0") &&
+	       cpuid_read(CPUID_KVM_FEATURES).eax & KVM_FEATURE_CLOCKSOURCE2;
+}
+
+/* The fastest exit there is: what one costs, without evictions in it. */
+static uint64_t cpuid_ticks(void)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (unsigned i = 0; i < CPUID_TRIES; i++) {
+		uint64_t begin = tsc_read(), ticks;
+
+		cpuid_read(CPUID_KVM_SIGNATURE);
+		ticks = tsc_read() - begin;
+		if (ticks < best)
+			best = ticks;
+	}
+	return best;
+}
+
+static void batch_run(struct check *check, const struct pvclock_vcpu_time_info *page)
+{
+	struct guest_report *r = &check->report;
+	uint32_t version = page_version(page);
+	uint64_t begin = tsc_read(), ticks, first_ns, now_ns = 0;
+
+	first_ns = check_clock(check, &shared.last_ns, page);
+	for (unsigned i = 1; i < BATCH_READINGS; i++)
+		now_ns = check_clock(check, &shared.last_ns, page);
+	ticks = (tsc_read() - begin) / BATCH_READINGS;
+	if (now_ns == first_ns)
+		r->stalls++;
+	/* A page that moved may mean another tempo or core: two counters. */
+	if (version == page_version(page) && (!r->ticks_per_reading || ticks < r->ticks_per_reading))
+		r->ticks_per_reading = ticks;
+}
+
+static void tsc_prove(struct guest_report *r)
+{
+	r->tsc_proofs++;
+	if (hypercall_tsc(HC_TSC_PROOF))
+		r->tsc_proof_failures++;
+}
+
+/* Is it time to stop? A vCPU that spins asks only vCPU 0, and without an exit. */
+static bool vcpu_stops(unsigned index, uint64_t batches)
+{
+	if (!guest_howler)
+		return batches >= ALONE_BATCHES;
+	if (guest_spin && index)
+		return atomic_load_explicit(&shared.stop, memory_order_relaxed);
+	return hypercall(HC_STATUS, 0, 0, 0) == 1;
+}
+
+static void vcpu_measure(unsigned index)
+{
+	struct vcpu *v = &vcpus[index];
+	struct guest_report *r = &v->check.report;
+	struct pvclock_vcpu_time_info *page = vcpu_page(index);
+	uint64_t batches = 0;
+
+	if (guest_howler && cpuid_read(CPUID_HOWLER_VCPU).ebx != index)
+		v->fault = "has another index in CPUID";
+	r->cpuid_ticks = cpuid_ticks();
+	msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)page | 1);
+	do {
+		batch_run(&v->check, page);
+		batches++;
+		if (guest_howler && !(guest_spin && index) && batches % PROOF_BATCHES == 0)
+			tsc_prove(r);
+	} while (!vcpu_stops(index, batches));
+	if (r->stalls == batches)
+		v->fault = "has a clock that never moves";
+}
+
+static void vcpu_report(unsigned index)
+{
+	struct vcpu *v = &vcpus[index];
+
+	if (guest_howler && hypercall(HC_REPORT, (uint32_t)(uintptr_t)&v->check.report, 0, 0))
+		v->fault = "could not deliver its report";
+	/* Pairs with the acquire in others_wait() and report_print(). */
+	atomic_store_explicit(&v->done, true, memory_order_release);
+}
+
+static void others_start(void)
+{
+	for (unsigned i = 1; i < guest_vcpus; i++) {
+		if (!hypercall(HC_VCPU_START, i, (uint32_t)(uintptr_t)start_vcpu, i))
+			continue;
+		vcpus[i].fault = "did not start";
+		/* Nobody else will: don't wait for it. */
+		atomic_store_explicit(&vcpus[i].done, true, memory_order_relaxed);
+	}
+}
+
+/* Returns when all have reported, or when it is clear that some won't. */
+static void others_wait(void)
+{
+	uint64_t retries = 0, begin_ns = page_read(vcpu_page(0), &retries);
+	unsigned i = 1;
+
+	for (uint32_t looks = 0; i < guest_vcpus && looks < REPORT_WAIT_MAX; looks++) {
+		if (atomic_load_explicit(&vcpus[i].done, memory_order_acquire)) {
+			i++;
+			continue;
+		}
+		if (page_read(vcpu_page(0), &retries) - begin_ns > REPORT_WAIT_NS)
+			return;
+		cpu_relax();
+	}
+}
+
+static const char *word_end(const char *text)
+{
+	while (*text && *text != ' ')
+		text++;
+	return text;
+}
+
+static bool word_is(const char *text, const char *word)
+{
+	while (*word && *text == *word)
+		text++, word++;
+	return !*word && (!*text || *text == ' ');
+}
+
+/* Words after the first, which names the file. An unknown one is no guess. */
+static void cmdline_parse(const char *text)
+{
+	for (text = word_end(text); *text; text = word_end(text)) {
+		while (*text == ' ')
+			text++;
+		if (word_is(text, "spin"))
+			guest_spin = true;
+		else if (*text)
+			guest_refuse(GUEST_FAIL, "known word: spin; unknown: ", text);
+	}
+}
+
+static void guest_begin(uint32_t magic, const struct multiboot_info *info)
+{
+	/* No interrupt is of use here, and a firmware may have left a timer on. */
+	port_out8(PORT_PIC1_MASK, 0xff);
+	port_out8(PORT_PIC2_MASK, 0xff);
+	if (magic != MULTIBOOT_LOADED)
+		guest_refuse(GUEST_FAIL, "not loaded by multiboot", "");
+	if (info->flags & MULTIBOOT_HAS_CMDLINE)
+		cmdline_parse((const char *)(uintptr_t)info->cmdline);
+	guest_howler = cpuid_signed(CPUID_HOWLER_SIGNATURE, "HowlerHowler");
+	if (!clock_present())
+		guest_refuse(guest_howler ? GUEST_FAIL : GUEST_SKIP, "no KVM clock",
+			     guest_howler ? "" : ", no Howler: nothing to measure");
+	if (guest_howler)
+		guest_vcpus = cpuid_read(CPUID_HOWLER_VCPU).eax;
+	if (guest_vcpus < 1 || guest_vcpus > GUEST_VCPUS_MAX)
+		guest_refuse(GUEST_FAIL, "not 1 to 64 vCPUs", "");
+	put_text("guest: ");
+	put_num(guest_vcpus);
+	put_text(" vCPUs, KVM clock at MSR ");
+	put_hex(MSR_KVM_SYSTEM_TIME_NEW);
+	put_text(guest_spin ? ", spin" : "");
+	put_text(guest_howler ? "\n" : ", no Howler\n");
+}
+
+_Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboot_info *info)
+{
+	if (index == 0)
+		trap_init();
+	trap_load();
+	if (index == 0)
+		guest_begin(magic, info);
+	/* Odd ones stay deaf for ever: a hypervisor must get its core back anyway. */
+	if (index % 2 == 0)
+		interrupts_on();
+	if (index == 0)
+		others_start();
+	vcpu_measure(index);
+	if (index == 0)
+		atomic_store_explicit(&shared.stop, true, memory_order_relaxed);
+	vcpu_report(index);
+	if (index)
+		cpu_halt();
+	others_wait();
+	guest_exit(report_print(vcpus, guest_vcpus));
+}

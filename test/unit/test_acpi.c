@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* Sound tables in all their forms; test_acpi_damage.c has the others. */
+#include "unit.h"
+#include <string.h>
+#include "fake.h"
+#include "smp/tables.h"
+
+static struct machine m;
+static struct complaint why;
+
+static int forget(void **state)
+{
+	(void)state;
+	fake_forget();
+	return 0;
+}
+
+static void put(uint64_t phys, uint64_t value, size_t bytes)
+{
+	fake_put(fake_at(phys), value, bytes);
+}
+
+/* What fake_acpi() describes, whichever way it was reached. */
+static void check_sound(int result)
+{
+	static const uint32_t ids[] = { 0, 2, 0x100, 7 };
+
+	assert_string_equal(why.text, "");
+	assert_int_equal(result, TABLES_OK);
+	assert_int_equal(m.core_count, 4);
+	assert_memory_equal(m.apic_id, ids, sizeof(ids));
+	assert_int_equal(m.lapic_phys, 0xfee00000);
+	assert_int_equal(m.pm_timer_port, 0xb008);
+	assert_true(m.pm_timer_32bit);
+	assert_int_equal(m.hpet_phys, 0xfed00000);
+	assert_string_equal(m.source, "ACPI MADT");
+}
+
+static void test_xsdt(void **state)
+{
+	(void)state;
+	fake_acpi();
+	fake_at(FAKE_RSDT)[0] = 'x'; /* not looked at: the XSDT goes first */
+	check_sound(acpi_read(FAKE_RSDP, &m, &why));
+}
+
+static void test_rsdt(void **state)
+{
+	(void)state;
+	fake_acpi();
+	put(FAKE_RSDP + 24, 0, 8); /* no XSDT */
+	fake_acpi_fix();
+	check_sound(acpi_read(FAKE_RSDP, &m, &why));
+}
+
+/* Version 0: 20 bytes, and nothing behind them may be read. */
+static void test_version_0(void **state)
+{
+	uint8_t *p;
+
+	(void)state;
+	fake_acpi();
+	fake_at(FAKE_RSDP)[15] = 0;
+	fake_acpi_fix();
+	p = fake_memory(0x1000, 20);
+	memcpy(p, fake_at(FAKE_RSDP), 20);
+	check_sound(acpi_read(0x1000, &m, &why));
+}
+
+static void test_lapic_override(void **state)
+{
+	static const uint8_t entries[] = {
+		5, 12, 0, 0, 0, 0x10, 0, 0x80, 1, 0, 0, 0,
+		0, 8, 0, 3, 1, 0, 0, 0,
+		0xe0, 2, /* reserved types are stepped over */
+		9, 17, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, /* longer than today's */
+	};
+
+	(void)state;
+	fake_acpi();
+	fake_madt(entries, sizeof(entries));
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+	assert_int_equal(m.lapic_phys, 0x180001000);
+	assert_int_equal(m.core_count, 2);
+	assert_int_equal(m.apic_id[0], 3);
+	assert_int_equal(m.apic_id[1], 9);
+}
+
+static void test_repeated_core(void **state)
+{
+	static const uint8_t once[] = { 0, 8, 0, 3, 1, 0, 0, 0, 0, 8, 1, 3, 1, 0, 0, 0 };
+	static const uint8_t twice[] = {
+		0, 8, 0, 3, 1, 0, 0, 0, 0, 8, 1, 3, 1, 0, 0, 0,
+		9, 16, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0,
+	};
+
+	(void)state;
+	fake_acpi();
+	fake_madt(once, sizeof(once));
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_NOTED);
+	assert_string_equal(why.text, "ACPI: MADT at 0x7fe0203: 1 repeated APIC id dropped");
+	assert_int_equal(m.core_count, 1);
+	fake_madt(twice, sizeof(twice));
+	fake_at(FAKE_HPET)[9]++;
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_NOTED);
+	assert_string_equal(why.text, "ACPI: MADT at 0x7fe0203: 2 repeated APIC ids dropped; "
+			    "ACPI: HPET at 0x7fe1201: checksum is 0x01, not 0: HPET not used");
+}
+
+/* 256 fit, by type 9; the 257th is one too many. */
+static void test_many_cores(void **state)
+{
+	static uint8_t entries[257 * 16];
+
+	(void)state;
+	for (unsigned i = 0; i < 257; i++) {
+		entries[16 * i] = 9;
+		entries[16 * i + 1] = 16;
+		fake_put(entries + 16 * i + 4, 1000 + i, 4);
+		entries[16 * i + 8] = 1;
+	}
+	fake_acpi();
+	fake_madt(entries, 256 * 16);
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+	assert_int_equal(m.core_count, 256);
+	assert_int_equal(m.apic_id[255], 1255);
+	fake_madt(entries, 257 * 16);
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_BAD);
+	assert_string_equal(why.text, "ACPI: MADT at 0x7fe0203: entry at byte 4140: more enabled cores "
+			    "than fit: disable some in the firmware setup");
+}
+
+static void test_pm_timer(void **state)
+{
+	static const struct {
+		uint8_t length, space; /* PM_TMR_LEN, of X_PM_TMR_BLK */
+		uint32_t port, flags;
+		uint64_t x_port;
+		uint16_t want;
+		bool want_32bit;
+	} cases[] = {
+		{ 4, 0, 0xb008, 0, 0, 0xb008, false },
+		{ 4, 1, 0xb008, 1 << 8, 0x408, 0x408, true },  /* the extended one goes first */
+		{ 4, 0, 0xb008, 1 << 8, 0xfed80000, 0, false }, /* in memory: not for us */
+		{ 0, 0, 0xb008, 1 << 8, 0, 0, false },          /* no length: no timer */
+		{ 0, 1, 0, 1 << 8, 0x408, 0x408, true },
+		{ 4, 0, 0xb008, 1 << 20, 0, 0, false },         /* hardware-reduced ACPI: none */
+		{ 4, 0, 0, 1 << 8, 0, 0, false },
+		{ 4, 0, 0xfffc, 0, 0, 0xfffc, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fake_acpi();
+		put(FAKE_FADT + 76, cases[i].port, 4);
+		put(FAKE_FADT + 91, cases[i].length, 1);
+		put(FAKE_FADT + 112, cases[i].flags, 4);
+		put(FAKE_FADT + 208, cases[i].space, 1);
+		put(FAKE_FADT + 212, cases[i].x_port, 8);
+		fake_acpi_fix();
+		assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+		assert_int_equal(m.pm_timer_port, cases[i].want);
+		assert_int_equal(m.pm_timer_32bit, cases[i].want_32bit);
+		fake_forget();
+	}
+}
+
+/* ACPI 1.0's FADT ends before the extended block: what follows it is not read. */
+static void test_fadt_v1(void **state)
+{
+	(void)state;
+	fake_acpi();
+	put(FAKE_FADT + 4, 116, 4);
+	put(FAKE_FADT + 212, 0x408, 8);
+	fake_acpi_fix();
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+	assert_int_equal(m.pm_timer_port, 0xb008);
+}
+
+static void test_no_timers(void **state)
+{
+	(void)state;
+	fake_acpi();
+	put(FAKE_XSDT + 36, 0, 8);
+	put(FAKE_XSDT + 60, 0, 8);
+	fake_acpi_fix();
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+	assert_int_equal(m.core_count, 4);
+	assert_int_equal(m.pm_timer_port, 0);
+	assert_int_equal(m.hpet_phys, 0);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_xsdt, forget),
+		cmocka_unit_test_teardown(test_rsdt, forget),
+		cmocka_unit_test_teardown(test_version_0, forget),
+		cmocka_unit_test_teardown(test_lapic_override, forget),
+		cmocka_unit_test_teardown(test_repeated_core, forget),
+		cmocka_unit_test_teardown(test_many_cores, forget),
+		cmocka_unit_test_teardown(test_pm_timer, forget),
+		cmocka_unit_test_teardown(test_fadt_v1, forget),
+		cmocka_unit_test_teardown(test_no_timers, forget),
+	};
+
+	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);
+}

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+# Host tests: `make unit` and `make fuzz`. Included by the top Makefile.
+# UNIT_CC chooses the compiler: make unit UNIT_CC=clang
+
+UNIT_CC ?= $(CC)
+UNIT_OUT := build/unit/$(notdir $(firstword $(UNIT_CC)))
+UNIT_CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -O1 -fno-omit-frame-pointer -I.
+UNIT_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_TSAN := -fsanitize=thread -pthread
+# Any header may matter to any test: a change of one rebuilds them all.
+UNIT_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/unit/*.h)
+UNIT_PROGRAMS :=
+
+# One line a test: name, what is linked to test/unit/test_<name>.c, and flags in
+# place of $(UNIT_ASAN) if it needs others.
+define unit_test
+UNIT_PROGRAMS += $(UNIT_OUT)/test_$(1)
+$(UNIT_OUT)/test_$(1): test/unit/test_$(1).c $(2) $(UNIT_HEADERS)
+	@mkdir -p $$(@D)
+	$(UNIT_CC) $(UNIT_CFLAGS) $(or $(3),$(UNIT_ASAN)) -o $$@ test/unit/test_$(1).c $(2) -lcmocka
+endef
+
+UNIT_TABLES := smp/acpi.c smp/mptable.c smp/tables.c smp/format.c test/unit/fake.c
+
+$(eval $(call unit_test,format,smp/format.c))
+$(eval $(call unit_test,lib))
+$(eval $(call unit_test,acpi,$(UNIT_TABLES)))
+$(eval $(call unit_test,acpi_damage,$(UNIT_TABLES) test/unit/mutate.c))
+$(eval $(call unit_test,mptable,$(UNIT_TABLES) test/unit/mutate.c))
+$(eval $(call unit_test,options,smp/options.c smp/format.c))
+
+$(UNIT_OUT)/test_lib: smp/lib.c # it includes it, under other names
+
+# prove fails on a failed, crashed or incomplete test, but not on one that runs
+# nothing: a plan of zero counts as skipped there.
+.PHONY: unit fuzz
+unit: $(UNIT_PROGRAMS)
+	@CMOCKA_MESSAGE_OUTPUT=TAP prove -o -e '' $(UNIT_PROGRAMS) >$(UNIT_OUT)/log 2>&1; \
+		result=$$?; cat $(UNIT_OUT)/log; exit $$result
+	@! grep -E 'skipped|NOTESTS' $(UNIT_OUT)/log || { echo 'unit: a test ran nothing'; exit 1; }
+
+# A fixed seed and number of runs: a check that ends, not a hunt. For a hunt run
+# the program by hand, with a corpus directory and without these.
+FUZZ_CC := clang
+FUZZ_RUNS ?= 200000
+FUZZ_PROGRAMS := build/fuzz/fuzz_tables build/fuzz/fuzz_options
+
+build/fuzz/fuzz_tables: test/fuzz/fuzz_tables.c $(UNIT_TABLES)
+build/fuzz/fuzz_options: test/fuzz/fuzz_options.c smp/options.c smp/format.c
+
+$(FUZZ_PROGRAMS): $(UNIT_HEADERS)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(UNIT_CFLAGS) -fsanitize=fuzzer $(UNIT_ASAN) -o $@ $(filter %.c,$^)
+
+fuzz: $(FUZZ_PROGRAMS)
+	@for f in $(FUZZ_PROGRAMS); do \
+		$$f -runs=$(FUZZ_RUNS) -seed=1 -max_len=512 -artifact_prefix=$$f. \
+			-print_final_stats=1 >$$f.log 2>&1 || \
+			{ grep -aE -A 12 'ERROR: |runtime error' $$f.log; echo "log: $$f.log"; exit 1; }; \
+		grep number_of_executed_units $$f.log | sed "s|^stat::|$$f: |"; done
