@@ -30,7 +30,6 @@ struct clock_core {
 	uint32_t tempo_khz;     /* what the clock code believes of its tempo */
 	uint32_t line_count;    /* lines it has had: a page that was made from another is stale */
 	uint32_t led_begun;     /* the value of `led` that its exchange began with */
-	uint64_t rtt_ns;        /* fastest round trip that it saw since it came up */
 	_Atomic uint32_t generation;    /* of the resync that its line goes back to */
 	_Atomic uint32_t synced;        /* may run guests */
 	_Atomic uint32_t in_transition; /* between a notice before and its notice after */
@@ -82,6 +81,8 @@ struct clock {
 	_Atomic uint32_t round;    /* resync rounds begun; cores answer it in `evicted` */
 	enum resync_state { RESYNC_IDLE, RESYNC_EVICTING, RESYNC_LEADING } resync;
 	uint32_t lead_count;
+	/* now: the fastest round trip of any exchange yet, ns; 0: there was none */
+	_Atomic uint64_t rtt_floor_ns;
 	unsigned waiting_for;      /* the core that the base waits for: to name it when it hangs */
 	struct clock_core *core;   /* [count] */
 };

@@ -16,13 +16,14 @@ bool exchange_round(struct exchange *x)
 
 	uint64_t before = port_tsc();
 	atomic_store_explicit(&x->ask, n, memory_order_release);
-	if (!port_await_change(&x->answer, old))
-		return false;
-	uint64_t after = port_tsc();
-
-	/* A late answer to a round that was given up says nothing about this one. */
-	if (atomic_load_explicit(&x->answer, memory_order_acquire) != n)
-		return false;
+	uint64_t after;
+	do {
+		/* A late answer to a round that was given up says nothing about this one: wait on. */
+		if (!port_await_change(&x->answer, old))
+			return false;
+		after = port_tsc();
+		old = atomic_load_explicit(&x->answer, memory_order_acquire);
+	} while (old != n);
 	x->rounds++;
 	if (after - before < x->best_rtt) {
 		x->best_rtt = after - before;

@@ -20,7 +20,8 @@ enum request {
 	REQ_EVICT  = 1u << 0, /* leave the guest, be unsynchronised */
 	REQ_BEFORE = 1u << 1, /* notice before a tempo change: evict with the new tempo */
 	REQ_AFTER  = 1u << 2, /* notice after it */
-	REQ_NOW    = REQ_EVICT | REQ_BEFORE | REQ_AFTER,
+	REQ_FOLLOW = 1u << 3, /* the base leads you: look */
+	REQ_NOW    = REQ_EVICT | REQ_BEFORE | REQ_AFTER | REQ_FOLLOW,
 
 	REQ_RESYNC = 1u << 8,  /* to the base core: re-derive every core's line */
 	REQ_SYNC   = 1u << 9,  /* to the base core: synchronise who is not */

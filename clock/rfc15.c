@@ -18,9 +18,10 @@
 #include "clock/port.h"
 
 enum {
-	ROUNDS_MIN = 8,    /* exchanges behind a line at least */
-	ROUNDS_MAX = 1000, /* ... and at most, as long as none was as fast as ... */
-	RTT_SLACK = 2,     /* ... this many times the fastest that this core ever saw */
+	ROUNDS_MIN = 16,    /* exchanges behind a line at least */
+	ROUNDS_FIRST = 256, /* ... behind the very first one, since nothing is known yet */
+	ROUNDS_MAX = 10000, /* ... and at most, as long as none was as fast as ... */
+	RTT_SLACK_PERCENT = 150, /* ... this much of the fastest that any core ever saw */
 };
 
 static struct clock_core *self(struct clock *c)
@@ -103,11 +104,13 @@ static void rfc15_follow(struct clock *c)
 	if (!exchange_round(x))
 		return;
 	uint64_t rtt_ns = x->best_rtt * 1000000 / me->tempo_khz;
-	if (!me->rtt_ns || rtt_ns < me->rtt_ns)
-		me->rtt_ns = rtt_ns;
-	if (x->rounds < ROUNDS_MIN ||
-	    (x->rounds < ROUNDS_MAX && rtt_ns > RTT_SLACK * me->rtt_ns))
+	uint64_t floor = atomic_load_explicit(&c->rtt_floor_ns, memory_order_relaxed);
+	if (x->rounds < (floor ? ROUNDS_MIN : ROUNDS_FIRST) ||
+	    (x->rounds < ROUNDS_MAX && floor && 100 * rtt_ns > RTT_SLACK_PERCENT * floor))
 		return;
+	/* One core follows at a time; should two, a lost minimum is learnt again. */
+	if (!floor || rtt_ns < floor)
+		atomic_store_explicit(&c->rtt_floor_ns, rtt_ns, memory_order_relaxed);
 	/* The base's line is stable while it leads: it evicts this core before it writes it. */
 	set_line(c, x->best_before + x->best_rtt / 2, line_read(&base->line, x->best_leader),
 		 atomic_load_explicit(&base->generation, memory_order_relaxed));
@@ -143,6 +146,7 @@ static enum clock_step rfc15_lead(struct clock *c)
 		if (!led) {
 			c->lead_count += c->lead_count == UINT32_MAX ? 2 : 1; /* 0 = not led */
 			atomic_store_explicit(&other->led, c->lead_count, memory_order_release);
+			port_request(i, REQ_FOLLOW);
 		}
 		exchange_answer(&other->exchange);
 		return CLOCK_NOT_YET;
@@ -234,7 +238,6 @@ static void rfc15_bring_up(struct clock *c, unsigned core)
 
 	new->line = (struct line){ 0 };
 	new->last_ref_ns = 0;
-	new->rtt_ns = 0;
 	atomic_store_explicit(&new->led, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->online, 1, memory_order_relaxed);

@@ -18,6 +18,7 @@ static const struct storm_scenario scenarios[] = {
 	{ "calm",    20, 30, 10, 15, 25, 0, 5000000 },
 	{ "tempo",   45, 55, 0, 0, 0, 60, 1000000 },
 	{ "hotplug", 5, 5, 25, 25, 40, 20, 2000000 },
+	{ "still",   0, 0, 0, 0, 0, 0, 1000000 }, /* no events: for measuring what things cost */
 };
 
 static const struct storm_scenario *find(const char *name)
@@ -36,6 +37,11 @@ static const struct storm_scenario *find(const char *name)
 bool storm_known(const char *scenario)
 {
 	return scenario && find(scenario);
+}
+
+bool storm_still(const struct storm *s)
+{
+	return !s->scenario->tempo_base && !s->scenario->returns;
 }
 
 void storm_start(struct storm *s, const char *scenario, uint64_t seed, uint32_t raw_khz)
@@ -124,7 +130,7 @@ bool storm_next(struct storm *s, const enum storm_core *state, unsigned count, u
 
 		if (odds < o->tempo_base) {
 			if (state[base] == STORM_CORE_ONLINE) {
-				/* Half of the base's changes end in its leaving while they last. */
+				/* Now and then the base leaves while its change, or the resync after it, lasts. */
 				s->base_leaves = o->base_leaves && random_below(&s->random, 100) < 20;
 				return tempo_event(s, (int)base, e);
 			}

@@ -37,6 +37,9 @@ bool storm_known(const char *scenario);
 /* `scenario` must be known. Tempos are drawn between raw_khz / 4 and raw_khz * 3 / 2. */
 void storm_start(struct storm *s, const char *scenario, uint64_t seed, uint32_t raw_khz);
 
+/* Does nothing ever happen in this scenario? Then every core keeps the raw TSC's rate. */
+bool storm_still(const struct storm *s);
+
 /* How long to wait before the next event, ns. */
 uint32_t storm_gap_ns(struct storm *s);
 

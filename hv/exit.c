@@ -60,7 +60,7 @@ static void set_signature(struct vcpu *v, uint32_t last, const char text[12])
 {
 	uint32_t part[3];
 
-	memcpy(part, text, sizeof(part));
+	__builtin_memcpy(part, text, sizeof(part));
 	set_cpuid(v, last, part[0], part[1], part[2]);
 }
 
@@ -277,7 +277,8 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 	case EXIT_EXCEPTION_NMI:
 		return exit_nmi(v);
 	case EXIT_EXTERNAL_INTERRUPT:
-		return RESUME; /* acknowledged by the exit; no device of ours sends any */
+		apic_eoi(); /* the APIC timer's, left from a doze; acknowledged by the exit */
+		return RESUME;
 	case EXIT_PREEMPTION_TIMER:
 		return LEAVE;
 	case EXIT_VMCALL:

@@ -88,7 +88,7 @@ struct event_record {
 	int64_t error_ns;    /* the reference against the truth, after it */
 	bool cut;            /* the core left, or came, in between */
 };
-void report_boot(const struct machine *m, const char *timer);
+void report_boot(const struct boot_info *boot, const struct machine *m, const char *timer);
 void report_event(const struct event_record *e);
 _Noreturn void report_end(const char *failure); /* NULL: judge by the figures */
 _Noreturn void report_refuse(const char *what); /* can't begin: one line, verdict, end */

@@ -11,7 +11,9 @@
 
 #define LONE_SLICE_NS 10000000ull /* nobody else waits for this core: just a net */
 #define SHARED_SLICE_NS 1000000ull
-#define LEAD_LIMIT_NS 2000000000ull
+#define REST_NS 100000ull /* host readers are guests, too, where an emulator has fewer cores than they */
+#define FOLLOW_TURNS 1024
+#define LEAD_LIMIT_NS 20000000000ull
 
 struct options options;
 bool vmx_usable;
@@ -71,35 +73,55 @@ static void lead(unsigned bits)
 		core_at("resync, waits for core", the_clock.waiting_for);
 		core_serve();
 		if (rdtsc() - start > raw_of_ns(LEAD_LIMIT_NS))
-			panic("base core %u waited 2 s for core %u to be synchronised", this_core()->index,
+			panic("base core %u waited 20 s for core %u to be synchronised", this_core()->index,
 			      the_clock.waiting_for);
 	}
+}
+
+/*
+ * Led: core_serve takes the steps. Where an emulator has fewer processors than
+ * cores, leader and follower may share one and never run at the same time: a
+ * rest now and then lets the host's scheduler deal anew.
+ */
+static void follow(unsigned me)
+{
+	static unsigned turns[CORES_MAX]; /* each entry: its core only */
+
+	core_at("follows", 0);
+	if (++turns[me] % FOLLOW_TURNS == 0)
+		core_doze("follows", raw_of_ns(REST_NS));
 }
 
 static void run(void)
 {
 	struct core *me = this_core();
 	bool seat = conduct_seat(), alone;
-	uint64_t slice = seat ? conduct_slice_raw() : raw_of_ns(LONE_SLICE_NS);
+	uint64_t slice = seat ? conduct_slice_raw() : raw_of_ns(LONE_SLICE_NS), rest = raw_of_ns(REST_NS);
 
 	if (!clock_synced(&the_clock, me->index)) {
-		core_at("unsynchronised", 0);
-		cpu_relax();
+		/* Who is led follows in core_serve; who is not is asked or led by a request. */
+		if (atomic_load_explicit(&the_clock.core[me->index].led, memory_order_acquire))
+			follow(me->index);
+		else if (seat)
+			core_doze("unsynchronised", slice);
+		else
+			core_idle("unsynchronised");
 		return;
 	}
 	if (!atomic_load_explicit(&me->synced_raw, memory_order_relaxed))
 		atomic_store_explicit(&me->synced_raw, rdtsc(), memory_order_relaxed);
 	if (!vmx_usable) {
 		reader_run();
+		core_doze("host reader rests", seat && slice < rest ? slice : rest);
 		return;
 	}
 	struct vcpu *v = next_vcpu(&alone);
 	if (v)
 		vcpu_run(v, alone || slice < raw_of_ns(SHARED_SLICE_NS) ? slice : raw_of_ns(SHARED_SLICE_NS));
 	else if (seat)
-		cpu_relax();
+		core_doze("seat", slice);
 	else
-		core_idle();
+		core_idle("idle");
 }
 
 static _Noreturn void core_loop(void)
@@ -204,7 +226,7 @@ void hv_main(const struct boot_info *boot)
 	conduct_init();
 	core_started();
 	cores_start();
-	report_boot(&machine, timer);
+	report_boot(boot, &machine, timer);
 	conduct_begin();
 	core_loop();
 }

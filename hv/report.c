@@ -9,9 +9,11 @@
 #include "smp/x86.h"
 
 static uint64_t worst_error_ns;
+static uint64_t boot_tsc; /* Howler's first instruction */
 
-void report_boot(const struct machine *m, const char *timer)
+void report_boot(const struct boot_info *boot, const struct machine *m, const char *timer)
 {
+	boot_tsc = boot->entry_tsc;
 	print("machine: %u cores by %s, raw TSC %u kHz by %s\n", m->core_count, m->source, raw_khz, timer);
 	print("using %u cores, %u vCPUs, sync=%s scenario=%s seed=%lu events=%u\n", core_count, guest.vcpu_count,
 	      options.sync, options.scenario, options.seed, options.events);
@@ -63,10 +65,8 @@ static void add(struct guest_report *sum, const struct guest_report *r)
 		sum->blackout_ns = r->blackout_ns;
 }
 
-static void row(const char *who, unsigned index, const struct guest_report *r, const struct vcpu *v)
+static void json(const char *who, unsigned index, const struct guest_report *r, const struct vcpu *v)
 {
-	print("  %s %2u %10lu %6lu %12lu %7lu %12lu %9lu\n", who, index, r->readings, r->warps, r->worst_warp_ns,
-	      r->stalls, r->blackout_ns, r->ticks_per_reading);
 	print("{\"%s\":%u,\"readings\":%lu,\"warps\":%lu,\"worst_warp_ns\":%lu,\"stalls\":%lu,\"blackout_ns\":%lu,"
 	      "\"ticks_per_reading\":%lu,\"cpuid_ticks\":%lu,\"tsc_proofs\":%lu,\"tsc_proof_failures\":%lu,"
 	      "\"exits\":%lu,\"evictions\":%lu,\"moves\":%lu,\"kept_out_ticks\":%lu}\n",
@@ -79,9 +79,10 @@ static void row(const char *who, unsigned index, const struct guest_report *r, c
 static unsigned table(struct guest_report *sum)
 {
 	unsigned alive = 0, n = vmx_usable ? guest.vcpu_count : core_count;
+	const char *who = vmx_usable ? "vcpu" : "core";
 
-	print("\n  %-7s %10s %6s %12s %7s %12s %9s\n", vmx_usable ? "vCPU" : "core", "readings", "warps",
-	      "worst ns", "stalls", "blackout ns", "ticks per");
+	print("\n  %-7s %10s %6s %12s %7s %12s %9s\n", who, "readings", "warps", "worst ns", "stalls",
+	      "blackout ns", "ticks per");
 	for (unsigned i = 0; i < n; i++) {
 		const struct vcpu *v = vmx_usable ? &guest.vcpu[i] : 0;
 		const struct guest_report *r = v ? &v->report : &reader_report[i];
@@ -91,8 +92,12 @@ static unsigned table(struct guest_report *sum)
 
 		alive += ok;
 		add(sum, r);
-		row(vmx_usable ? "vcpu" : "core", i, r, v);
+		print("  %-4s %2u %10lu %6lu %12lu %7lu %12lu %9lu\n", who, i, r->readings, r->warps,
+		      r->worst_warp_ns, r->stalls, r->blackout_ns, r->ticks_per_reading);
 	}
+	for (unsigned i = 0; i < n; i++)
+		json(who, i, vmx_usable ? &guest.vcpu[i].report : &reader_report[i],
+		     vmx_usable ? &guest.vcpu[i] : 0);
 	return alive;
 }
 
@@ -118,9 +123,9 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 
 	print("{\"verdict\":\"%s\",\"reason\":\"%s\",\"sync\":\"%s\",\"scenario\":\"%s\",\"seed\":%lu,\"cores\":%u,"
 	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
-	      "\"worst_error_ns\":%lu,\"ticks\":%lu}\n", failure ? "fail" : "pass", failure ? failure : "",
+	      "\"worst_error_ns\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n", failure ? "fail" : "pass", failure ? failure : "",
 	      options.sync, options.scenario, options.seed, core_count, readers, alive, begun, over, sum->readings,
-	      sum->warps, worst_error_ns, rdtsc());
+	      sum->warps, worst_error_ns, guest.first_entry_tsc - boot_tsc, rdtsc());
 	print("howler: %s%s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive\n",
 	      failure ? "FAIL: " : "PASS", failure ? failure : "", "", sum->warps, sum->readings, over,
 	      options.events, alive, readers, vmx_usable ? "vCPUs" : "readers");

@@ -8,10 +8,15 @@
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ull
 #define CPUID1_ECX_X2APIC (1u << 21)
 
-enum { APIC_ID = 0x20, APIC_TPR = 0x80, APIC_SVR = 0xf0, APIC_ICR_LOW = 0x300, APIC_ICR_HIGH = 0x310 };
+enum {
+	APIC_ID = 0x20, APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_SVR = 0xf0,
+	APIC_ICR_LOW = 0x300, APIC_ICR_HIGH = 0x310,
+	APIC_LVT_TIMER = 0x320, APIC_TIMER_INITIAL = 0x380, APIC_TIMER_CURRENT = 0x390, APIC_TIMER_DIVIDE = 0x3e0,
+};
 
 #define SVR_ENABLE 0x100u
 #define SVR_VECTOR 0xffu
+#define TIMER_BY_1 0xbu
 #define ICR_NMI (4u << 8)
 #define ICR_INIT (5u << 8)
 #define ICR_STARTUP (6u << 8)
@@ -45,6 +50,8 @@ void apic_init(void)
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2);
 	apic_write(APIC_TPR, 0);
 	apic_write(APIC_SVR, SVR_ENABLE | SVR_VECTOR);
+	apic_write(APIC_TIMER_DIVIDE, TIMER_BY_1);
+	apic_write(APIC_LVT_TIMER, VECTOR_TIMER); /* one-shot */
 }
 
 uint32_t apic_id(void)
@@ -86,4 +93,19 @@ void apic_send_init(uint32_t to)
 void apic_send_startup(uint32_t to, uint64_t page_phys)
 {
 	send(to, ICR_STARTUP | ICR_ASSERT | (uint32_t)(page_phys >> 12));
+}
+
+void apic_timer(uint32_t count)
+{
+	apic_write(APIC_TIMER_INITIAL, count);
+}
+
+uint32_t apic_timer_left(void)
+{
+	return apic_read(APIC_TIMER_CURRENT);
+}
+
+void apic_eoi(void)
+{
+	apic_write(APIC_EOI, 0);
 }

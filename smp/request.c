@@ -12,7 +12,7 @@
 #include "smp/smp.h"
 #include "smp/x86.h"
 
-#define WAIT_NS 2000000000ull
+#define WAIT_NS 20000000000ull
 
 struct clock the_clock;
 
@@ -63,10 +63,22 @@ unsigned core_take_top(void)
 	return atomic_fetch_and_explicit(&c->requests, ~(uint32_t)REQ_TOP, memory_order_seq_cst) & REQ_TOP;
 }
 
-void core_idle(void)
+void core_idle(const char *why)
 {
-	core_at("idle", 0);
+	core_at(why, 0);
 	halt_until_nmi();
+}
+
+void core_doze(const char *why, uint64_t raw)
+{
+	uint64_t count = (uint64_t)((unsigned __int128)raw * apic_timer_khz / raw_khz);
+
+	core_at(why, 0);
+	if (!count)
+		return;
+	apic_timer(count < UINT32_MAX ? (uint32_t)count : UINT32_MAX);
+	halt_until_interrupt();
+	apic_timer(0);
 }
 
 void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other)
@@ -78,6 +90,6 @@ void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned oth
 		core_serve();
 		cpu_relax();
 		if (rdtsc() - start > limit)
-			panic("core %u waited 2 s for core %u: %s", this_core()->index, other, what);
+			panic("core %u waited 20 s for core %u: %s", this_core()->index, other, what);
 	}
 }

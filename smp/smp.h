@@ -37,13 +37,16 @@ bool apic_x2(void);
 void apic_send_nmi(uint32_t apic_id);
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, uint64_t page_phys);
+void apic_timer(uint32_t count);   /* one interrupt after so many counts; 0: none */
+uint32_t apic_timer_left(void);
+void apic_eoi(void);
 
 /* timer.c: the raw TSC's rate, from a timer of known rate. */
 uint32_t timer_calibrate(const struct machine *m, const char **source); /* kHz */
 uint64_t raw_of_ns(uint64_t ns); /* raw ticks; ns < 2^44 */
 uint64_t ns_of_raw(uint64_t raw);
 void delay_us(uint32_t us);
-extern uint32_t raw_khz;
+extern uint32_t raw_khz, apic_timer_khz;
 
 /* trap.c: exceptions and NMI. */
 void trap_init(void);      /* boot core: the shared IDT */
@@ -53,9 +56,11 @@ void trap_load(struct core *c); /* this core: GDT, TSS, IDT, %gs */
 void core_request(unsigned core, unsigned bits);
 void core_serve(void);           /* serve REQ_NOW; never waits for another core */
 unsigned core_take_top(void);    /* take what is set of REQ_TOP; only at the top of a core's loop */
-void core_idle(void);            /* halt until a request is set */
-void halt_until_nmi(void);       /* trap.asm: ... or an NMI comes */
-/* Call `ready` until true, serving REQ_NOW; after 2 s panic: who waited for what. */
+void core_idle(const char *why); /* halt until a request is set */
+void core_doze(const char *why, uint64_t raw); /* ... or that many raw ticks are over */
+void halt_until_nmi(void);       /* trap.asm: halt until a request is set or an NMI comes */
+void halt_until_interrupt(void); /* ... or the APIC timer */
+/* Call `ready` until true, serving REQ_NOW; after 20 s panic: who waited for what. */
 void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other);
 
 /* stop.c: the stopped machine. */

@@ -15,7 +15,7 @@
 
 #define MEASURE_MS 10u
 
-uint32_t raw_khz;
+uint32_t raw_khz, apic_timer_khz;
 
 uint64_t raw_of_ns(uint64_t ns)
 {
@@ -76,8 +76,10 @@ static uint32_t khz_of(uint64_t ticks, uint32_t counts, uint32_t hz)
 
 uint32_t timer_calibrate(const struct machine *m, const char **source)
 {
+	uint64_t start = rdtsc();
 	const uint32_t pm_counts = PM_TIMER_HZ / 1000 * MEASURE_MS, pit_counts = PIT_HZ / 1000 * MEASURE_MS;
 
+	apic_timer(UINT32_MAX);
 	if (m->pm_timer_port) {
 		*source = "ACPI PM timer";
 		raw_khz = khz_of(pm_timer_ticks(m->pm_timer_port, m->pm_timer_32bit ? UINT32_MAX : 0xffffffu,
@@ -88,5 +90,8 @@ uint32_t timer_calibrate(const struct machine *m, const char **source)
 		*source = "PIT";
 		raw_khz = khz_of(pit_ticks((uint16_t)pit_counts), pit_counts, PIT_HZ);
 	}
+	/* The APIC timer ran all the while. */
+	apic_timer_khz = (uint32_t)((UINT32_MAX - apic_timer_left()) * (unsigned __int128)raw_khz / (rdtsc() - start));
+	apic_timer(0);
 	return raw_khz;
 }

@@ -8,7 +8,7 @@
 %include "asm_abi.inc"
 
 extern trap_handler
-global trap_stubs, halt_until_nmi
+global trap_stubs, halt_until_nmi, halt_until_interrupt
 
 section .text
 bits 64
@@ -27,7 +27,7 @@ align 16
 align 16
 trap_stubs:
 %assign vector 0
-%rep 32
+%rep 33
 	stub vector
 %assign vector vector + 1
 %endrep
@@ -84,5 +84,19 @@ halt_until_nmi:
 .out:
 	ret
 
+; void halt_until_interrupt(void): the same, and the APIC timer wakes it too. The
+; only place where interrupts are on: STI holds them off until HLT has begun.
+halt_until_interrupt:
+.window:
+	cmp dword [gs:CORE_REQUESTS], 0
+	jne .out
+	sti
+	hlt
+.window_end:
+.out:
+	cli
+	ret
+
 section windows progbits alloc noexec nowrite align=8
 	dq halt_until_nmi.window, halt_until_nmi.window_end, halt_until_nmi.out
+	dq halt_until_interrupt.window, halt_until_interrupt.window_end, halt_until_interrupt.out

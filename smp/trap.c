@@ -35,7 +35,7 @@ struct table_pointer {
 	uint64_t base;
 } __attribute__((packed));
 
-#define VECTORS 32
+#define VECTORS 33
 #define STUB_SIZE 16
 #define GATE_INTERRUPT 0x8e /* present, DPL 0, 64-bit interrupt gate */
 #define IST_NMI 1
@@ -71,6 +71,10 @@ void trap_handler(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {
 		trap_nmi(f);
+		return;
+	}
+	if (f->vector == VECTOR_TIMER) { /* ended a core_doze, or came too late to */
+		apic_eoi();
 		return;
 	}
 	panic_begin();

@@ -41,6 +41,7 @@
 #define VECTOR_GP  13
 #define VECTOR_PF  14
 #define VECTOR_MC  18
+#define VECTOR_TIMER 32 /* the local APIC's */
 
 struct cpuid {
 	uint32_t eax, ebx, ecx, edx;

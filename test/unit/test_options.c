@@ -123,10 +123,10 @@ static const struct { const char *line, *text; } refusals[] = {
 	{ "sync=rfc1", "option \"sync=rfc1\": unknown choice; give sync=rfc15" },
 	{ "sync=rfc155", "option \"sync=rfc155\": unknown choice; give sync=rfc15" },
 	{ "scenario=Storm", "option \"scenario=Storm\": unknown choice; "
-	  "give scenario=storm|calm|tempo|hotplug" },
+	  "give scenario=storm|calm|tempo|hotplug|still" },
 	{ "scenario=storm|calm", "option \"scenario=storm|calm\": unknown choice; "
-	  "give scenario=storm|calm|tempo|hotplug" },
-	{ "scenario=|", "option \"scenario=|\": unknown choice; give scenario=storm|calm|tempo|hotplug" },
+	  "give scenario=storm|calm|tempo|hotplug|still" },
+	{ "scenario=|", "option \"scenario=|\": unknown choice; give scenario=storm|calm|tempo|hotplug|still" },
 	{ "log=loud", "option \"log=loud\": unknown choice; give log=quiet|events|json" },
 	{ "acpi=yes", "option \"acpi=yes\": unknown choice; give acpi=on|off" },
 	{ "vmx=1", "option \"vmx=1\": unknown choice; give vmx=on|off" },
