@@ -12,7 +12,6 @@
 #include "clock/port.h"
 #include "hv/hv.h"
 #include "smp/lib.h"
-#include "smp/x86.h"
 
 #define EVENT_LIMIT_NS 30000000000ull /* an event that takes longer hangs */
 #define FINISH_LIMIT_NS 4000000000ull
@@ -77,57 +76,19 @@ static bool is_online(unsigned core)
 	return atomic_load_explicit(&the_clock.core[core].online, memory_order_relaxed);
 }
 
-/* Stopped: vCPUs go where their cores are. */
-static void place(const struct stopped *s)
+/* Stopped: the seat's core leaves. */
+void conduct_leave(const struct stopped *s, unsigned gone)
 {
-	bool online[CORES_MAX];
-	unsigned core_of[VCPUS_MAX];
-
 	(void)s;
-	for (unsigned i = 0; i < core_count; i++)
-		online[i] = is_online(i);
-	for (unsigned i = 0; i < guest.vcpu_count; i++)
-		core_of[i] = guest.vcpu[i].core;
-	place_all(online, core_count, core_of, guest.vcpu_count);
-	for (unsigned i = 0; i < guest.vcpu_count; i++)
-		if (guest.vcpu[i].core != core_of[i]) {
-			guest.vcpu[i].core = core_of[i];
-			guest.vcpu[i].moves++;
-		}
-}
-
-/* Stopped: all cores that are up come online, unsynchronised. */
-static void bring_up(const struct stopped *s, void *arg)
-{
-	(void)arg;
-	for (unsigned i = 0; i < core_count; i++)
-		if (atomic_load_explicit(&cores[i]->state, memory_order_acquire) == CORE_UP && !is_online(i))
-			the_clock.policy->bring_up(&the_clock, i);
-	place(s);
-}
-
-/* Stopped: the core at `arg` goes; its base role, the seat and its vCPUs go elsewhere. */
-static void take_down(const struct stopped *s, void *arg)
-{
-	unsigned gone = *(unsigned *)arg;
-
-	the_clock.policy->take_down(&the_clock, gone);
-	cores[gone]->leave = true;
 	if (seat == gone)
 		seat = base_core();
-	/* What the leaving core was asked as the base is for the new base. */
-	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
-	if (left & (REQ_RESYNC | REQ_SYNC))
-		core_request(base_core(), left & (REQ_RESYNC | REQ_SYNC));
-	place(s);
 }
 
 void conduct_begin(void)
 {
-	vcpu_unload();
-	stop_run(bring_up, 0);
+	sync_bring_up();
 	core_request(0, REQ_RESYNC);
-	due_raw = rdtsc() + raw_of_ns(SETTLE_NS);
+	due_raw = raw_now() + raw_of_ns(SETTLE_NS);
 }
 
 static void begin_event(const struct storm_event *e)
@@ -146,7 +107,7 @@ static void begin_event(const struct storm_event *e)
 	*f = (struct flight){
 		.record = { .number = ++begun, .core = e->core, .base = base_core(), .kind = e->kind,
 			    .khz_before = the_clock.core[e->core].tempo_khz, .khz_after = e->khz },
-		.begin_raw = rdtsc(),
+		.begin_raw = raw_now(),
 		.after_raw = raw_of_ns(e->after_ns),
 	};
 	switch (e->kind) {
@@ -163,21 +124,16 @@ static void begin_event(const struct storm_event *e)
 		f->record.khz_after = c->start_khz;
 		core_start_begin(c);
 		break;
-	default: {
-		unsigned gone = e->core;
-
+	default:
 		f->phase = PHASE_LEAVE;
-		vcpu_unload();
-		stop_run(take_down, &gone);
-		break; /* the seat may be elsewhere now */
-	}
+		sync_take_down(e->core); /* the seat may be elsewhere after it */
 	}
 }
 
 /* Bring one flight forward by what has happened meanwhile. */
 static void step(struct flight *f, struct core *c)
 {
-	uint64_t now = rdtsc();
+	uint64_t now = raw_now();
 
 	switch (f->phase) {
 	case PHASE_BEFORE:
@@ -203,8 +159,7 @@ static void step(struct flight *f, struct core *c)
 			break;
 		}
 		f->phase = PHASE_AFTER;
-		vcpu_unload();
-		stop_run(bring_up, 0);
+		sync_bring_up();
 		break;
 	case PHASE_LEAVE:
 		if (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_OFF)
@@ -224,7 +179,7 @@ static bool score(struct flight *f)
 
 	if (!clock_synced(&the_clock, me))
 		return false;
-	uint64_t raw = rdtsc_ordered();
+	uint64_t raw = raw_now();
 	uint64_t ref = line_read(&the_clock.core[me].line, tempo_tsc(&this_core()->tempo, raw));
 	int64_t error = (int64_t)(ref - ns_of_raw(raw));
 
@@ -257,7 +212,7 @@ static void launch(void)
 	}
 	if (!storm_next(&storm, state, core_count, base_core(), hotplug, &e))
 		return;
-	due_raw = rdtsc() + raw_of_ns(storm_gap_ns(&storm));
+	due_raw = raw_now() + raw_of_ns(storm_gap_ns(&storm));
 	begin_event(&e);
 }
 
@@ -281,7 +236,7 @@ static void finish(uint64_t now)
 
 void conduct_poll(void)
 {
-	uint64_t now = rdtsc();
+	uint64_t now = raw_now();
 
 	console_poll();
 	if (!truth_set && !score(0))
@@ -309,7 +264,7 @@ void conduct_poll(void)
 
 uint64_t conduct_slice_raw(void)
 {
-	uint64_t now = rdtsc(), slice = raw_of_ns(begun > over || finishing ? LOOK_NS : SLICE_NS);
+	uint64_t now = raw_now(), slice = raw_of_ns(begun > over || finishing ? LOOK_NS : SLICE_NS);
 
 	if (begun < options.events && due_raw < now + slice)
 		slice = due_raw > now ? due_raw - now : 0;

@@ -71,9 +71,15 @@ unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsign
 void reader_run(void);
 extern struct guest_report reader_report[CORES_MAX];
 
+/* sync.c: the order of evict, stop and resync */
+bool sync_turn(void);
+void sync_bring_up(void);
+void sync_take_down(unsigned gone);
+
 /* conduct.c: the unseen conductor */
 void conduct_init(void);  /* boot core, before other cores run: first tempos */
 void conduct_begin(void); /* boot core, all cores up */
+void conduct_leave(const struct stopped *s, unsigned gone); /* a core goes: so may the seat */
 bool conduct_seat(void);  /* does this core conduct now? */
 void conduct_poll(void);  /* a step; may not return to the caller as the seat */
 void conduct_counts(unsigned *begun, unsigned *over); /* events */

@@ -3,7 +3,6 @@
  * Howler, from the doors' hand-over on. hv_main is the table of contents; each
  * core then lives in core_loop until it is taken down.
  */
-#include "clock/port.h"
 #include "hv/hv.h"
 #include "hv/vmx.h"
 #include "smp/lib.h"
@@ -13,7 +12,6 @@
 #define SHARED_SLICE_NS 1000000ull
 #define REST_NS 100000ull /* host readers are guests, too, where an emulator has fewer cores than they */
 #define FOLLOW_TURNS 1024
-#define LEAD_LIMIT_NS 20000000000ull
 
 struct options options;
 bool vmx_usable;
@@ -57,27 +55,6 @@ static struct vcpu *next_vcpu(bool *alone)
 	return first;
 }
 
-/* As the base core: re-derive the lines, or synchronise who is not; to the end. */
-static void lead(unsigned bits)
-{
-	const struct policy *p = the_clock.policy;
-	uint64_t start = rdtsc();
-
-	for (;;) {
-		enum clock_step s = bits & REQ_RESYNC ? p->resync(&the_clock) : p->lead(&the_clock);
-
-		if (s == CLOCK_NOT_BASE)
-			core_request(atomic_load_explicit(&the_clock.base, memory_order_relaxed), bits);
-		if (s != CLOCK_NOT_YET)
-			return;
-		core_at("resync, waits for core", the_clock.waiting_for);
-		core_serve();
-		if (rdtsc() - start > raw_of_ns(LEAD_LIMIT_NS))
-			panic("base core %u waited 20 s for core %u to be synchronised", this_core()->index,
-			      the_clock.waiting_for);
-	}
-}
-
 /*
  * Led: core_serve takes the steps. Where an emulator has fewer processors than
  * cores, leader and follower may share one and never run at the same time: a
@@ -109,7 +86,7 @@ static void run(void)
 		return;
 	}
 	if (!atomic_load_explicit(&me->synced_raw, memory_order_relaxed))
-		atomic_store_explicit(&me->synced_raw, rdtsc(), memory_order_relaxed);
+		atomic_store_explicit(&me->synced_raw, raw_now(), memory_order_relaxed);
 	if (!vmx_usable) {
 		reader_run();
 		core_doze("host reader rests", seat && slice < rest ? slice : rest);
@@ -129,19 +106,11 @@ static _Noreturn void core_loop(void)
 	struct core *me = this_core();
 
 	for (;;) {
-		core_serve();
-		unsigned top = core_take_top();
-		if (top & REQ_STOP) {
-			vcpu_unload();
-			stop_join();
-		}
-		if (me->leave) {
+		if (!sync_turn()) {
 			if (vmx_usable)
 				vmx_off();
 			core_stop();
 		}
-		if (top & (REQ_RESYNC | REQ_SYNC))
-			lead(top & (REQ_RESYNC | REQ_SYNC));
 		if (conduct_seat())
 			conduct_poll(); /* may give the seat away, or take this core down */
 		if (!me->leave)

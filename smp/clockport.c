@@ -2,7 +2,6 @@
 /* clock/port.h on metal. */
 #include "clock/port.h"
 #include "smp/smp.h"
-#include "smp/x86.h"
 
 #define AWAIT_POLLS 512u
 
@@ -13,7 +12,7 @@ unsigned port_core(void)
 
 uint64_t port_tsc(void)
 {
-	return tempo_tsc(&this_core()->tempo, rdtsc_ordered());
+	return tempo_tsc(&this_core()->tempo, raw_now());
 }
 
 void port_request(unsigned core, unsigned bits)

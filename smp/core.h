@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One block per core, reached by its owner through %gs. Howler runs with
+ * One block per core, reached by its owner through %gs (this_core in here.c). Howler runs with
  * interrupts off from its first instruction to its last: the only thing that
  * can happen to it between two instructions is an NMI, and its handler touches
  * nothing but the return address (trap.c). So "owner" fields need no protection
@@ -74,13 +74,7 @@ extern struct core *cores[CORES_MAX];
 extern unsigned core_count;
 extern struct clock the_clock;
 
-static inline struct core *this_core(void)
-{
-	struct core *c;
-
-	__asm__("mov %%gs:0, %0" : "=r"(c));
-	return c;
-}
+struct core *this_core(void);
 
 /* Say where this core is, for who finds it hanging. */
 static inline void core_at(const char *where, unsigned arg)

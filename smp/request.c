@@ -10,7 +10,6 @@
  */
 #include "clock/port.h"
 #include "smp/smp.h"
-#include "smp/x86.h"
 
 #define WAIT_NS 20000000000ull
 
@@ -30,7 +29,7 @@ void core_request(unsigned core, unsigned bits)
 /* REQ_BEFORE: the tempo itself changes a while after the notice was served. */
 static void schedule_tempo(struct core *c)
 {
-	uint64_t now = rdtsc_ordered();
+	uint64_t now = raw_now();
 	uint64_t at = now + atomic_load_explicit(&c->effect_delay_raw, memory_order_acquire);
 
 	tempo_at(&c->tempo, now);
@@ -83,13 +82,13 @@ void core_doze(const char *why, uint64_t raw)
 
 void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other)
 {
-	uint64_t start = rdtsc(), limit = raw_of_ns(WAIT_NS);
+	uint64_t start = raw_now(), limit = raw_of_ns(WAIT_NS);
 
 	core_at(what, other);
 	while (!ready(arg)) {
 		core_serve();
-		cpu_relax();
-		if (rdtsc() - start > limit)
+		core_relax();
+		if (raw_now() - start > limit)
 			panic("core %u waited 20 s for core %u: %s", this_core()->index, other, what);
 	}
 }

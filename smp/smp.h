@@ -9,6 +9,10 @@
 #include "smp/tables.h"
 #include "smp/util.h"
 
+/* here.c: the processor that runs this */
+uint64_t raw_now(void);  /* the raw TSC, ordered */
+void core_relax(void);   /* in a loop that waits for another core */
+
 /* console.c: the log. Any core, any time but in an NMI. */
 void console_init(void);
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -16,7 +16,6 @@
  */
 #include "clock/port.h"
 #include "smp/smp.h"
-#include "smp/x86.h"
 
 enum stop_state { STOP_IDLE, STOP_GATHER, STOP_STILL, STOP_RELEASE };
 
@@ -77,6 +76,6 @@ void stop_join(void)
 	atomic_fetch_add_explicit(&here, 1, memory_order_release);
 	core_at("stop: still", 0);
 	while (atomic_load_explicit(&state, memory_order_acquire) == STOP_STILL)
-		cpu_relax();
+		core_relax();
 	atomic_fetch_add_explicit(&here, 1, memory_order_release);
 }

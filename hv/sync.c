@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one place that knows the order of evict, stop and resync: the top of a
+ * core's loop, and how a core comes online and leaves. Evict knows vCPUs, stop
+ * knows cores, resync knows counters. Portable: the simulator runs it too.
+ */
+#include "clock/port.h"
+#include "hv/hv.h"
+
+#define LEAD_LIMIT_NS 20000000000ull
+
+static unsigned base(void)
+{
+	return atomic_load_explicit(&the_clock.base, memory_order_relaxed);
+}
+
+static bool online(unsigned core)
+{
+	return atomic_load_explicit(&the_clock.core[core].online, memory_order_relaxed);
+}
+
+/* As the base core: re-derive the lines, or synchronise who is not; to the end. */
+static void lead(unsigned bits)
+{
+	const struct policy *p = the_clock.policy;
+	uint64_t start = raw_now();
+
+	for (;;) {
+		enum clock_step s = bits & REQ_RESYNC ? p->resync(&the_clock) : p->lead(&the_clock);
+
+		if (s == CLOCK_NOT_BASE)
+			core_request(atomic_load_explicit(&the_clock.base, memory_order_relaxed), bits);
+		if (s != CLOCK_NOT_YET)
+			return;
+		core_at("resync, waits for core", the_clock.waiting_for);
+		core_serve();
+		if (raw_now() - start > raw_of_ns(LEAD_LIMIT_NS))
+			panic("base core %u waited 20 s for core %u to be synchronised", this_core()->index,
+			      the_clock.waiting_for);
+	}
+}
+
+/*
+ * A turn at the top of this core's loop: serve what must be served now, join a
+ * stop, resync if this is the base. No vCPU is on the core meanwhile but its
+ * own last one, and none during a stop. False: this core was taken down.
+ */
+bool sync_turn(void)
+{
+	core_serve();
+	unsigned top = core_take_top();
+
+	if (top & REQ_STOP) {
+		vcpu_unload();
+		stop_join();
+	}
+	if (this_core()->leave)
+		return false;
+	if (top & (REQ_RESYNC | REQ_SYNC))
+		lead(top & (REQ_RESYNC | REQ_SYNC));
+	return true;
+}
+
+/* Stopped: vCPUs go where their cores are. */
+static void place(const struct stopped *s)
+{
+	bool is_online[CORES_MAX];
+	unsigned core_of[VCPUS_MAX];
+
+	(void)s;
+	for (unsigned i = 0; i < core_count; i++)
+		is_online[i] = online(i);
+	for (unsigned i = 0; i < guest.vcpu_count; i++)
+		core_of[i] = guest.vcpu[i].core;
+	place_all(is_online, core_count, core_of, guest.vcpu_count);
+	for (unsigned i = 0; i < guest.vcpu_count; i++)
+		if (guest.vcpu[i].core != core_of[i]) {
+			guest.vcpu[i].core = core_of[i];
+			guest.vcpu[i].moves++;
+		}
+}
+
+/* Stopped: all cores that are up come online, unsynchronised. */
+static void bring_up(const struct stopped *s, void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < core_count; i++)
+		if (atomic_load_explicit(&cores[i]->state, memory_order_acquire) == CORE_UP && !online(i))
+			the_clock.policy->bring_up(&the_clock, i);
+	place(s);
+}
+
+/* Stopped: the core at `arg` goes; its base role, the seat and its vCPUs go elsewhere. */
+static void take_down(const struct stopped *s, void *arg)
+{
+	unsigned gone = *(unsigned *)arg;
+
+	the_clock.policy->take_down(&the_clock, gone);
+	cores[gone]->leave = true;
+	conduct_leave(s, gone);
+	/* What the leaving core was asked as the base is for the new base. */
+	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
+	if (left & (REQ_RESYNC | REQ_SYNC))
+		core_request(base(), left & (REQ_RESYNC | REQ_SYNC));
+	place(s);
+}
+
+/* Any online core, top of its loop: every core that is up and not online yet comes online. */
+void sync_bring_up(void)
+{
+	vcpu_unload();
+	stop_run(bring_up, 0);
+}
+
+/* ... core `gone` leaves, maybe this one: then its next sync_turn says so. */
+void sync_take_down(unsigned gone)
+{
+	vcpu_unload();
+	stop_run(take_down, &gone);
+}
