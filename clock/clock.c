@@ -21,7 +21,7 @@ const struct policy *policy_find(const char *name)
 void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count,
 		unsigned base)
 {
-	*c = (struct clock){ .policy = p, .core = cores, .count = count };
+	*c = (struct clock){ .policy = p, .core = cores, .count = count, .rounds_min = 16, .rounds_first = 256 };
 	atomic_init(&c->base, base);
 	for (unsigned i = 0; i < count; i++)
 		cores[i] = (struct clock_core){ .tempo_khz = 0 };
@@ -40,8 +40,7 @@ void clock_serve(struct clock *c, unsigned bits)
 		c->policy->evict(c, 0);
 	if (bits & REQ_AFTER)
 		c->policy->after(c);
-	if (!atomic_load_explicit(&me->synced, memory_order_relaxed) &&
-	    atomic_load_explicit(&me->led, memory_order_acquire))
+	if (atomic_load_explicit(&me->led, memory_order_acquire))
 		c->policy->follow(c);
 }
 

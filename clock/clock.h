@@ -58,6 +58,12 @@ struct clock;
 /* One complete answer to "what do we do when tempo or cores change". */
 struct policy {
 	const char *name;
+	/*
+	 * Any core, top of its loop: core's tempo is going to be khz; it has changed.
+	 * CLOCK_NOT_YET: call again until it is done.
+	 */
+	enum clock_step (*notice_before)(struct clock *c, unsigned core, uint32_t khz);
+	enum clock_step (*notice_after)(struct clock *c, unsigned core);
 	/* this core, interrupts off; new_khz 0: the tempo stays */
 	void (*evict)(struct clock *c, uint32_t new_khz);
 	/* this core, interrupts off: its tempo change is over */
@@ -83,7 +89,9 @@ struct clock {
 	uint32_t lead_count;
 	/* now: the fastest round trip of any exchange yet, ns; 0: there was none */
 	_Atomic uint64_t rtt_floor_ns;
-	unsigned waiting_for;      /* the core that the base waits for: to name it when it hangs */
+	unsigned waiting_for;      /* the core that the base waits for: all before it are done */
+	/* fixed at start: exchanges behind a line at least, and behind the very first one */
+	uint32_t rounds_min, rounds_first;
 	struct clock_core *core;   /* [count] */
 };
 

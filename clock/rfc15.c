@@ -18,9 +18,7 @@
 #include "clock/port.h"
 
 enum {
-	ROUNDS_MIN = 16,    /* exchanges behind a line at least */
-	ROUNDS_FIRST = 256, /* ... behind the very first one, since nothing is known yet */
-	ROUNDS_MAX = 10000, /* ... and at most, as long as none was as fast as ... */
+	ROUNDS_MAX = 10000, /* exchanges behind a line at most, as long as none was as fast as ... */
 	RTT_SLACK_PERCENT = 150, /* ... this much of the fastest that any core ever saw */
 };
 
@@ -42,6 +40,20 @@ static bool online(const struct clock *c, unsigned core)
 static unsigned base_of(const struct clock *c)
 {
 	return atomic_load_explicit(&c->base, memory_order_relaxed);
+}
+
+static enum clock_step rfc15_notice_before(struct clock *c, unsigned core, uint32_t khz)
+{
+	atomic_store_explicit(&c->core[core].notice_khz, khz, memory_order_release);
+	port_request(core, REQ_BEFORE);
+	return CLOCK_DONE;
+}
+
+static enum clock_step rfc15_notice_after(struct clock *c, unsigned core)
+{
+	(void)c;
+	port_request(core, REQ_AFTER);
+	return CLOCK_DONE;
 }
 
 static void rfc15_evict(struct clock *c, uint32_t new_khz)
@@ -94,7 +106,7 @@ static void rfc15_follow(struct clock *c)
 
 	uint32_t led = atomic_load_explicit(&me->led, memory_order_acquire);
 
-	if (flag(&me->in_transition))
+	if (flag(&me->synced) || flag(&me->in_transition))
 		return;
 	/* Stamps of another base, or of another time, say nothing now. */
 	if (led != me->led_begun) {
@@ -105,7 +117,7 @@ static void rfc15_follow(struct clock *c)
 		return;
 	uint64_t rtt_ns = x->best_rtt * 1000000 / me->tempo_khz;
 	uint64_t floor = atomic_load_explicit(&c->rtt_floor_ns, memory_order_relaxed);
-	if (x->rounds < (floor ? ROUNDS_MIN : ROUNDS_FIRST) ||
+	if (x->rounds < (floor ? c->rounds_min : c->rounds_first) ||
 	    (x->rounds < ROUNDS_MAX && floor && 100 * rtt_ns > RTT_SLACK_PERCENT * floor))
 		return;
 	/* One core follows at a time; should two, a lost minimum is learnt again. */
@@ -125,7 +137,8 @@ static bool waits_for_lead(const struct clock *c, unsigned core)
 
 /*
  * Synchronise, one after another, each core that is not and may be. A base that
- * is unsynchronised itself leads nobody: whoever it was leading is let go.
+ * is unsynchronised itself leads nobody: whoever it was leading is let go. One
+ * pass is enough: a core that ends its transition behind it asks for another.
  */
 static enum clock_step rfc15_lead(struct clock *c)
 {
@@ -133,7 +146,7 @@ static enum clock_step rfc15_lead(struct clock *c)
 
 	if (me != base_of(c))
 		return CLOCK_NOT_BASE;
-	for (unsigned i = 0; i < c->count; i++) {
+	for (unsigned i = c->waiting_for; i < c->count; i++) {
 		struct clock_core *other = &c->core[i];
 		bool led = atomic_load_explicit(&other->led, memory_order_relaxed);
 
@@ -151,17 +164,19 @@ static enum clock_step rfc15_lead(struct clock *c)
 		exchange_answer(&other->exchange);
 		return CLOCK_NOT_YET;
 	}
+	c->waiting_for = 0;
 	return CLOCK_DONE;
 }
 
 static bool all_evicted(struct clock *c, uint32_t round)
 {
-	for (unsigned i = 0; i < c->count; i++)
+	for (unsigned i = c->waiting_for; i < c->count; i++)
 		if (online(c, i) &&
 		    atomic_load_explicit(&c->core[i].evicted, memory_order_acquire) != round) {
 			c->waiting_for = i;
 			return false;
 		}
+	c->waiting_for = 0;
 	return true;
 }
 
@@ -189,6 +204,7 @@ static enum clock_step rfc15_resync(struct clock *c)
 	/* A notice before reached the base: its notice after begins anew. */
 	if (flag(&c->core[me].in_transition)) {
 		c->resync = RESYNC_IDLE;
+		c->waiting_for = 0;
 		return rfc15_lead(c);
 	}
 	switch (c->resync) {
@@ -246,6 +262,8 @@ static void rfc15_bring_up(struct clock *c, unsigned core)
 
 const struct policy rfc15_policy = {
 	.name = "rfc15",
+	.notice_before = rfc15_notice_before,
+	.notice_after = rfc15_notice_after,
 	.evict = rfc15_evict,
 	.after = rfc15_after,
 	.follow = rfc15_follow,

@@ -115,8 +115,7 @@ static void begin_event(const struct storm_event *e)
 		f->phase = PHASE_BEFORE;
 		atomic_store_explicit(&c->effect_raw, 0, memory_order_relaxed);
 		atomic_store_explicit(&c->effect_delay_raw, raw_of_ns(e->effect_ns), memory_order_relaxed);
-		atomic_store_explicit(&the_clock.core[e->core].notice_khz, e->khz, memory_order_release);
-		core_request(e->core, REQ_BEFORE);
+		the_clock.policy->notice_before(&the_clock, e->core, e->khz);
 		break;
 	case STORM_ONLINE:
 		f->phase = PHASE_START;
@@ -141,7 +140,7 @@ static void step(struct flight *f, struct core *c)
 		if (!f->effect_raw || now < f->effect_raw + f->after_raw)
 			break;
 		f->phase = PHASE_AFTER;
-		core_request(c->index, REQ_AFTER);
+		the_clock.policy->notice_after(&the_clock, c->index);
 		break;
 	case PHASE_AFTER:
 		f->record.out_raw = atomic_load_explicit(&c->synced_raw, memory_order_relaxed);

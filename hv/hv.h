@@ -55,7 +55,6 @@ int load_multiboot(const void *image, uint64_t size, void *ram, uint64_t ram_byt
 /* vcpu.c: run loop of a vCPU on the core that it is placed on */
 void vcpu_run(struct vcpu *v, uint64_t slice_raw);
 void vcpu_unload(void); /* leave nothing of any vCPU on this core; before a stop */
-void vcpu_publish(struct vcpu *v); /* its clock page, if it is stale */
 bool vcpu_runnable(const struct vcpu *v);
 bool vcpu_tsc_proof(const struct vcpu *v, uint64_t tsc); /* did v's TSC show that since its last entry? */
 int vmx_enter(struct vcpu *v);   /* entry.asm */
@@ -73,6 +72,7 @@ extern struct guest_report reader_report[CORES_MAX];
 
 /* sync.c: the order of evict, stop and resync */
 bool sync_turn(void);
+void sync_publish(struct vcpu *v);
 void sync_bring_up(void);
 void sync_take_down(unsigned gone);
 

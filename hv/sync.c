@@ -4,6 +4,7 @@
  * core's loop, and how a core comes online and leaves. Evict knows vCPUs, stop
  * knows cores, resync knows counters. Portable: the simulator runs it too.
  */
+#include "clock/page.h"
 #include "clock/port.h"
 #include "hv/hv.h"
 
@@ -59,6 +60,19 @@ bool sync_turn(void)
 	if (top & (REQ_RESYNC | REQ_SYNC))
 		lead(top & (REQ_RESYNC | REQ_SYNC));
 	return true;
+}
+
+/* Before v enters its guest on this core, which is synchronised: its clock page, if stale. */
+void sync_publish(struct vcpu *v)
+{
+	const struct clock_core *cc = &the_clock.core[this_core()->index];
+	void *page = guest_at(v->page_gpa, sizeof(struct pvclock_vcpu_time_info));
+
+	if (!v->page_gpa || (v->page_core == this_core()->index && v->page_line == cc->line_count))
+		return;
+	page_publish(page, &cc->line);
+	v->page_core = this_core()->index;
+	v->page_line = cc->line_count;
 }
 
 /* Stopped: vCPUs go where their cores are. */

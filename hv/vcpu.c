@@ -7,7 +7,6 @@
  */
 #include "hv/vcpu.h"
 
-#include "clock/page.h"
 #include "hv/hv.h"
 #include "hv/vmx.h"
 #include "smp/x86.h"
@@ -88,24 +87,12 @@ static void set_tsc(struct vcpu *v, uint64_t now)
 	vmcs_write(TSC_MULTIPLIER, tsc->mult);
 }
 
-void vcpu_publish(struct vcpu *v)
-{
-	const struct clock_core *cc = &the_clock.core[this_core()->index];
-	void *page = guest_at(v->page_gpa, sizeof(struct pvclock_vcpu_time_info));
-
-	if (!v->page_gpa || (v->page_core == this_core()->index && v->page_line == cc->line_count))
-		return;
-	page_publish(page, &cc->line);
-	v->page_core = this_core()->index;
-	v->page_line = cc->line_count;
-}
-
 void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 {
 	struct core *me = this_core();
 
 	load(v);
-	vcpu_publish(v);
+	sync_publish(v);
 	vmcs_write(PREEMPTION_TIMER, (slice_raw >> vmx.timer_shift) + 1);
 	core_at("guest, vCPU", v->index);
 	uint64_t now = rdtsc_ordered();

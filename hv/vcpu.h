@@ -15,8 +15,7 @@
 #include "hv/abi.h"
 #include "smp/asm_abi.h"
 #include "smp/core.h"
-
-#define VCPUS_MAX 64u
+#include "smp/limits.h"
 
 enum vcpu_state {
 	VCPU_WAITING, /* not started by its guest yet */

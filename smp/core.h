@@ -14,8 +14,7 @@
 #include "clock/clock.h"
 #include "clock/tempo.h"
 #include "smp/asm_abi.h"
-
-#define CORES_MAX 64u
+#include "smp/limits.h"
 
 enum core_state {
 	CORE_OFF,      /* not started, or stopped so that INIT-SIPI brings it back */
