@@ -21,7 +21,9 @@ const struct policy *policy_find(const char *name)
 void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count,
 		unsigned base)
 {
-	*c = (struct clock){ .policy = p, .core = cores, .count = count, .rounds_min = 16, .rounds_first = 256 };
+	*c = (struct clock){ .policy = p, .core = cores, .count = count,
+			     .rounds_min = 16, .rounds_first = 256, .rtt_pair_percent = 150,
+			     .rtt_any_percent = 800 };
 	atomic_init(&c->base, base);
 	for (unsigned i = 0; i < count; i++)
 		cores[i] = (struct clock_core){ .tempo_khz = 0 };
@@ -42,6 +44,14 @@ void clock_serve(struct clock *c, unsigned bits)
 		c->policy->after(c);
 	if (atomic_load_explicit(&me->led, memory_order_acquire))
 		c->policy->follow(c);
+}
+
+void clock_note(struct clock *c)
+{
+	struct clock_core *me = &c->core[port_core()];
+
+	if (clock_synced(c, port_core()))
+		me->last_ref_ns = line_read(&me->line, port_tsc());
 }
 
 bool clock_synced(const struct clock *c, unsigned core)

@@ -26,10 +26,12 @@
 struct clock_core {
 	/* own, now; another core may read it only after synced/evicted said so */
 	struct line line;
-	uint64_t last_ref_ns;   /* the highest value that it could have shown when last evicted */
+	uint64_t last_ref_ns;   /* the highest value that it could have shown when last evicted or stopped */
 	uint32_t tempo_khz;     /* what the clock code believes of its tempo */
 	uint32_t line_count;    /* lines it has had: a page that was made from another is stale */
 	uint32_t led_begun;     /* the value of `led` that its exchange began with */
+	uint32_t rtt_base;      /* the base of rtt_pair_ns, the fastest round trip with it yet */
+	uint64_t rtt_pair_ns;   /* 0: there was none */
 	_Atomic uint32_t generation;    /* of the resync that its line goes back to */
 	_Atomic uint32_t synced;        /* may run guests */
 	_Atomic uint32_t in_transition; /* between a notice before and its notice after */
@@ -58,6 +60,7 @@ struct clock;
 /* One complete answer to "what do we do when tempo or cores change". */
 struct policy {
 	const char *name;
+	bool letter; /* rfc15.c: the mail to the letter */
 	/*
 	 * Any core, top of its loop: core's tempo is going to be khz; it has changed.
 	 * CLOCK_NOT_YET: call again until it is done.
@@ -87,11 +90,16 @@ struct clock {
 	_Atomic uint32_t round;    /* resync rounds begun; cores answer it in `evicted` */
 	enum resync_state { RESYNC_IDLE, RESYNC_EVICTING, RESYNC_LEADING } resync;
 	uint32_t lead_count;
-	/* now: the fastest round trip of any exchange yet, ns; 0: there was none */
+	/* own, now: the fastest round trip of any exchange yet, ns; 0: there was none */
 	_Atomic uint64_t rtt_floor_ns;
+	uint64_t left_ns;          /* stopped: the highest value that a core which left has shown */
 	unsigned waiting_for;      /* the core that the base waits for: all before it are done */
-	/* fixed at start: exchanges behind a line at least, and behind the very first one */
-	uint32_t rounds_min, rounds_first;
+	/*
+	 * Fixed at start: exchanges behind a line at least, and behind the first one
+	 * of all; and how near to the fastest round trip of the same two cores, or
+	 * else of any two, the best of them must come, percent.
+	 */
+	uint32_t rounds_min, rounds_first, rtt_pair_percent, rtt_any_percent;
 	struct clock_core *core;   /* [count] */
 };
 
@@ -108,10 +116,13 @@ void clock_init(struct clock *c, const struct policy *p, struct clock_core *core
  */
 void clock_serve(struct clock *c, unsigned bits);
 
+/* This core, before the machine stops: note what it can have shown by now. */
+void clock_note(struct clock *c);
+
 /* May this core enter a guest? */
 bool clock_synced(const struct clock *c, unsigned core);
 
 /* The reference now, ns, on this core, which must be synchronised; interrupts off. */
 uint64_t clock_now(const struct clock *c);
 
-extern const struct policy rfc15_policy;
+extern const struct policy rfc15_policy, mail_policy;

@@ -35,10 +35,19 @@ static void lead(unsigned bits)
 			return;
 		core_at("resync, waits for core", the_clock.waiting_for);
 		core_serve();
+		if (the_clock.resync == RESYNC_EVICTING)
+			core_relax(); /* not while leading: an exchange is as good as it is quick */
 		if (raw_now() - start > raw_of_ns(LEAD_LIMIT_NS))
 			panic("base core %u waited 20 s for core %u to be synchronised", this_core()->index,
 			      the_clock.waiting_for);
 	}
+}
+
+/* Before a stop: no vCPU is active here, and what this core has shown is on record. */
+static void stand_still(void)
+{
+	vcpu_unload();
+	clock_note(&the_clock);
 }
 
 /*
@@ -52,7 +61,7 @@ bool sync_turn(void)
 	unsigned top = core_take_top();
 
 	if (top & REQ_STOP) {
-		vcpu_unload();
+		stand_still();
 		stop_join();
 	}
 	if (this_core()->leave)
@@ -122,13 +131,13 @@ static void take_down(const struct stopped *s, void *arg)
 /* Any online core, top of its loop: every core that is up and not online yet comes online. */
 void sync_bring_up(void)
 {
-	vcpu_unload();
+	stand_still();
 	stop_run(bring_up, 0);
 }
 
 /* ... core `gone` leaves, maybe this one: then its next sync_turn says so. */
 void sync_take_down(unsigned gone)
 {
-	vcpu_unload();
+	stand_still();
 	stop_run(take_down, &gone);
 }

@@ -68,6 +68,12 @@ void halt_until_interrupt(void); /* ... or the APIC timer */
 void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other);
 
 /* stop.c: the stopped machine. */
+struct stop {
+	_Atomic uint32_t state; /* enum stop_state */
+	_Atomic uint32_t here;
+};
+enum stop_state { STOP_IDLE, STOP_GATHER, STOP_STILL, STOP_RELEASE };
+extern struct stop the_stop;
 struct stopped { unsigned by; }; /* proof that every online core stands still */
 void stop_run(void (*fn)(const struct stopped *, void *), void *arg);
 void stop_join(void);            /* after REQ_STOP was taken */

@@ -17,20 +17,17 @@
 #include "clock/port.h"
 #include "smp/smp.h"
 
-enum stop_state { STOP_IDLE, STOP_GATHER, STOP_STILL, STOP_RELEASE };
-
-static _Atomic uint32_t state;
-static _Atomic uint32_t here;
+struct stop the_stop;
 
 static bool all_here(void *others)
 {
-	return atomic_load_explicit(&here, memory_order_acquire) == *(unsigned *)others;
+	return atomic_load_explicit(&the_stop.here, memory_order_acquire) == *(unsigned *)others;
 }
 
 static void enter(enum stop_state s)
 {
-	atomic_store_explicit(&here, 0, memory_order_relaxed);
-	atomic_store_explicit(&state, s, memory_order_release);
+	atomic_store_explicit(&the_stop.here, 0, memory_order_relaxed);
+	atomic_store_explicit(&the_stop.state, s, memory_order_release);
 }
 
 /* How many cores other than this one are online; asks each of them. */
@@ -50,7 +47,7 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 {
 	struct stopped proof = { .by = this_core()->index };
 
-	CHECK(atomic_load_explicit(&state, memory_order_acquire) == STOP_IDLE);
+	CHECK(atomic_load_explicit(&the_stop.state, memory_order_acquire) == STOP_IDLE);
 	enter(STOP_GATHER);
 	unsigned others = ask_others();
 	wait_until(all_here, &others, "stop: gathering", UINT32_MAX);
@@ -64,18 +61,18 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 
 static bool past(void *s)
 {
-	return atomic_load_explicit(&state, memory_order_acquire) != *(enum stop_state *)s;
+	return atomic_load_explicit(&the_stop.state, memory_order_acquire) != *(enum stop_state *)s;
 }
 
 void stop_join(void)
 {
 	enum stop_state s = STOP_GATHER;
 
-	atomic_fetch_add_explicit(&here, 1, memory_order_release);
+	atomic_fetch_add_explicit(&the_stop.here, 1, memory_order_release);
 	wait_until(past, &s, "stop: joined", UINT32_MAX);
-	atomic_fetch_add_explicit(&here, 1, memory_order_release);
+	atomic_fetch_add_explicit(&the_stop.here, 1, memory_order_release);
 	core_at("stop: still", 0);
-	while (atomic_load_explicit(&state, memory_order_acquire) == STOP_STILL)
+	while (atomic_load_explicit(&the_stop.state, memory_order_acquire) == STOP_STILL)
 		core_relax();
-	atomic_fetch_add_explicit(&here, 1, memory_order_release);
+	atomic_fetch_add_explicit(&the_stop.here, 1, memory_order_release);
 }

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is done to the simulated machine: a plan of events drawn from the seed
+ * before the run, so that a schedule can be shortened without changing it, and
+ * carried out in order. When each step of it happens is the schedule's choice.
+ */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock/port.h"
+
+extern const struct policy pre15_policy;
+
+struct planned {
+	struct storm_event event;
+	unsigned by; /* the core that carries it out */
+};
+
+enum phase { PHASE_NONE, PHASE_BEFORE, PHASE_EFFECT, PHASE_AFTER, PHASE_DOWN, PHASE_START, PHASE_UP };
+
+struct flight {
+	enum phase phase;
+	const struct planned *plan;
+	unsigned by;
+	uint64_t after_raw; /* when the notice after may come; 0: not known yet */
+};
+
+static struct planned *plan;
+static struct flight flight[CORES_MAX];
+static unsigned next_event, booted, flights;
+static struct random tempos;
+
+static void draw_start(struct core *c)
+{
+	c->start_khz = raw_khz / 2 + (uint32_t)random_below(&tempos, raw_khz);
+	c->start_tsc = random_below(&tempos, 1ull << 40);
+}
+
+/* Events as the storm draws them, against a model of who is online. */
+static void make_plan(void)
+{
+	static enum storm_core state[CORES_MAX];
+	struct storm storm;
+	unsigned base = 0;
+
+	plan = realloc(plan, (sim.events + 1) * sizeof(*plan));
+	storm_start(&storm, sim.scenario, sim.seed, raw_khz);
+	for (unsigned i = 0; i < sim.cores; i++)
+		state[i] = STORM_CORE_ONLINE;
+	for (unsigned n = 0; n < sim.events; n++) {
+		struct planned *p = &plan[n];
+
+		while (!storm_next(&storm, state, sim.cores, base, false, &p->event))
+			;
+		p->by = (unsigned)random_below(&storm.random, sim.cores);
+		if (p->event.kind == STORM_TEMPO)
+			continue;
+		state[p->event.core] = p->event.kind == STORM_ONLINE ? STORM_CORE_ONLINE : STORM_CORE_OFFLINE;
+		while (state[base] != STORM_CORE_ONLINE)
+			base = (base + 1) % sim.cores;
+	}
+}
+
+void conductor_reset(void)
+{
+	make_plan();
+	memset(flight, 0, sim.cores * sizeof(flight[0]));
+	next_event = booted = flights = 0;
+	sim.events_done = 0;
+	tempos.state = ~sim.seed;
+	for (unsigned i = 0; i < sim.cores; i++)
+		draw_start(&sim.core[i].core);
+}
+
+static bool online(unsigned core)
+{
+	return the_clock.core[core].online;
+}
+
+/* An online core without a task, `wish` if it can be; -1: none. */
+static int executor(unsigned wish)
+{
+	for (unsigned n = 0; n < sim.cores; n++) {
+		unsigned i = (wish + n) % sim.cores;
+
+		if (online(i) && sim.core[i].task == TASK_NONE && flight[i].phase != PHASE_DOWN)
+			return (int)i;
+	}
+	return -1;
+}
+
+static void give(unsigned by, unsigned task, unsigned core, uint32_t khz)
+{
+	sim.core[by].task_core = core;
+	sim.core[by].task_khz = khz;
+	sim.core[by].task = task;
+	core_request(by, REQ_WAKE);
+}
+
+static bool hotplugging(void)
+{
+	for (unsigned i = 0; i < sim.cores; i++)
+		if (flight[i].phase >= PHASE_DOWN)
+			return true;
+	return false;
+}
+
+static unsigned online_count(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < sim.cores; i++)
+		n += online(i);
+	return n;
+}
+
+/* Can the plan's next event begin? */
+static bool event_ready(void)
+{
+	if (next_event == sim.events || booted < 2)
+		return false;
+	const struct storm_event *e = &plan[next_event].event;
+	const struct flight *f = &flight[e->core];
+
+	if (executor(plan[next_event].by) < 0)
+		return false;
+	if (e->kind == STORM_TEMPO)
+		return !f->phase;
+	if (e->kind == STORM_ONLINE)
+		return !hotplugging() && !f->phase && (online(e->core) || sim.core[e->core].state == FIBER_OFF);
+	for (unsigned i = 0; i < sim.cores; i++) /* a notice on its way to the core arrives first */
+		if (sim.core[i].task != TASK_NONE && sim.core[i].task_core == e->core)
+			return false;
+	return !hotplugging() && sim.core[e->core].task == TASK_NONE;
+}
+
+/* Can this flight go on? *raw: not before then, if that is known. */
+static bool flight_ready(const struct flight *f, unsigned core, uint64_t *raw)
+{
+	*raw = 0;
+	switch (f->phase) {
+	case PHASE_BEFORE:
+		if (sim.core[f->by].task != TASK_NONE && sim.core[f->by].task_core == core)
+			return false;
+		if (sim.policy == &pre15_policy)
+			return true;
+		*raw = sim.core[core].core.effect_raw ? sim.core[core].core.effect_raw + f->plan->event.after_ns : 0;
+		return *raw && executor(f->plan->by) >= 0;
+	case PHASE_EFFECT:
+		*raw = f->after_raw;
+		return executor(f->plan->by) >= 0;
+	case PHASE_AFTER: /* a notice is over when the core has served it, as smp_call_function waits */
+		return (sim.core[f->by].task == TASK_NONE || sim.core[f->by].task_core != core) &&
+		       !(sim.core[core].core.requests & REQ_AFTER);
+	case PHASE_DOWN:
+		return sim.core[core].state == FIBER_OFF && (f->by == core || sim.core[f->by].task == TASK_NONE);
+	case PHASE_START:
+		return sim.core[core].core.state == CORE_UP && executor(f->plan->by) >= 0;
+	case PHASE_UP:
+		return sim.core[f->by].task == TASK_NONE;
+	default:
+		return false;
+	}
+}
+
+/* The flight that can go on, first in time; -1: none. */
+static int due_flight(uint64_t *when)
+{
+	int best = -1;
+
+	for (unsigned i = 0; flights && i < sim.cores; i++) {
+		uint64_t raw;
+
+		if (flight[i].phase && flight_ready(&flight[i], i, &raw) && (best < 0 || raw < *when)) {
+			best = (int)i;
+			*when = raw;
+		}
+	}
+	return best;
+}
+
+static bool all_up(void)
+{
+	for (unsigned i = 0; i < sim.cores; i++)
+		if (sim.core[i].core.state != CORE_UP)
+			return false;
+	return true;
+}
+
+bool conductor_wait(uint64_t *raw)
+{
+	*raw = 0;
+	if (!booted)
+		return all_up();
+	if (booted == 1)
+		return sim.core[0].task == TASK_NONE;
+	return event_ready() || due_flight(raw) >= 0;
+}
+
+bool conductor_ready(void)
+{
+	uint64_t raw;
+
+	return conductor_wait(&raw) && raw <= sim.raw;
+}
+
+bool conductor_done(void)
+{
+	return booted == 2 && next_event == sim.events && !flights;
+}
+
+static void over(struct flight *f)
+{
+	f->phase = PHASE_NONE;
+	flights--;
+	sim.events_done++;
+}
+
+static void begin(void)
+{
+	const struct planned *p = &plan[next_event++];
+	struct flight *f = &flight[p->event.core];
+	struct core *c = &sim.core[p->event.core].core;
+	unsigned by = (unsigned)executor(p->by);
+
+	if (f->phase) { /* a change on a core that leaves */
+		sim_log("core %u leaves within its change", p->event.core);
+		over(f);
+	}
+	if (p->event.kind == STORM_OFFLINE && (!online(p->event.core) || online_count() < 2)) {
+		sim.events_done++; /* the plan's model was wrong: nothing to do */
+		return;
+	}
+	if (p->event.kind != STORM_OFFLINE && online(p->event.core) != (p->event.kind == STORM_TEMPO)) {
+		sim.events_done++;
+		return;
+	}
+	*f = (struct flight){ .plan = p, .by = by };
+	flights++;
+	switch (p->event.kind) {
+	case STORM_TEMPO:
+		f->phase = PHASE_BEFORE;
+		c->effect_raw = 0;
+		c->effect_delay_raw = p->event.effect_ns / 16;
+		give(by, TASK_BEFORE, p->event.core, p->event.khz);
+		break;
+	case STORM_OFFLINE:
+		f->phase = PHASE_DOWN;
+		give(by, TASK_DOWN, p->event.core, 0);
+		break;
+	default:
+		f->phase = PHASE_START;
+		draw_start(c);
+		c->state = CORE_STARTING;
+		c->requests = 0;
+		sim_start_fiber(p->event.core);
+	}
+}
+
+static void go_on(struct flight *f, unsigned core)
+{
+	const struct storm_event *e = &f->plan->event;
+	int by = executor(f->plan->by);
+
+	switch (f->phase) {
+	case PHASE_BEFORE:
+		if (!online(core)) {
+			over(f);
+			return;
+		}
+		if (sim.policy == &pre15_policy) {
+			/* Nothing but the conductor knows when the tempo itself changes. */
+			tempo_at(&sim.core[core].core.tempo, sim.raw);
+			tempo_change(&sim.core[core].core.tempo, e->khz, sim.raw);
+			sim_log("the tempo of core %u is %u kHz now", core, e->khz);
+			f->phase = PHASE_EFFECT;
+			f->after_raw = sim.raw + e->after_ns / 16;
+			return;
+		}
+		/* fall through */
+	case PHASE_EFFECT:
+		if (!online(core)) {
+			over(f);
+			return;
+		}
+		f->phase = PHASE_AFTER;
+		f->by = (unsigned)by;
+		give(f->by, TASK_AFTER, core, 0);
+		return;
+	case PHASE_START:
+		f->phase = PHASE_UP;
+		f->by = (unsigned)by;
+		give(f->by, TASK_UP, core, 0);
+		return;
+	default:
+		over(f);
+	}
+}
+
+void conductor_act(void)
+{
+	uint64_t raw;
+
+	if (booted < 2) {
+		if (booted++ == 0)
+			give(0, TASK_UP, 0, 0);
+		return;
+	}
+	int i = due_flight(&raw);
+	/* With both possible, take turns by the step: which one is the schedule's choice, too. */
+	if (i >= 0 && raw <= sim.raw && (!event_ready() || (sim.steps & 1)))
+		go_on(&flight[i], (unsigned)i);
+	else if (event_ready())
+		begin();
+}

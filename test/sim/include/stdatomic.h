@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * <stdatomic.h> for code under simulation, which finds this one first: each
+ * atomic access is a call to the simulator, a step at which any other core may
+ * go on, and a store may stay in its core's buffer for a while, as on x86
+ * (total store order). Only what Howler uses.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+	memory_order_relaxed,
+	memory_order_acquire,
+	memory_order_release,
+	memory_order_acq_rel,
+	memory_order_seq_cst,
+} memory_order;
+
+uint64_t sim_load(const volatile void *p, unsigned size);
+void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order order);
+void sim_fence(memory_order order);
+/* A locked operation: new = op(old, value); returns old. */
+enum sim_rmw { SIM_OR, SIM_AND, SIM_ADD, SIM_XCHG };
+uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t value);
+
+#define atomic_init(p, v) ((void)(*(p) = (v)))
+#define atomic_load_explicit(p, order) ((void)(order), sim_load(p, sizeof(*(p))))
+#define atomic_load(p) sim_load(p, sizeof(*(p)))
+#define atomic_store_explicit(p, v, order) sim_store(p, sizeof(*(p)), (uint64_t)(v), order)
+#define atomic_fetch_or_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_OR, v))
+#define atomic_fetch_and_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_AND, v))
+#define atomic_fetch_add_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_ADD, v))
+#define atomic_exchange_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_XCHG, v))
+#define atomic_thread_fence(order) sim_fence(order)

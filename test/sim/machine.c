@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: MIT */
+/* Cores as fibers on one thread, true time, store buffers; and what the code under test asks of a machine. */
+#include "sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock/port.h"
+
+enum { STACK_BYTES = 32768, AWAIT_POLLS = 6, HANG_STEPS = 400000 };
+
+struct sim sim;
+struct core *cores[CORES_MAX];
+unsigned core_count;
+struct guest guest;
+struct options options;
+
+static struct core nobody = { .index = UINT32_MAX }; /* the conductor is no core */
+static void *main_sp;
+static bool on_fiber;
+static int wanted = -1;        /* a decision's core */
+static jmp_buf violated;
+static uint64_t progress_step; /* when something last happened but waiting */
+
+/* fiber_switch(&from, to): callee-saved registers on the old stack, then the other one's. */
+void fiber_switch(void **from, void *to);
+__asm__(".text\n.globl fiber_switch\nfiber_switch:\n"
+	"push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
+	"mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
+	"pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
+
+void sim_start_fiber(unsigned i)
+{
+	struct sim_core *c = &sim.core[i];
+	void **sp = (void **)(c->stack + STACK_BYTES - 16);
+
+	*--sp = 0; /* world_core never returns */
+	*--sp = (void *)(uintptr_t)world_core;
+	for (unsigned r = 0; r < 6; r++)
+		*--sp = 0;
+	c->sp = sp;
+	c->state = FIBER_READY;
+	c->kick = false;
+	c->stores = 0;
+}
+
+void machine_reset(void)
+{
+	static struct clock_core *clocks;
+	static unsigned made;
+
+	if (made < sim.cores) {
+		sim.core = realloc(sim.core, sim.cores * sizeof(*sim.core));
+		clocks = aligned_alloc(64, sim.cores * sizeof(*clocks));
+		for (unsigned i = made; i < sim.cores; i++)
+			sim.core[i].stack = aligned_alloc(64, STACK_BYTES);
+		made = sim.cores;
+	}
+	sim.raw = 1000000;
+	sim.steps = progress_step = 0;
+	sim.current = -1;
+	sim.violation = V_NONE;
+	sim.random.state = sim.seed * 2 + 1;
+	wanted = -1;
+	on_fiber = false;
+	core_count = sim.cores;
+	for (unsigned i = 0; i < sim.cores; i++) {
+		char *stack = sim.core[i].stack;
+
+		memset(&sim.core[i], 0, sizeof(sim.core[i]));
+		sim.core[i].stack = stack;
+		sim.core[i].core.self = cores[i] = &sim.core[i].core;
+		sim.core[i].core.index = sim.core[i].core.apic_id = i;
+	}
+	the_stop = (struct stop){ 0 };
+	clock_init(&the_clock, sim.policy, clocks, sim.cores, 0);
+	/* Here a round trip has no least time that others could be held against. */
+	the_clock.rtt_pair_percent = the_clock.rtt_any_percent = UINT32_MAX;
+	the_clock.rounds_min = the_clock.rounds_first = sim.exhaustive ? 1 : 4;
+}
+
+/* --- schedule --- */
+
+static void resume(unsigned i)
+{
+	sim.current = (int)i;
+	on_fiber = true;
+	fiber_switch(&main_sp, sim.core[i].sp);
+	on_fiber = false;
+	sim.current = -1;
+}
+
+static void leave(void)
+{
+	struct sim_core *c = &sim.core[sim.current];
+
+	fiber_switch(&c->sp, main_sp);
+}
+
+static void apply(const struct store *s)
+{
+	memcpy((void *)(uintptr_t)s->p, &s->value, s->size);
+}
+
+static void drain(struct sim_core *c)
+{
+	for (unsigned i = 0; i < c->stores; i++)
+		apply(&c->buffer[i]);
+	c->stores = 0;
+	c->held = false;
+}
+
+static void hang(void)
+{
+	const struct core *c = &sim.core[sim.current].core;
+
+	int n = snprintf(sim.text, sizeof(sim.text), "nobody gets on: core %d is at \"%s\" %u;", sim.current,
+			 c->where ? c->where : "?", c->where_arg);
+	for (unsigned i = 0; i < sim.cores && n < (int)sizeof(sim.text); i++) {
+		const struct clock_core *k = &the_clock.core[i];
+
+		n += snprintf(sim.text + n, sizeof(sim.text) - (size_t)n, " [%u] %s%s%s%s%s %x", i,
+			      the_clock.base == i ? "base " : "", k->online ? "" : "off ",
+			      k->synced ? "" : "unsynced ", k->in_transition ? "in transition " : "",
+			      k->led ? "led" : "", sim.core[i].core.requests);
+	}
+	sim_stop(V_HANG);
+}
+
+void sim_step(void)
+{
+	if (sim.current < 0)
+		return;
+	sim.raw += STEP_NS;
+	if (++sim.steps >= explore_next)
+		explore_decide();
+	if (sim.steps - progress_step > HANG_STEPS)
+		hang();
+}
+
+void sim_yield(void)
+{
+	if (sim.current < 0)
+		return;
+	drain(&sim.core[sim.current]);
+	sim_step();
+	sim.core[sim.current].state = FIBER_YIELDED;
+	sim.core[sim.current].yields++;
+	leave();
+}
+
+void sim_rest(enum fiber_state s)
+{
+	drain(&sim.core[sim.current]);
+	sim.core[sim.current].state = s;
+	leave();
+}
+
+bool sim_kicked(void)
+{
+	struct sim_core *c = &sim.core[sim.current];
+
+	if (!c->kick || sim.raw < c->kick_raw)
+		return false;
+	c->kick = false;
+	return true;
+}
+
+static bool runnable(const struct sim_core *c)
+{
+	return c->state == FIBER_READY ||
+	       ((c->state == FIBER_RESTING || c->state == FIBER_HALTED) && c->kick && sim.raw >= c->kick_raw);
+}
+
+/*
+ * The next core: one that can run, the first in this schedule's order of
+ * priorities, else, in turn, one that only polls; -1: all rest.
+ */
+static int next_core(int from)
+{
+	int polling = -1;
+
+	for (unsigned n = 0; n < sim.cores; n++)
+		if (runnable(&sim.core[sim.order[n]]))
+			return (int)sim.order[n];
+	for (unsigned n = 1; n <= sim.cores; n++) {
+		unsigned i = (unsigned)(from + (int)n) % sim.cores;
+
+		if (polling < 0 && sim.core[i].state == FIBER_YIELDED)
+			polling = (int)i;
+	}
+	return polling;
+}
+
+/* Nobody can run: true time passes until a kick arrives or the conductor can act. */
+static bool pass_time(void)
+{
+	uint64_t until = UINT64_MAX, raw;
+
+	for (unsigned i = 0; i < sim.cores; i++)
+		if (sim.core[i].kick && sim.core[i].kick_raw < until && sim.core[i].state != FIBER_OFF)
+			until = sim.core[i].kick_raw;
+	if (conductor_wait(&raw) && raw < until)
+		until = raw;
+	if (until == UINT64_MAX)
+		return false;
+	if (until > sim.raw)
+		sim.raw = until;
+	return true;
+}
+
+unsigned machine_enabled(uint16_t *what, unsigned max)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < sim.cores && n < max; i++)
+		if ((int)i != sim.current && sim.core[i].state != FIBER_OFF &&
+		    (runnable(&sim.core[i]) || sim.core[i].state == FIBER_YIELDED ||
+		     sim.core[i].state == FIBER_RESTING))
+			what[n++] = (uint16_t)i;
+	if (n < max && conductor_ready())
+		what[n++] = DECISION_CONDUCTOR;
+	return n;
+}
+
+void machine_obey(uint16_t what)
+{
+	if (what == DECISION_CONDUCTOR) {
+		int me = sim.current;
+
+		if (conductor_ready()) {
+			sim.current = -1;
+			conductor_act();
+			sim.current = me;
+		}
+		return;
+	}
+	if (what >= sim.cores || (int)what == sim.current || sim.core[what].state == FIBER_OFF ||
+	    (sim.core[what].state == FIBER_HALTED && !runnable(&sim.core[what])))
+		return;
+	wanted = what;
+	leave();
+}
+
+void machine_run(void)
+{
+	volatile int last = -1; /* lives over the longjmp */
+
+	if (setjmp(violated))
+		return;
+	for (;;) {
+		int next = wanted >= 0 ? wanted : next_core(last);
+
+		wanted = -1;
+		if (next < 0 || (sim.core[next].state == FIBER_YIELDED && conductor_ready() &&
+				 sim.steps - progress_step > 64)) {
+			if (conductor_ready()) {
+				conductor_act();
+				progress_step = sim.steps;
+			} else if (next < 0 && !pass_time()) {
+				break;
+			}
+			if (next < 0)
+				continue;
+		}
+		if (sim.core[next].state != FIBER_YIELDED)
+			progress_step = sim.steps;
+		sim.core[next].state = FIBER_READY;
+		last = next;
+		resume((unsigned)next);
+		if (sim.violation)
+			return;
+	}
+	world_settled();
+}
+
+void sim_violation(enum violation_kind kind, const char *fmt, ...)
+{
+	va_list args;
+
+	if (!(sim.watch >> kind & 1))
+		return;
+	va_start(args, fmt);
+	vsnprintf(sim.text, sizeof(sim.text), fmt, args);
+	va_end(args);
+	sim_stop(kind);
+}
+
+_Noreturn void sim_stop(enum violation_kind kind)
+{
+	sim.violation = kind;
+	sim_log("*** %s: %s", violation_name(kind), sim.text);
+	sim.current = -1;
+	if (on_fiber) {
+		void *dead;
+
+		fiber_switch(&dead, main_sp);
+		abort(); /* nobody comes back to this stack */
+	}
+	longjmp(violated, 1);
+}
+
+void sim_log(const char *fmt, ...)
+{
+	va_list args;
+
+	if (!sim.log)
+		return;
+	printf("%8lu %9lu  ", (unsigned long)sim.steps, (unsigned long)sim.raw);
+	for (int i = 0; i < sim.current; i++)
+		fputs("            ", stdout);
+	if (sim.current >= 0)
+		printf("[%d] ", sim.current);
+	else
+		printf("conductor: ");
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	putchar('\n');
+}
+
+/* --- memory --- */
+
+static uint64_t fetch(const volatile void *p, unsigned size)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, (const void *)(uintptr_t)p, size);
+	return v;
+}
+
+uint64_t sim_load(const volatile void *p, unsigned size)
+{
+	sim_step();
+	if (sim.current >= 0) {
+		struct sim_core *c = &sim.core[sim.current];
+
+		for (unsigned i = c->stores; i-- > 0;)
+			if (c->buffer[i].p == p)
+				return c->buffer[i].value;
+	}
+	return fetch(p, size);
+}
+
+/* Every other online core stands still, and has said so. */
+static bool stopped(void)
+{
+	unsigned others = 0;
+
+	for (unsigned i = 0; i < sim.cores; i++)
+		others += (int)i != sim.current && the_clock.core[i].online;
+	return the_stop.state == STOP_STILL && the_stop.here >= others;
+}
+
+static void check_base_change(const volatile void *p)
+{
+	if (p == (volatile void *)&the_clock.base && sim.current >= 0 && !stopped())
+		sim_violation(V_RULES, "R2: the base changes and not every core stands still");
+}
+
+void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order order)
+{
+	struct store s = { p, value, size };
+
+	check_base_change(p);
+	if (sim.current < 0) {
+		apply(&s);
+		return;
+	}
+	struct sim_core *c = &sim.core[sim.current];
+	bool hold = order != memory_order_seq_cst && explore_hold();
+
+	if (c->stores == TSO_DEPTH)
+		drain(c);
+	c->buffer[c->stores++] = s;
+	c->held |= hold;
+	if (!c->held)
+		drain(c);
+	/* A seq_cst store is XCHG: done and visible before anything after it. */
+	if (order == memory_order_seq_cst)
+		drain(c);
+	sim_step();
+}
+
+void sim_fence(memory_order order)
+{
+	if (order == memory_order_seq_cst && sim.current >= 0)
+		drain(&sim.core[sim.current]);
+	sim_step();
+}
+
+uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t value)
+{
+	if (sim.current >= 0)
+		drain(&sim.core[sim.current]);
+	sim_step();
+	uint64_t old = fetch(p, size);
+	uint64_t new = op == SIM_OR ? old | value : op == SIM_AND ? old & value : op == SIM_ADD ? old + value : value;
+	struct store s = { p, new, size };
+
+	apply(&s);
+	return old;
+}
+
+/* --- smp/ as the code under test sees it --- */
+
+struct core *this_core(void)
+{
+	return sim.current < 0 ? &nobody : &sim.core[sim.current].core;
+}
+
+uint64_t raw_now(void)
+{
+	sim_step();
+	return sim.raw;
+}
+
+uint64_t raw_of_ns(uint64_t ns)
+{
+	return ns;
+}
+
+void core_relax(void)
+{
+	sim_yield();
+}
+
+/* Mostly quick, sometimes late: one in 16 takes up to 16 times as long. */
+static uint64_t delay_ns(uint64_t typical)
+{
+	uint64_t d = typical / 2 + random_below(&sim.random, typical);
+
+	return sim.exhaustive ? 0 : random_below(&sim.random, 16) ? d : d * (1 + random_below(&sim.random, 16));
+}
+
+void apic_send_nmi(uint32_t to)
+{
+	struct sim_core *c = &sim.core[to];
+	uint64_t at = sim.raw + delay_ns(100);
+
+	if (!c->kick || at < c->kick_raw)
+		c->kick_raw = at;
+	c->kick = true;
+}
+
+void halt_until_nmi(void)
+{
+	while (!(sim.core[sim.current].core.requests) && !sim_kicked())
+		sim_rest(FIBER_HALTED);
+}
+
+void halt_until_interrupt(void)
+{
+	sim_yield();
+}
+
+void apic_timer(uint32_t count)
+{
+	(void)count;
+}
+
+_Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
+{
+	int n = snprintf(sim.text, sizeof(sim.text), "%s:%d: ", file, line);
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(sim.text + n, sizeof(sim.text) - (size_t)n, fmt, args);
+	va_end(args);
+	sim_stop(V_CHECK);
+}
+
+_Noreturn void port_panic(const char *file, int line, const char *what)
+{
+	panic_at(file, line, "check failed: %s", what);
+}
+
+uint32_t raw_khz = 1000000, apic_timer_khz = 1000000;
+
+/* --- clock/port.h --- */
+
+unsigned port_core(void)
+{
+	return (unsigned)sim.current;
+}
+
+uint64_t port_tsc(void)
+{
+	sim_step();
+	return tempo_tsc(&sim.core[sim.current].core.tempo, sim.raw);
+}
+
+void port_request(unsigned core, unsigned bits)
+{
+	core_request(core, bits);
+}
+
+bool port_await_change(const _Atomic uint32_t *word, uint32_t old)
+{
+	for (unsigned i = 0; i < AWAIT_POLLS; i++) {
+		if (sim_load(word, sizeof(*word)) != old)
+			return true;
+		sim_yield();
+	}
+	return sim_load(word, sizeof(*word)) != old;
+}

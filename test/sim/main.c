@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim races [SCHEDULES]
+ *	the three races of the mail, before and after it
+ * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
+ *	long random storms; stops at a violation, shortens and shows it
+ * sim all POLICY CORES EVENTS BOUND SEED [SCENARIO]
+ *	every schedule with at most BOUND decisions
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "explore.h"
+
+extern const struct policy pre15_policy;
+
+enum { STORM_MEAN = 24, PCT_LENGTH = 3000, PCT_DECISIONS = 8 };
+
+#define ALL_KINDS (~0u)
+
+static struct decision decisions[SCHEDULE_MAX];
+static double began;
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void configure(const char *policy, unsigned cores, unsigned events, const char *scenario)
+{
+	sim.policy = !strcmp(policy, "pre15") ? &pre15_policy : !strcmp(policy, "mail") ? &mail_policy : policy_find(policy);
+	sim.cores = cores;
+	sim.events = events;
+	sim.scenario = scenario;
+	sim.watch = ALL_KINDS;
+	sim.readers = sim.exhaustive = false;
+	if (!sim.policy || !storm_known(scenario) || !cores || cores > CORES_MAX) {
+		fprintf(stderr, "sim: no such policy, scenario or number of cores\n");
+		exit(2);
+	}
+}
+
+/* Shorten what was found and show what each core did. */
+static void show(struct schedule *s)
+{
+	unsigned before = s->count;
+	const char *name = violation_name(sim.violation);
+
+	explore_shrink(s);
+	printf("violated: %s\n  %s\n  event seed %lu, order seed %lu, %u cores; schedule of %u decisions, shortened from %u:",
+	       name, sim.text, (unsigned long)sim.seed, (unsigned long)s->order_seed, sim.cores, s->count, before);
+	for (unsigned i = 0; i < s->count && i < 24; i++) {
+		const struct decision *d = &s->decision[i];
+
+		printf(d->what == DECISION_HOLD ? " %u:hold" : d->what == DECISION_CONDUCTOR ? " %u:conductor" : " %u:core %u",
+		       d->step, d->what);
+	}
+	printf("\n    step   time ns  what\n");
+	sim.log = true;
+	explore_replay(s);
+	sim.log = false;
+}
+
+static int storm(const char *policy, unsigned cores, unsigned events, uint64_t first, uint64_t seeds,
+		 const char *scenario)
+{
+	uint64_t steps = 0;
+
+	configure(policy, cores, events, scenario);
+	for (uint64_t seed = first; seed < first + seeds; seed++) {
+		struct schedule s = { .decision = decisions };
+
+		sim.seed = seed;
+		explore_random(seed, 0, STORM_MEAN, &s);
+		steps += sim.steps;
+		if (sim.violation) {
+			printf("seed %lu: ", (unsigned long)seed);
+			show(&s);
+			return 1;
+		}
+	}
+	double t = seconds() - began;
+	printf("%s, %u cores, %s: %lu storms of %u events, %lu steps, %lu readings, no violation; %.1f s, %.1f M steps/s\n",
+	       policy, cores, scenario, (unsigned long)seeds, events, (unsigned long)steps,
+	       (unsigned long)sim.readings, t, (double)steps / t / 1e6);
+	printf("  within the exchanges' uncertainty: %lu readings stepped back, by %lu ns at most\n",
+	       (unsigned long)sim.micro_warps, (unsigned long)sim.worst_micro_warp_ns);
+	return 0;
+}
+
+static bool stop_at_first(const struct schedule *s)
+{
+	memcpy(decisions, s->decision, s->count * sizeof(*decisions));
+	return false;
+}
+
+static int all(const char *policy, unsigned cores, unsigned events, unsigned bound, uint64_t seed,
+	       const char *scenario)
+{
+	configure(policy, cores, events, scenario);
+	sim.exhaustive = true;
+	sim.seed = seed;
+	uint64_t n = explore_all(bound, stop_at_first, UINT64_MAX);
+	printf("%s, %u cores, %u events (%s, seed %lu): %lu schedules, each with at most %u decisions, none left out; %.1f s\n",
+	       policy, cores, events, scenario, (unsigned long)seed, (unsigned long)n, bound, seconds() - began);
+	if (!sim.violation)
+		return 0;
+	struct schedule s = { .decision = decisions, .count = bound };
+	show(&s);
+	return 1;
+}
+
+static const struct race {
+	const char *name, *scenario;
+	unsigned cores, events, watch;
+	bool readers;
+} race_table[] = {
+	{ "A: changes in rapid succession, a core misses the resync", "tempo", 3, 4, 1u << V_MISSED, false },
+	{ "B: resync against a core that goes or comes", "storm", 3, 5, 1u << V_MISSED | 1u << V_LOST, false },
+	{ "C: a reader on the base is interrupted by the resync", "tempo", 2, 3, 1u << V_READER, true },
+};
+
+static int races(uint64_t schedules)
+{
+	int result = 0;
+
+	for (unsigned p = 0; p < 2; p++)
+		for (unsigned i = 0; i < 3; i++) {
+			const struct race *r = &race_table[i];
+			struct schedule s = { .decision = decisions };
+			uint64_t n = 0, most = p ? schedules / 3 : 10000;
+
+			configure(p ? "rfc15" : "pre15", r->cores, r->events, r->scenario);
+			sim.readers = r->readers;
+			if (!p)
+				sim.watch = r->watch;
+			do {
+				sim.seed = 1 + n % 64; /* the events; the schedule is n's own */
+				s.count = 0;
+				explore_random(1 + n, 1 + n % PCT_DECISIONS, PCT_LENGTH, &s);
+			} while (!sim.violation && ++n < most);
+			printf("%-6s %s: ", p ? "rfc15" : "pre15", r->name);
+			if (sim.violation)
+				printf("FOUND by schedule %lu\n", (unsigned long)(1 + n));
+			else
+				printf("not found in %lu schedules\n", (unsigned long)n);
+			fflush(stdout);
+			if (sim.violation)
+				show(&s);
+			result |= p == 1 ? sim.violation != V_NONE : sim.violation == V_NONE;
+		}
+	printf("races: %s\n", result ? "FAIL" : "PASS");
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, 0, _IOLBF, 0);
+	began = seconds();
+	if (argc >= 2 && !strcmp(argv[1], "races"))
+		return races(argc > 2 ? strtoull(argv[2], 0, 0) : 1000000);
+	if (argc >= 7 && !strcmp(argv[1], "storm"))
+		return storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
+			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
+	if (argc >= 7 && !strcmp(argv[1], "all"))
+		return all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]),
+			   strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
+	fprintf(stderr, "sim: races [SCHEDULES] | storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
+			"all POLICY CORES EVENTS BOUND SEED [SCENARIO]\n");
+	return 2;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A deterministic machine for the cross-core code that runs on metal: clock/,
+ * smp/request.c, smp/stop.c, hv/sync.c, hv/place.c, unchanged.
+ *
+ *   machine.c   cores as fibers, true time, store buffers, kicks, halts
+ *   world.c     what runs on the cores: loop, guest, host reader; the properties
+ *   conductor.c what is done to them: tempo changes, take-downs, bring-ups
+ *   explore.c   schedules: random, exhaustive, replay, shrinking
+ *   main.c      the command line, tables
+ *
+ * A run is a function of its configuration and its schedule: a list of
+ * decisions (at step N, core C goes on). Between decisions a core runs until it
+ * waits. Nothing depends on addresses or on the time of day.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clock/pvclock.h"
+#include "clock/random.h"
+#include "hv/hv.h"
+
+enum {
+	STEP_NS = 5,             /* what a step takes */
+	TSO_DEPTH = 32,          /* stores that a core's buffer holds */
+	DECISION_CONDUCTOR = 0xfffe, /* instead of a core: the conductor does its next thing */
+	DECISION_HOLD = 0xfffd,  /* the store made at this step stays in its core's buffer */
+};
+
+struct decision {
+	uint32_t step;
+	uint16_t what; /* a core, or one of the above */
+};
+
+enum fiber_state { FIBER_READY, FIBER_YIELDED, FIBER_RESTING, FIBER_HALTED, FIBER_OFF };
+
+struct store {
+	volatile void *p;
+	uint64_t value;
+	uint32_t size;
+};
+
+/* A reading of the clock page by a guest: it can be cut at each phase. */
+struct reading {
+	unsigned phase;
+	uint64_t floor, floor_slack;
+	struct pvclock_vcpu_time_info page;
+	uint64_t tsc;
+	unsigned again;
+};
+
+struct sim_core {
+	struct core core;
+	void *sp;            /* fiber */
+	char *stack;
+	enum fiber_state state;
+	bool kick;           /* an NMI is under way or pending */
+	uint64_t kick_raw;   /* it arrives then */
+	struct store buffer[TSO_DEPTH];
+	unsigned stores;
+	bool held;           /* the buffer drains when it must, or at a decision */
+	/* what the conductor wants this core to do at the top of its loop */
+	enum { TASK_NONE, TASK_BEFORE, TASK_AFTER, TASK_DOWN, TASK_UP } task;
+	unsigned task_core;
+	uint32_t task_khz;
+	/* properties */
+	uint32_t tempo_seen; /* R1: what this core itself made of it */
+	uint32_t lines_seen;
+	uint64_t half_rtt_ns; /* of its present line */
+	uint64_t yields;
+};
+
+enum violation_kind { V_NONE, V_WARP, V_UNSYNCED, V_MISSED, V_RULES, V_HANG, V_TORN, V_LOST, V_CHECK, V_READER };
+
+struct sim {
+	/* configuration */
+	const struct policy *policy;
+	unsigned cores, events;
+	uint64_t seed;
+	const char *scenario;
+	unsigned watch;  /* bit mask of violation kinds; V_HANG and V_CHECK always */
+	unsigned *order; /* [cores]: priorities of this schedule */
+	bool readers;    /* host readers, interruptible, run on every core */
+	bool exhaustive; /* kicks arrive at once; guests read once a turn */
+	bool log;
+	/* state */
+	struct sim_core *core; /* [cores] */
+	int current;           /* core, -1: conductor or explorer */
+	uint64_t raw, steps, schedules;
+	struct random random;  /* delays, never schedules */
+	uint64_t last, last_slack; /* the highest completed reading of any guest, and its uncertainty */
+	/* result */
+	enum violation_kind violation;
+	char text[400];
+	/* figures */
+	uint64_t readings, worst_micro_warp_ns, micro_warps, resyncs;
+	int64_t error_ns, worst_error_ns; /* the reference against truth */
+	unsigned events_done;
+};
+extern struct sim sim;
+
+/* machine.c */
+void machine_reset(void);          /* all of the machine as at power-on */
+void machine_run(void);            /* until nothing is left to do, or a violation */
+void sim_step(void);               /* the running core has made a step */
+void sim_yield(void);              /* it waits for another core */
+void sim_rest(enum fiber_state s); /* it waits for a kick or a decision */
+bool sim_kicked(void);             /* has a kick arrived at the running core? */
+void sim_start_fiber(unsigned core);
+/* Ends the run, unless this kind is not watched for. */
+void sim_violation(enum violation_kind kind, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void sim_stop(enum violation_kind kind);
+void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+unsigned machine_enabled(uint16_t *what, unsigned max); /* what a decision at this step may be */
+void machine_obey(uint16_t what);
+
+/* world.c */
+void world_reset(void);
+_Noreturn void world_core(void); /* a core's whole life */
+void world_settled(void);        /* everything is quiet: what must hold then */
+
+/* conductor.c */
+void conductor_reset(void);
+bool conductor_ready(void);      /* is there something that it can do now? */
+bool conductor_wait(uint64_t *raw); /* ... or at that true time? false: never */
+bool conductor_done(void);
+void conductor_act(void);
+
+/* explore.c: called at each step of a core */
+extern uint32_t explore_next; /* the step of the next decision */
+void explore_decide(void);
+bool explore_hold(void);
+const char *violation_name(enum violation_kind k);

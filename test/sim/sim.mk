@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+# The simulator. Included by the top Makefile.
+#
+# make races                       the three races of the mail, before and after it
+# make sim POLICY=rfc15 CORES=4 SEED=1 SEEDS=1000 EVENTS=100 SCENARIO=storm
+# make campaign                    many seeds, side by side (GNU parallel; SSH= for more machines)
+# make sim-mutants                 the simulator finds what is broken on purpose
+
+SIM_SRC := $(addprefix clock/,line.c tempo.c exchange.c clock.c page.c rfc15.c storm.c) \
+	smp/request.c smp/stop.c hv/sync.c hv/place.c \
+	$(addprefix test/sim/,machine.c world.c conductor.c pre15.c explore.c main.c)
+SIM_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/sim/*.h test/sim/include/*.h test/sim/include/*/*.h)
+SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -Itest/sim/include -I. -Itest/sim
+SIM_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+
+build/sim/sim: $(SIM_SRC) $(SIM_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(SIM_FLAGS) -o $@ $(SIM_SRC)
+
+build/sim/sim-asan: $(SIM_SRC) $(SIM_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(SIM_FLAGS) $(SIM_ASAN) -o $@ $(SIM_SRC)
+
+POLICY ?= rfc15
+SEEDS ?= 1000
+SCHEDULES ?= 1000000
+.PHONY: sim races sim-test campaign sim-mutants
+sim: build/sim/sim
+	build/sim/sim storm $(POLICY) $(CORES) $(or $(EVENTS),100) $(SEED) $(SEEDS) $(or $(SCENARIO),storm)
+races: build/sim/sim
+	build/sim/sim races $(SCHEDULES)

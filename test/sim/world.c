@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* What runs on a simulated core, and the properties that are checked while it does. */
+#include "sim.h"
+
+#include <string.h>
+
+#include "clock/port.h"
+
+enum { READ_AGAIN_MAX = 1000, ROUNDING_NS = 2 };
+
+extern const struct policy pre15_policy;
+void pre15_down_prepare(struct clock *c, unsigned core);
+
+static struct vcpu vcpus[CORES_MAX];
+static struct pvclock_vcpu_time_info pages[CORES_MAX];
+static struct reading readings[CORES_MAX];
+
+void *guest_at(uint64_t gpa, uint64_t bytes)
+{
+	(void)bytes;
+	return (char *)pages + gpa - 1;
+}
+
+void vcpu_unload(void)
+{
+}
+
+void conduct_leave(const struct stopped *s, unsigned gone)
+{
+	(void)s, (void)gone;
+}
+
+void world_reset(void)
+{
+	memset(vcpus, 0, sim.cores * sizeof(vcpus[0]));
+	memset(pages, 0, sim.cores * sizeof(pages[0]));
+	memset(readings, 0, sim.cores * sizeof(readings[0]));
+	guest.vcpu = vcpus;
+	guest.vcpu_count = sim.cores;
+	for (unsigned i = 0; i < sim.cores; i++) {
+		vcpus[i].index = vcpus[i].core = i;
+		vcpus[i].page_gpa = 1 + i * sizeof(pages[0]);
+		vcpus[i].state = VCPU_RUNNING;
+		sim_start_fiber(i);
+	}
+	sim.last = sim.last_slack = 0;
+}
+
+static struct sim_core *self(void)
+{
+	return &sim.core[sim.current];
+}
+
+/* Does the policy promise I2 and R1? The code before the mail does not. */
+static bool strict(void)
+{
+	return sim.policy != &pre15_policy;
+}
+
+/* A line that was got from an exchange is true to half its round trip, at best. */
+static void note_line(struct sim_core *c, const struct clock_core *cc)
+{
+	if (c->lines_seen == cc->line_count)
+		return;
+	c->lines_seen = cc->line_count;
+	c->half_rtt_ns = cc->exchange.rounds ? cc->exchange.best_rtt * 1000000 / cc->tempo_khz / 2 + ROUNDING_NS : 0;
+	sim_log("line %u: %lu ns at tsc %lu, %u kHz, generation %u", cc->line_count, (unsigned long)cc->line.ref_ns,
+		(unsigned long)cc->line.tsc, cc->tempo_khz, cc->generation);
+}
+
+static void check_reading(struct reading *r, uint64_t ns, unsigned v)
+{
+	uint64_t slack = r->floor_slack + self()->half_rtt_ns + ROUNDING_NS;
+
+	sim.readings++;
+	if (ns + slack < r->floor)
+		sim_violation(V_WARP, "vCPU %u on core %d reads %lu ns after %lu ns had been read, %lu less", v,
+			      sim.current, (unsigned long)ns, (unsigned long)r->floor,
+			      (unsigned long)(r->floor - ns));
+	if (ns < r->floor) {
+		sim.micro_warps++;
+		if (r->floor - ns > sim.worst_micro_warp_ns)
+			sim.worst_micro_warp_ns = r->floor - ns;
+	}
+	if (ns > sim.last) {
+		sim.last = ns;
+		sim.last_slack = self()->half_rtt_ns;
+	}
+}
+
+/* One phase of a guest's reading, by the reader's rule of pvclock.h; true: a reading is complete. */
+static bool read_phase(struct reading *r, unsigned v)
+{
+	const struct pvclock_vcpu_time_info *page = &pages[v];
+
+	switch (r->phase++) {
+	case 0:
+		r->floor = sim.last;
+		r->floor_slack = sim.last_slack;
+		r->page.version = page->version;
+		if (r->page.version & 1) {
+			r->phase = 0;
+			if (++r->again > READ_AGAIN_MAX)
+				sim_violation(V_TORN, "vCPU %u: its page's version stays odd", v);
+		}
+		return false;
+	case 1:
+		r->page.tsc_timestamp = page->tsc_timestamp;
+		r->page.system_time = page->system_time;
+		return false;
+	case 2:
+		r->page.tsc_to_system_mul = page->tsc_to_system_mul;
+		r->page.tsc_shift = page->tsc_shift;
+		return false;
+	case 3:
+		r->tsc = tempo_tsc(&self()->core.tempo, sim.raw);
+		return false;
+	default:
+		r->phase = 0;
+		if (r->page.version != page->version)
+			return false;
+		r->again = 0;
+		check_reading(r, r->page.system_time + pvclock_scale(r->tsc - r->page.tsc_timestamp,
+								     r->page.tsc_to_system_mul, r->page.tsc_shift), v);
+		return true;
+	}
+}
+
+static void check_entry(unsigned v)
+{
+	struct sim_core *c = self();
+	const struct clock_core *cc = &the_clock.core[sim.current];
+
+	if (vcpus[v].core != (unsigned)sim.current)
+		sim_violation(V_LOST, "vCPU %u runs on core %d but belongs to %u", v, sim.current, vcpus[v].core);
+	if (!strict())
+		return;
+	if (!cc->synced)
+		sim_violation(V_UNSYNCED, "vCPU %u runs on core %d, which is unsynchronised", v, sim.current);
+	if (tempo_at(&c->core.tempo, sim.raw)->khz != cc->tempo_khz)
+		sim_violation(V_RULES, "core %d runs guests at %u kHz and believes in %u kHz", sim.current,
+			      tempo_at(&c->core.tempo, sim.raw)->khz, cc->tempo_khz);
+}
+
+/* In the guest until a kick. */
+static void run_guest(unsigned v)
+{
+	struct core *me = this_core();
+
+	sync_publish(&vcpus[v]);
+	note_line(self(), &the_clock.core[sim.current]);
+	/* The last look before VM entry; a kick from here on makes the guest exit (trap.c). */
+	if (sim_load(&me->requests, sizeof(me->requests)))
+		return;
+	sim_fence(memory_order_seq_cst); /* VM entry serializes */
+	check_entry(v);
+	for (;;) {
+		sim_step();
+		if (sim_kicked())
+			return;
+		if (strict() && !the_clock.core[sim.current].synced)
+			sim_violation(V_UNSYNCED, "vCPU %u goes on on core %d, which is unsynchronised", v, sim.current);
+		if (read_phase(&readings[v], v))
+			sim_rest(FIBER_RESTING);
+	}
+}
+
+/*
+ * A host reader with interrupts on: requests that are served "now" may come
+ * between any two of its steps. What it returns must lie between the reference
+ * when it began and when it ended.
+ */
+static void interruptible(void)
+{
+	sim_step();
+	if (this_core()->requests & REQ_NOW)
+		core_serve();
+}
+
+static void host_reader(void)
+{
+	const struct line *line = &the_clock.core[sim.current].line;
+	struct line copy;
+	uint64_t first = line_read(line, tempo_tsc(&self()->core.tempo, sim.raw));
+
+	interruptible();
+	copy.tsc = line->tsc;
+	copy.ref_ns = line->ref_ns;
+	interruptible();
+	copy.mul = line->mul;
+	copy.shift = line->shift;
+	interruptible();
+	uint64_t value = line_read(&copy, tempo_tsc(&self()->core.tempo, sim.raw));
+	interruptible();
+	uint64_t final = line_read(line, tempo_tsc(&self()->core.tempo, sim.raw));
+	if (value < first || value > (final > first ? final : first) + ROUNDING_NS)
+		sim_violation(V_READER, "a host reader on core %d got %lu ns, between %lu and %lu", sim.current,
+			      (unsigned long)value, (unsigned long)first, (unsigned long)final);
+}
+
+static void do_task(struct sim_core *c)
+{
+	unsigned task = c->task, core = c->task_core;
+	enum clock_step (*notice)(struct clock *, unsigned, uint32_t) = the_clock.policy->notice_before;
+
+	switch (task) {
+	case TASK_NONE:
+		return;
+	case TASK_BEFORE:
+		sim_log("notice before: core %u will run at %u kHz", core, c->task_khz);
+		while (notice(&the_clock, core, c->task_khz) == CLOCK_NOT_YET)
+			core_serve(), sim_yield();
+		break;
+	case TASK_AFTER:
+		sim_log("notice after: core %u", core);
+		while (the_clock.policy->notice_after(&the_clock, core) == CLOCK_NOT_YET)
+			core_serve(), sim_yield();
+		break;
+	case TASK_DOWN:
+		sim_log("takes core %u down", core);
+		if (sim.policy == &pre15_policy)
+			pre15_down_prepare(&the_clock, core);
+		sync_take_down(core);
+		break;
+	default:
+		sim_log("brings cores online");
+		sync_bring_up();
+		if (!the_clock.generation)
+			core_request(the_clock.base, REQ_RESYNC);
+	}
+	c->task = TASK_NONE;
+}
+
+static void run_something(struct sim_core *c)
+{
+	const struct clock_core *cc = &the_clock.core[sim.current];
+
+	/* The host asks for the time whether or not guests may run. */
+	if (sim.readers && cc->line.mul)
+		host_reader();
+	if (!clock_synced(&the_clock, (unsigned)sim.current) || cc->led) {
+		/* As main.c's run(). */
+		if (sim.readers || sim_load(&cc->led, sizeof(cc->led)))
+			sim_yield();
+		else
+			core_idle("unsynchronised");
+		return;
+	}
+	note_line(c, cc);
+	for (unsigned v = 0; v < guest.vcpu_count; v++)
+		if (vcpus[v].core == (unsigned)sim.current) {
+			run_guest(v);
+			return;
+		}
+	core_idle("idle");
+}
+
+_Noreturn void world_core(void)
+{
+	struct sim_core *c = self();
+	struct core *me = &c->core;
+
+	for (;;) {
+		unsigned i = (unsigned)sim.current;
+
+		tempo_start(&me->tempo, raw_khz, me->start_khz, sim.raw, me->start_tsc);
+		the_clock.core[i].tempo_khz = me->start_khz;
+		me->leave = false;
+		me->state = CORE_UP;
+		sim_log("up at %u kHz", me->start_khz);
+		while (sync_turn()) {
+			do_task(c);
+			if (!me->leave)
+				run_something(c);
+		}
+		sim_log("off");
+		c->task = TASK_NONE; /* it took itself down */
+		me->requests = 0;
+		me->state = CORE_OFF;
+		sim_rest(FIBER_OFF);
+	}
+}
+
+void world_settled(void)
+{
+	if (!conductor_done())
+		sim_violation(V_HANG, "everything rests, and an event is not over");
+	for (unsigned i = 0; i < sim.cores; i++) {
+		const struct clock_core *c = &the_clock.core[i];
+
+		if (!c->online)
+			continue;
+		if (!c->synced || c->generation != the_clock.generation)
+			sim_violation(V_MISSED, "core %u is left behind: synchronised %u, generation %u of %u", i,
+				      c->synced, c->generation, the_clock.generation);
+		struct reading r = { .floor = sim.last, .floor_slack = sim.last_slack };
+		sim.current = (int)i;
+		note_line(&sim.core[i], c);
+		check_reading(&r, line_read(&c->line, tempo_tsc(&sim.core[i].core.tempo, sim.raw)), i);
+		sim.current = -1;
+	}
+	for (unsigned v = 0; v < guest.vcpu_count; v++)
+		if (!the_clock.core[vcpus[v].core].online)
+			sim_violation(V_LOST, "vCPU %u is left on core %u, which is off", v, vcpus[v].core);
+	unsigned base = the_clock.base;
+	sim.error_ns = (int64_t)(line_read(&the_clock.core[base].line, tempo_tsc(&sim.core[base].core.tempo, sim.raw)) -
+				 sim.raw);
+}
