@@ -3,7 +3,8 @@
 # make            howler.elf, the UEFI loader and the test guest, in build/
 # make run        check tools, build, and run in Bochs by BIOS and GRUB
 # make run-uefi   the same by UEFI; run-qemu, run-qemu-uefi: in QEMU (no VMX there)
-# make test       everything that proves something; unit: on this machine only
+# make test       everything that proves something in minutes: unit, fuzz (on this machine), boot, mutants
+# make campaign   boots with many seeds, longer
 # make image      build/howler.iso for a CD or a stick, BIOS and UEFI
 # make floors headers size   rules of the tree
 #
@@ -48,6 +49,7 @@ ECFLAGS := $(FREE) -fpic -fshort-wchar -DGNU_EFI_USE_MS_ABI -isystem /usr/includ
 	-isystem /usr/include/efi/x86_64
 
 .PHONY: all howler efi guest run run-uefi run-qemu run-qemu-uefi test unit image floors headers size clean tools
+.PHONY: boot mutants campaign
 .DELETE_ON_ERROR:
 
 all: howler efi guest
@@ -104,10 +106,17 @@ run-qemu: all tools-test
 run-qemu-uefi: all tools-test
 	$(RUN) qemu-uefi
 
-test: floors headers size unit fuzz
-	for door in bios uefi; do $(RUN) $$door || exit 1; done
+test: floors headers size unit fuzz boot mutants
 
-include test/guest/guest.mk test/unit/unit.mk
+# Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
+boot: all tools-test
+	test/boot/suite.sh -g quick
+mutants: all tools-test
+	test/boot/mutants.sh
+campaign: all tools-test
+	test/boot/suite.sh -g long
+
+include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk
 
 # Includes look down only: hv > smp > boot/boot_info.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.

@@ -95,7 +95,9 @@ void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end)
 			left[count++] = (struct boot_mem){ from, base - from };
 		if (to > end)
 			left[count++] = (struct boot_mem){ end, to - end };
-		mem_replace(info, i, 1, left, count);
+		mem_replace(info, i, 1, left, count == 2 ? 1 : count);
+		if (count == 2) /* the upper piece finds its place, or the smallest range goes */
+			handover_mem_add(info, end, to);
 	}
 }
 

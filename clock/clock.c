@@ -51,7 +51,7 @@ void clock_note(struct clock *c)
 	struct clock_core *me = &c->core[port_core()];
 
 	if (clock_synced(c, port_core()))
-		me->last_ref_ns = line_read(&me->line, port_tsc());
+		atomic_store_explicit(&me->last_ref_ns, line_read(&me->line, port_tsc()), memory_order_relaxed);
 }
 
 bool clock_synced(const struct clock *c, unsigned core)

@@ -26,7 +26,7 @@
 struct clock_core {
 	/* own, now; another core may read it only after synced/evicted said so */
 	struct line line;
-	uint64_t last_ref_ns;   /* the highest value that it could have shown when last evicted or stopped */
+	_Atomic uint64_t last_ref_ns; /* the highest value that it could have shown when last evicted or stopped */
 	uint32_t tempo_khz;     /* what the clock code believes of its tempo */
 	uint32_t line_count;    /* lines it has had: a page that was made from another is stale */
 	uint32_t led_begun;     /* the value of `led` that its exchange began with */

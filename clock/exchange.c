@@ -21,8 +21,9 @@ bool exchange_round(struct exchange *x)
 		/* A late answer to a round that was given up says nothing about this one: wait on. */
 		if (!port_await_change(&x->answer, old))
 			return false;
-		after = port_tsc();
+		/* Which answer it is before the stamp: one that comes later was not stamped by then. */
 		old = atomic_load_explicit(&x->answer, memory_order_acquire);
+		after = port_tsc();
 	} while (old != n);
 	x->rounds++;
 	if (after - before < x->best_rtt) {

@@ -42,6 +42,11 @@ static bool unsettled(const struct clock *c, const struct clock_core *core)
 	return !c->policy->letter && flag(&core->in_transition);
 }
 
+static uint64_t last_ref_ns(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].last_ref_ns, memory_order_relaxed);
+}
+
 static unsigned base_of(const struct clock *c)
 {
 	return atomic_load_explicit(&c->base, memory_order_relaxed);
@@ -65,11 +70,13 @@ static void rfc15_evict(struct clock *c, uint32_t new_khz)
 {
 	struct clock_core *me = self(c);
 
-	me->last_ref_ns = line_read(&me->line, port_tsc());
+	atomic_store_explicit(&me->last_ref_ns, line_read(&me->line, port_tsc()), memory_order_relaxed);
 	if (new_khz)
 		me->tempo_khz = new_khz;
 	exchange_begin(&me->exchange);
 	atomic_store_explicit(&me->synced, 0, memory_order_seq_cst);
+	if (new_khz)
+		return; /* only REQ_EVICT itself answers a round: none is left behind to come later */
 	/* Publishes last_ref_ns; pairs with the acquire in all_evicted. */
 	uint32_t round = atomic_load_explicit(&c->round, memory_order_acquire);
 	atomic_store_explicit(&me->evicted, round, memory_order_release);
@@ -212,8 +219,8 @@ static void lead_from_highest(struct clock *c)
 	uint32_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed) + 1;
 
 	for (unsigned i = 0; i < c->count; i++)
-		if (online(c, i) && c->core[i].last_ref_ns > highest)
-			highest = c->core[i].last_ref_ns;
+		if (online(c, i) && last_ref_ns(c, i) > highest)
+			highest = last_ref_ns(c, i);
 	atomic_store_explicit(&c->generation, generation, memory_order_relaxed);
 	set_line(c, port_tsc(), highest, generation);
 }
@@ -239,6 +246,7 @@ static enum clock_step rfc15_resync(struct clock *c)
 		for (unsigned i = 0; i < c->count; i++)
 			if (online(c, i))
 				port_request(i, REQ_EVICT);
+		c->waiting_for = 0;
 		c->resync = RESYNC_EVICTING;
 		return CLOCK_NOT_YET;
 	case RESYNC_EVICTING:
@@ -261,8 +269,8 @@ static void rfc15_take_down(struct clock *c, unsigned core)
 	atomic_store_explicit(&c->core[core].online, 0, memory_order_relaxed);
 	atomic_store_explicit(&c->core[core].synced, 0, memory_order_relaxed);
 	atomic_store_explicit(&c->core[core].in_transition, 0, memory_order_relaxed);
-	if (!c->policy->letter && c->core[core].last_ref_ns > c->left_ns)
-		c->left_ns = c->core[core].last_ref_ns;
+	if (!c->policy->letter && last_ref_ns(c, core) > c->left_ns)
+		c->left_ns = last_ref_ns(c, core);
 	if (core != base_of(c))
 		return;
 	for (unsigned i = 0; i < c->count; i++) {
@@ -281,7 +289,7 @@ static void rfc15_bring_up(struct clock *c, unsigned core)
 	struct clock_core *new = &c->core[core];
 
 	new->line = (struct line){ 0 };
-	new->last_ref_ns = 0;
+	atomic_store_explicit(&new->last_ref_ns, 0, memory_order_relaxed);
 	new->rtt_pair_ns = 0;
 	atomic_store_explicit(&new->led, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);

@@ -120,9 +120,10 @@ bool storm_next(struct storm *s, const enum storm_core *state, unsigned count, u
 
 	for (unsigned i = 0; i < count; i++)
 		alone = alone && (i == base || !(up >> state[i] & 1));
-	if (s->base_leaves && !alone && !hotplug_busy) {
+	if (s->base_leaves) {
 		s->base_leaves = false;
-		return hotplug_event(STORM_OFFLINE, (int)base, e);
+		if (!alone && !hotplug_busy)
+			return hotplug_event(STORM_OFFLINE, (int)base, e);
 	}
 	/* What was drawn may be impossible now; a few draws later something is possible, or nothing is. */
 	for (unsigned draw = 0; draw < 8; draw++) {
@@ -145,7 +146,7 @@ bool storm_next(struct storm *s, const enum storm_core *state, unsigned count, u
 		} else if ((odds -= o->base_leaves) < o->other_leaves) {
 			if (hotplug_event(STORM_OFFLINE, pick(s, state, count, up, base), e))
 				return true;
-		} else if (hotplug_event(STORM_ONLINE, pick(s, state, count, down, count), e)) {
+		} else if (o->returns && hotplug_event(STORM_ONLINE, pick(s, state, count, down, count), e)) {
 			return true;
 		}
 	}

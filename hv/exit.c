@@ -134,7 +134,9 @@ static enum verdict hypercall_start(struct vcpu *v)
 	struct vcpu *other = &guest.vcpu[index];
 
 	v->regs[RAX] = (uint32_t)HC_EINVAL;
-	if (index >= guest.vcpu_count || atomic_load_explicit(&other->state, memory_order_acquire) != waiting)
+	if (index >= guest.vcpu_count ||
+	    !atomic_compare_exchange_strong_explicit(&other->state, &waiting, VCPU_STARTING, memory_order_acquire,
+						     memory_order_relaxed))
 		return NEXT;
 	other->start_eip = (uint32_t)v->regs[RCX];
 	other->start_ebx = (uint32_t)v->regs[RDX];

@@ -19,6 +19,7 @@
 
 enum vcpu_state {
 	VCPU_WAITING, /* not started by its guest yet */
+	VCPU_STARTING, /* ... just now */
 	VCPU_STARTED, /* start_eip and start_ebx hold; set by who starts it (release) */
 	VCPU_RUNNING, /* set by its core */
 	VCPU_HALTED,  /* HLT with interrupts off: nothing can wake it */

@@ -12,7 +12,9 @@
  *
  * `state` is written by the core that stops the others (release) and read by
  * them (acquire): what happened before a state is seen by who sees the state.
- * `here` counts the others into each state. One stop at a time: the conductor's.
+ * `here` counts the others into each state. One stop at a time: the next may begin
+ * when stop_run has returned (the conductor sees to it: hotplug is over when the
+ * core that left is off, and it is off after its own stop_run).
  */
 #include "clock/port.h"
 #include "smp/smp.h"
@@ -51,6 +53,7 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 	enter(STOP_GATHER);
 	unsigned others = ask_others();
 	wait_until(all_here, &others, "stop: gathering", UINT32_MAX);
+	core_serve(); /* fn finds no core with something left to serve now */
 	enter(STOP_STILL);
 	wait_until(all_here, &others, "stop: standing still", UINT32_MAX);
 	fn(&proof, arg);
@@ -70,6 +73,7 @@ void stop_join(void)
 
 	atomic_fetch_add_explicit(&the_stop.here, 1, memory_order_release);
 	wait_until(past, &s, "stop: joined", UINT32_MAX);
+	core_serve(); /* what was asked before the last one came; nobody asks any more */
 	atomic_fetch_add_explicit(&the_stop.here, 1, memory_order_release);
 	core_at("stop: still", 0);
 	while (atomic_load_explicit(&the_stop.state, memory_order_acquire) == STOP_STILL)

@@ -27,7 +27,7 @@ align 16
 align 16
 trap_stubs:
 %assign vector 0
-%rep 33
+%rep 256
 	stub vector
 %assign vector vector + 1
 %endrep

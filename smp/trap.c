@@ -35,7 +35,8 @@ struct table_pointer {
 	uint64_t base;
 } __attribute__((packed));
 
-#define VECTORS 33
+#define VECTORS 256
+#define VECTOR_SPURIOUS 255 /* apic.c: the APIC wants no EOI for it */
 #define STUB_SIZE 16
 #define GATE_INTERRUPT 0x8e /* present, DPL 0, 64-bit interrupt gate */
 #define IST_NMI 1
@@ -51,7 +52,7 @@ _Noreturn void panic_end(void);
 
 static struct idt_gate idt[VECTORS];
 
-static const char *const names[VECTORS] = {
+static const char *const names[VECTOR_TIMER] = {
 	[0] = "#DE divide error", [1] = "#DB debug", [3] = "#BP breakpoint", [4] = "#OF overflow",
 	[6] = "#UD invalid opcode", [7] = "#NM no FPU", [8] = "#DF double fault", [10] = "#TS invalid TSS",
 	[11] = "#NP segment not present", [12] = "#SS stack fault", [13] = "#GP general protection",
@@ -73,8 +74,10 @@ void trap_handler(struct trap_frame *f)
 		trap_nmi(f);
 		return;
 	}
-	if (f->vector == VECTOR_TIMER) { /* ended a core_doze, or came too late to */
-		apic_eoi();
+	/* The APIC timer ended a core_doze, or came too late to; others the firmware left behind. */
+	if (f->vector >= VECTOR_TIMER) {
+		if (f->vector != VECTOR_SPURIOUS)
+			apic_eoi();
 		return;
 	}
 	panic_begin();

@@ -20,6 +20,8 @@ cores=${CORES:-4} model=${MODEL:-corei7_skylake_x} mem=${MEM:-128}
 howler=${HOWLER:-build/howler.elf} efi=${EFI:-build/BOOTX64.EFI}
 guest=${GUEST-} options=${OPTIONS:-cores=$cores}
 limit=${LIMIT:-600} verbose=${VERBOSE-} ovmf=${OVMF:-/usr/share/ovmf/OVMF.fd}
+bios=${BIOS:-/usr/share/bochs/BIOS-bochs-latest} # of Bochs
+until=${UNTIL-} # a pattern: enough when the serial line has it; for what ends in no verdict
 msrs=${MSRS-} # more lines for Bochs' table of MSRs
 
 say() { echo "run.sh: $*" >&2; }
@@ -68,7 +70,7 @@ bochs_files() {
 		done
 		[ -z "$msrs" ] || cat "$msrs"
 	} >"$out/msrs.def"
-	rom='file="/usr/share/bochs/BIOS-bochs-latest", address=0x00000000, options=fastboot'
+	rom="file=\"$bios\", address=0x00000000, options=fastboot"
 	[ "$door" = bios ] || rom="file=\"$ovmf\", address=0xffe00000, options=none"
 	cat >"$out/bochsrc" <<-END
 	plugin_ctrl: biosdev=true, busmouse=false, e1000=false, es1370=false, extfpuirq=true, parallel=false, sb16=false, serial=true, speaker=false, unmapped=true, usb_ehci=false, usb_ohci=false, usb_uhci=false, usb_xhci=false, voodoo=false
@@ -120,6 +122,10 @@ if [ -n "$verbose" ]; then
 	tail -n +1 -s 0.2 -f --pid="$emulator" "$serial" 2>/dev/null > >(plain) &
 	follower=$!
 fi
+while [ -n "$until" ] && kill -0 "$emulator" 2>/dev/null; do
+	! grep -a -q -E -e "$until" "$serial" || kill "$emulator"
+	sleep 0.5
+done
 wait "$emulator"
 status=$?
 emulator=''

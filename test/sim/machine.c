@@ -10,7 +10,7 @@
 
 #include "clock/port.h"
 
-enum { STACK_BYTES = 32768, AWAIT_POLLS = 6, HANG_STEPS = 400000 };
+enum { STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 400000 };
 
 struct sim sim;
 struct core *cores[CORES_MAX];
@@ -23,7 +23,8 @@ static void *main_sp;
 static bool on_fiber;
 static int wanted = -1;        /* a decision's core */
 static jmp_buf violated;
-static uint64_t progress_step; /* when something last happened but waiting */
+static uint64_t progress_step; /* when memory last changed, or the conductor acted */
+static uint64_t acted_step;    /* when the conductor last acted */
 
 /* fiber_switch(&from, to): callee-saved registers on the old stack, then the other one's. */
 void fiber_switch(void **from, void *to);
@@ -60,7 +61,7 @@ void machine_reset(void)
 		made = sim.cores;
 	}
 	sim.raw = 1000000;
-	sim.steps = progress_step = 0;
+	sim.steps = progress_step = acted_step = 0;
 	sim.current = -1;
 	sim.violation = V_NONE;
 	sim.random.state = sim.seed * 2 + 1;
@@ -102,6 +103,8 @@ static void leave(void)
 
 static void apply(const struct store *s)
 {
+	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size))
+		progress_step = sim.steps;
 	memcpy((void *)(uintptr_t)s->p, &s->value, s->size);
 }
 
@@ -137,7 +140,8 @@ void sim_step(void)
 	sim.raw += STEP_NS;
 	if (++sim.steps >= explore_next)
 		explore_decide();
-	if (sim.steps - progress_step > HANG_STEPS)
+	if (sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores ||
+	    sim.steps - acted_step > BUSY_STEPS + 20000 * (uint64_t)sim.cores)
 		hang();
 }
 
@@ -234,6 +238,7 @@ void machine_obey(uint16_t what)
 		if (conductor_ready()) {
 			sim.current = -1;
 			conductor_act();
+			acted_step = progress_step = sim.steps;
 			sim.current = me;
 		}
 		return;
@@ -259,15 +264,13 @@ void machine_run(void)
 				 sim.steps - progress_step > 64)) {
 			if (conductor_ready()) {
 				conductor_act();
-				progress_step = sim.steps;
+				acted_step = progress_step = sim.steps;
 			} else if (next < 0 && !pass_time()) {
 				break;
 			}
 			if (next < 0)
 				continue;
 		}
-		if (sim.core[next].state != FIBER_YIELDED)
-			progress_step = sim.steps;
 		sim.core[next].state = FIBER_READY;
 		last = next;
 		resume((unsigned)next);
@@ -373,7 +376,8 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order ord
 	struct sim_core *c = &sim.core[sim.current];
 	bool hold = order != memory_order_seq_cst && explore_hold();
 
-	if (c->stores == TSO_DEPTH)
+	/* What is older than a store that is held back may be seen before it. */
+	if (hold || c->stores == TSO_DEPTH)
 		drain(c);
 	c->buffer[c->stores++] = s;
 	c->held |= hold;

@@ -79,7 +79,7 @@ static int storm(const char *policy, unsigned cores, unsigned events, uint64_t f
 		explore_random(seed, 0, STORM_MEAN, &s);
 		steps += sim.steps;
 		if (sim.violation) {
-			printf("seed %lu: ", (unsigned long)seed);
+			printf("seed %lu\n", (unsigned long)seed);
 			show(&s);
 			return 1;
 		}

@@ -68,7 +68,8 @@ struct sim_core {
 	/* properties */
 	uint32_t tempo_seen; /* R1: what this core itself made of it */
 	uint32_t lines_seen;
-	uint64_t half_rtt_ns; /* of its present line */
+	uint64_t slack_ns;   /* how far its line may be off that of the last resync's base */
+	uint32_t generation_seen;
 	uint64_t yields;
 };
 

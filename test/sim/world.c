@@ -57,20 +57,28 @@ static bool strict(void)
 	return sim.policy != &pre15_policy;
 }
 
-/* A line that was got from an exchange is true to half its round trip, at best. */
+/* A line that was got from an exchange is true to half its round trip and to what its leader's is. */
 static void note_line(struct sim_core *c, const struct clock_core *cc)
 {
 	if (c->lines_seen == cc->line_count)
 		return;
 	c->lines_seen = cc->line_count;
-	c->half_rtt_ns = cc->exchange.rounds ? cc->exchange.best_rtt * 1000000 / cc->tempo_khz / 2 + ROUNDING_NS : 0;
+	if (cc->exchange.rounds)
+		c->slack_ns = sim.core[the_clock.base].slack_ns + ROUNDING_NS +
+			      cc->exchange.best_rtt * 1000000 / cc->tempo_khz / 2;
+	else if (strict() && cc->generation == c->generation_seen)
+		sim_violation(V_MISSED, "core %d made a line of its own within generation %u", sim.current,
+			      cc->generation);
+	else
+		c->slack_ns = 0;
+	c->generation_seen = cc->generation;
 	sim_log("line %u: %lu ns at tsc %lu, %u kHz, generation %u", cc->line_count, (unsigned long)cc->line.ref_ns,
 		(unsigned long)cc->line.tsc, cc->tempo_khz, cc->generation);
 }
 
 static void check_reading(struct reading *r, uint64_t ns, unsigned v)
 {
-	uint64_t slack = r->floor_slack + self()->half_rtt_ns + ROUNDING_NS;
+	uint64_t slack = r->floor_slack + self()->slack_ns + ROUNDING_NS;
 
 	sim.readings++;
 	if (ns + slack < r->floor)
@@ -84,7 +92,7 @@ static void check_reading(struct reading *r, uint64_t ns, unsigned v)
 	}
 	if (ns > sim.last) {
 		sim.last = ns;
-		sim.last_slack = self()->half_rtt_ns;
+		sim.last_slack = self()->slack_ns;
 	}
 }
 
@@ -228,6 +236,7 @@ static void do_task(struct sim_core *c)
 		if (!the_clock.generation)
 			core_request(the_clock.base, REQ_RESYNC);
 	}
+	sim_fence(memory_order_seq_cst); /* the conductor sees all that was done for it */
 	c->task = TASK_NONE;
 }
 

@@ -7,8 +7,9 @@ UNIT_OUT := build/unit/$(notdir $(firstword $(UNIT_CC)))
 UNIT_CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -O1 -fno-omit-frame-pointer -I.
 UNIT_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_TSAN := -fsanitize=thread -pthread
+UNIT_UBSAN := -fsanitize=undefined -fno-sanitize-recover=all # ASan does not follow ucontext
 # Any header may matter to any test: a change of one rebuilds them all.
-UNIT_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/unit/*.h)
+UNIT_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/unit/*.h) test/guest/check.h
 UNIT_PROGRAMS :=
 
 # One line a test: name, what is linked to test/unit/test_<name>.c, and flags in
@@ -20,6 +21,8 @@ $(UNIT_OUT)/test_$(1): test/unit/test_$(1).c $(2) $(UNIT_HEADERS)
 	$(UNIT_CC) $(UNIT_CFLAGS) $(or $(3),$(UNIT_ASAN)) -o $$@ test/unit/test_$(1).c $(2) -lcmocka
 endef
 
+UNIT_BAND := $(addprefix clock/,clock.c rfc15.c exchange.c line.c tempo.c) test/unit/band.c test/unit/port_fake.c
+UNIT_LOAD := hv/load.c smp/format.c test/unit/image.c
 UNIT_TABLES := smp/acpi.c smp/mptable.c smp/tables.c smp/format.c test/unit/fake.c
 
 $(eval $(call unit_test,format,smp/format.c))
@@ -28,6 +31,17 @@ $(eval $(call unit_test,acpi,$(UNIT_TABLES)))
 $(eval $(call unit_test,acpi_damage,$(UNIT_TABLES) test/unit/mutate.c))
 $(eval $(call unit_test,mptable,$(UNIT_TABLES) test/unit/mutate.c))
 $(eval $(call unit_test,options,smp/options.c smp/format.c))
+$(eval $(call unit_test,line,clock/line.c))
+$(eval $(call unit_test,tempo,clock/tempo.c test/unit/port_fake.c))
+$(eval $(call unit_test,page,clock/page.c clock/line.c,$(UNIT_ASAN) -pthread))
+$(eval $(call unit_test,exchange,clock/exchange.c test/unit/port_fake.c,$(UNIT_UBSAN)))
+$(eval $(call unit_test,exchange_race,clock/exchange.c test/unit/port_fake.c,$(UNIT_TSAN)))
+$(eval $(call unit_test,rfc15,$(UNIT_BAND)))
+$(eval $(call unit_test,storm,clock/storm.c test/unit/port_fake.c))
+$(eval $(call unit_test,place,hv/place.c))
+$(eval $(call unit_test,stop,smp/stop.c smp/request.c clock/tempo.c,$(UNIT_TSAN)))
+$(eval $(call unit_test,handover,boot/handover.c))
+$(eval $(call unit_test,load,$(UNIT_LOAD)))
 
 $(UNIT_OUT)/test_lib: smp/lib.c # it includes it, under other names
 
@@ -43,10 +57,11 @@ unit: $(UNIT_PROGRAMS)
 # the program by hand, with a corpus directory and without these.
 FUZZ_CC := clang
 FUZZ_RUNS ?= 200000
-FUZZ_PROGRAMS := build/fuzz/fuzz_tables build/fuzz/fuzz_options
+FUZZ_PROGRAMS := build/fuzz/fuzz_tables build/fuzz/fuzz_options build/fuzz/fuzz_load
 
 build/fuzz/fuzz_tables: test/fuzz/fuzz_tables.c $(UNIT_TABLES)
 build/fuzz/fuzz_options: test/fuzz/fuzz_options.c smp/options.c smp/format.c
+build/fuzz/fuzz_load: test/fuzz/fuzz_load.c $(UNIT_LOAD)
 
 $(FUZZ_PROGRAMS): $(UNIT_HEADERS)
 	@mkdir -p $(@D)

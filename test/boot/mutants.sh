@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Build and boot what mutants.cfg breaks: mutants.sh [PATTERN]. TAP; of each
+# mutant: what found it out. JOBS at a time; tree and log in build/mutants/NAME.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+out=${MUTANTS_OUT:-build/mutants}
+table=$here/mutants.cfg
+
+# The changed tree; the loader and the guest are those of the sound one.
+make_mutant() { # DIR
+	local line file script
+
+	rm -rf "$1" && mkdir -p "$1" || return
+	cp -r Makefile linker.ld boot clock hv smp test "$1" || return
+	for line in "${changes[@]}"; do
+		file=${line%% *} script=${line#* }
+		sed -i.sound -E "$script" "$1/$file" || return
+		! cmp -s "$1/$file" "$1/$file.sound" || { echo "nothing to change in $file: $script"; return 1; }
+	done
+	make -C "$1" howler >"$1/make.txt" 2>&1 || { echo "does not build: $(grep -m 1 'error:' "$1/make.txt")"; return 1; }
+}
+
+judge() { # STATUS LOG
+	local line pattern
+
+	[ -s "$2" ] || { echo 'no log'; return; }
+	[ "$1" = 1 ] || echo "$([ "$1" = 0 ] && echo 'verdict: pass' || echo 'no verdict')"
+	for line in "${checks[@]}"; do
+		pattern=${line#* }
+		case $line in
+		+*) grep -a -q -E -e "$pattern" "$2" || echo "no line matches: $pattern" ;;
+		-*) ! grep -a -m 1 -E -e "$pattern" "$2" || echo "^ a line matches: $pattern" ;;
+		*) echo "mutants.cfg: no such check: $line" ;;
+		esac
+	done
+	[ "$(grep -a -c -E '^howler: (panic|exception)' "$2")" -le 1 ] || echo 'more than one report of a panic'
+}
+
+run_mutant() { # NAME
+	local dir=$out/$1 word line lines options changes=() checks=()
+	local cores=4 model=corei7_skylake_x limit=120
+
+	mapfile -t lines < <(awk -v name="$1" '/^[^ \t]/ { on = $1 == name } on && /^[^#]/' "$table")
+	options=${lines[0]#*| }
+	for word in ${lines[0]%%|*}; do
+		case $word in
+		cores=*|model=*|limit=*) declare "$word" ;;
+		*=*) echo "mutants.cfg: no such key: $word"; return ;;
+		esac
+	done
+	for line in "${lines[@]:1}"; do
+		line=${line#"${line%%[! 	]*}"}
+		case $line in
+		@*) changes+=("${line#@ }") ;;
+		*) checks+=("$line") ;;
+		esac
+	done
+	make_mutant "$dir" || { echo 'no mutant'; return; }
+	CORES=$cores MODEL=$model LIMIT=$limit OPTIONS="$options seed=1" OUT=$dir/run HOWLER=$dir/build/howler.elf \
+		EFI=build/BOOTX64.EFI GUEST=build/guest.elf VERBOSE='' "$here/run.sh" bios >"$dir/run.out" 2>&1
+	judge $? "$dir/run/howler.txt"
+	seen=$(grep -a -m 1 -E '^howler: (FAIL|panic|exception)' "$dir/run/howler.txt")
+}
+
+if [ "${1-}" = --mutant ]; then
+	seen=''
+	mkdir -p "$out"
+	run_mutant "$2" >"$out/$2.txt" 2>&1
+	wrong=$(cat "$out/$2.txt")
+	printf '%s\t%s\t%s\n' "$2" "${seen:--}" "${wrong//$'\n'/$'\v'}"
+	exit
+fi
+
+mapfile -t names < <(awk '/^[^# \t]/ { print $1 }' "$table" | while read -r name; do
+	[[ $name == ${1:-*} ]] && echo "$name"; done)
+[ ${#names[@]} -gt 0 ] || { echo "mutants.sh: none matches '$1'" >&2; exit 2; }
+passed=0 number=0
+echo "1..${#names[@]}"
+while IFS=$'\t' read -r name seen wrong; do
+	number=$((number + 1))
+	if [ -z "$wrong" ]; then
+		passed=$((passed + 1))
+		printf 'ok %d - mutant %-20s %s\n' "$number" "$name" "${seen#howler: }"
+	else
+		printf 'not ok %d - mutant %-20s %s\n' "$number" "$name" "${seen#howler: }"
+		tr '\v' '\n' <<<"$wrong" | sed 's/^/#   /'
+		echo "#   log: $out/$name/run/howler.txt"
+	fi
+done < <(printf '%s\n' "${names[@]}" | xargs -P "${JOBS:-$(nproc)}" -I{} "$here/mutants.sh" --mutant {})
+echo "$passed passed, $((${#names[@]} - passed)) failed"
+[ "$passed" = ${#names[@]} ]

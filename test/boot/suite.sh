@@ -1,0 +1,173 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Boot the cases of cases.cfg and print TAP: suite.sh [-l] [-g GROUP] [PATTERN]
+#
+#   -l        list them only
+#   -g GROUP  only this group; PATTERN: only names that match this glob, as 'uefi-*'
+#
+# JOBS at a time (default: as many as processors); a log of each in BOOT_OUT/NAME
+# (default: build/suite). Exit status 0: all passed.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+out=${BOOT_OUT:-build/suite}
+table=${CASES:-$here/cases.cfg}
+
+die() { echo "suite.sh: $*" >&2; exit 2; }
+
+# The names in a group that match a pattern: first those of Bochs, then those of QEMU.
+list() { # GROUP PATTERN
+	awk '/^[^# \t]/ { n = qemu = 0
+		for (i = 3; i <= NF && $i != "|"; i++) {
+			if ($i ~ /^repeat=/) n = substr($i, 8) + 0
+			if ($i ~ /^door=qemu/) qemu = 1
+		}
+		for (i = n > 0; i <= n; i++) print qemu, $1, $2 (n ? "." i : "") }' "$table" | sort -s -n -k 1,1 |
+		while read -r qemu group name; do
+			# shellcheck disable=SC2053 # patterns they are
+			[[ $group == ${1:-*} && $name == ${2:-*} ]] && echo "$qemu $name"
+		done
+}
+
+# Bochs is one thread; QEMU has one for each core, and wants the machine for itself.
+run_all() { # "QEMU NAME" ...
+	printf '%s\n' "$@" | sed -n 's/^0 //p' | xargs -r -P "${JOBS:-$(nproc)}" -I{} "$here/suite.sh" --case {}
+	printf '%s\n' "$@" | sed -n 's/^1 //p' | xargs -r -n 1 "$here/suite.sh" --case
+}
+
+# --- one case
+
+# A boot; its log is DIR/howler.txt. Gives run.sh's status.
+boot() { # DIR OPTIONS
+	rm -rf "$1"
+	local until=''
+
+	# What has no verdict is over when it said what it should.
+	[ "$verdict" != none ] || until=${checks[0]#+ }
+	CORES=$cores MODEL=$model MEM=$mem LIMIT=$limit OPTIONS=$2 OUT=$1 VERBOSE='' BIOS=$bios UNTIL=$until \
+		HOWLER=$elf EFI=build/BOOTX64.EFI GUEST=$image "$here/run.sh" "$door" >"$1.out" 2>&1
+}
+
+# What is wrong, a line each; nothing if all is well.
+judge() { # STATUS DIR
+	local log=$2/howler.txt kind check bad
+	local -A name=([0]=pass [1]=fail [2]=none)
+	local seen=${name[$1]:-none}
+
+	# A stop before the first line, by the doors themselves, stands alone on the serial line.
+	[ "$verdict" != none ] || tr -d '\r' <"$2/serial.txt" >"$log"
+	[ "$seen" != fail ] || ! grep -q '"reason":"refused"' "$log" || seen=refused
+	[ "$seen" = "$verdict" ] || echo "verdict: $seen, not $verdict"
+	[ "$seen" != none ] || [ "$verdict" = none ] || grep -m 1 'no verdict' "$2.out"
+	bad=$(grep -a '^{' "$log" | jq -R 'fromjson? // "no"' | grep -c '^"no"$')
+	[ "$bad" = 0 ] || echo "$bad lines begin with { and are no JSON"
+	grep -a '^{' "$log" | jq -cR 'fromjson?' >"$2/objects.json"
+	[ "$verdict" = none ] || checks+=('? map(select(has("verdict"))) | length == 1')
+	case $options in *log=json*) checks+=('? (events | length) == verdict.events and verdict.events > 0') ;; esac
+	for check in "${checks[@]}"; do
+		kind=${check%% *} check=${check#* }
+		case $kind in
+		+) grep -a -q -E -e "$check" "$log" || echo "no line matches: $check" ;;
+		-) ! grep -a -m 1 -E -e "$check" "$log" || echo "^ a line matches: $check" ;;
+		'?') jq -e -s "def vcpus: map(select(has(\"vcpu\"))); def events: map(select(has(\"event\")));
+			def verdict: last; $check" "$2/objects.json" >/dev/null 2>"$2/jq.txt" ||
+			{ echo "not true: $check"; head -n 1 "$2/jq.txt"; } ;;
+		*) echo "cases.cfg: no such check: $kind $check" ;;
+		esac
+	done
+}
+
+# Everything that does not say the seed itself.
+unseeded() { grep -v 'seed[="]' "$1/howler.txt"; }
+
+run_case() { # NAME[.NUMBER]
+	local name=${1%.*} number='' dir=$out/$1 word options line second
+	local door=bios cores=4 model=corei7_skylake_x mem=128 limit=120 verdict=pass
+	local guest='' howler='' rom='' pad=0 again='' repeat
+	local elf=build/howler.elf image=build/guest.elf bios=/usr/share/bochs/BIOS-bochs-latest
+	local checks=()
+
+	[[ $1 != *.* ]] || number=${1##*.}
+	mapfile -t lines < <(awk -v name="$name" '/^[^ \t]/ { on = !/^#/ && $2 == name } on && NF' "$table")
+	options=${lines[0]#*|}
+	for word in ${lines[0]%%|*}; do
+		case $word in
+		door=*|cores=*|model=*|mem=*|limit=*|verdict=*|guest=*|howler=*|rom=*|pad=*|again=*|repeat=*)
+			declare "$word" ;;
+		*=*) echo "cases.cfg: no such key: $word"; return ;;
+		esac
+	done
+	for line in "${lines[@]:1}"; do
+		checks+=("${line#"${line%%[! 	]*}"}")
+	done
+	rm -rf "$dir" && mkdir -p "$dir" || return
+	options="${options# }${number:+ seed=$number}"
+	[ "$pad" = 0 ] || options="$options -- $(printf 'spin %.0s' $(seq "$pad"))"
+	[ -z "$howler" ] || { "$here/patch.sh" "$elf" "$dir/howler.elf" "$howler" 2>&1 && elf=$dir/howler.elf; } || return
+	[ -z "$rom" ] || { "$here/patch.sh" "$bios" "$dir/bios.rom" "$rom" 2>&1 && bios=$PWD/$dir/bios.rom; } || return
+	case $guest in
+	'') ;;
+	none) image='' ;;
+	*) "$here/patch.sh" "$image" "$dir/guest.elf" "$guest" 2>&1 && image=$dir/guest.elf || return ;;
+	esac
+
+	boot "$dir/run" "$options"
+	judge $? "$dir/run"
+	[ -n "$again" ] || return
+	second=$options
+	[ "$again" = same ] || second=${options/seed=+([0-9])/seed=99}
+	boot "$dir/again" "$second"
+	judge $? "$dir/again"
+	case $again in
+	same) cmp "$dir/run/howler.txt" "$dir/again/howler.txt" 2>&1 ;;
+	other) ! cmp -s <(unseeded "$dir/run") <(unseeded "$dir/again") || echo 'another seed, but the same log' ;;
+	*) echo "cases.cfg: no such again=: $again" ;;
+	esac
+}
+
+# One case, as a line: NAME, seconds, what is wrong with blanks turned to bars.
+if [ "${1-}" = --case ]; then
+	shopt -s extglob
+	begin=$SECONDS
+	mkdir -p "$out"
+	wrong=$(run_case "$2" 2>&1)
+	printf '%s\t%s\t%s\n' "$2" $((SECONDS - begin)) "${wrong//$'\n'/$'\v'}"
+	exit
+fi
+
+# --- all of them
+
+group='' only_list=''
+while getopts lg: option; do
+	case $option in
+	l) only_list=1 ;;
+	g) group=$OPTARG ;;
+	*) die "usage: suite.sh [-l] [-g GROUP] [PATTERN]" ;;
+	esac
+done
+shift $((OPTIND - 1))
+mapfile -t names < <(list "$group" "${1-}")
+[ ${#names[@]} -gt 0 ] || die "no case in group '$group' matches '${1-}'"
+[ -z "$only_list" ] || { printf '%s\n' "${names[@]#* }"; exit 0; }
+twice=$(printf '%s\n' "${names[@]#* }" | sort | uniq -d)
+[ -z "$twice" ] || die "more than one case has the name" $twice
+
+passed=0 failed=0
+echo "1..${#names[@]}"
+while IFS=$'\t' read -r name seconds wrong; do
+	number=$((passed + failed + 1))
+	if [ -z "$wrong" ]; then
+		passed=$((passed + 1))
+		echo "ok $number - boot $name ($seconds s)"
+		continue
+	fi
+	failed=$((failed + 1))
+	echo "not ok $number - boot $name ($seconds s)"
+	tr '\v' '\n' <<<"$wrong" | sed 's/^/#   /'
+	echo "#   last lines of $out/$name/run/howler.txt:"
+	tail -n 8 "$out/$name/run/howler.txt" 2>/dev/null | cut -c1-160 | sed 's/^/#     /'
+done < <(run_all "${names[@]}")
+failed=$((${#names[@]} - passed)) # also a case that gave no line
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

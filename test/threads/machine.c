@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Cores as threads, and what the code under test asks of a machine. */
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock/port.h"
+#include "threads.h"
+
+enum { AWAIT_POLLS = 200 };
+
+struct core *cores[CORES_MAX];
+unsigned core_count;
+struct guest guest;
+struct thread_core thread_core[CORES_MAX];
+uint32_t raw_khz = 1000000, apic_timer_khz = 1000000; /* the raw TSC counts nanoseconds */
+
+static struct clock_core clock_cores[CORES_MAX];
+static pthread_t thread[CORES_MAX];
+static struct core nobody = { .index = UINT32_MAX }; /* the conductor is no core */
+static _Thread_local struct core *self = &nobody;
+
+static void *life(void *core)
+{
+	self = core;
+	for (;;) {
+		uint32_t s = atomic_load_explicit(&self->state, memory_order_acquire);
+
+		if (s == CORE_LOST)
+			return 0;
+		if (s == CORE_STARTING)
+			world_core(self);
+		else
+			machine_halt(&self->state, s);
+	}
+}
+
+void machine_start(const struct policy *p, unsigned count)
+{
+	sigset_t alarm;
+
+	core_count = count;
+	clock_init(&the_clock, p, clock_cores, count, 0);
+	/* Who shares a processor with its leader is never quick: take what there is, and be less certain. */
+	the_clock.rounds_min = the_clock.rounds_first = 16;
+	the_clock.rtt_pair_percent = the_clock.rtt_any_percent = UINT32_MAX;
+	for (unsigned i = 0; i < count; i++) {
+		cores[i] = &thread_core[i].core;
+		*cores[i] = (struct core){ .self = cores[i], .index = i, .apic_id = i, .where = "not started" };
+	}
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm, 0); /* it is the conductor's */
+	for (unsigned i = 0; i < count; i++)
+		CHECK(!pthread_create(&thread[i], 0, life, cores[i]));
+	pthread_sigmask(SIG_UNBLOCK, &alarm, 0);
+}
+
+void machine_join(void)
+{
+	for (unsigned i = 0; i < core_count; i++) {
+		atomic_store_explicit(&cores[i]->state, CORE_LOST, memory_order_release);
+		machine_kick(&cores[i]->state);
+		pthread_join(thread[i], 0);
+	}
+}
+
+void machine_kick(const _Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+void machine_halt(const _Atomic uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+}
+
+void machine_where(int signal)
+{
+	fprintf(stderr, "threads: %s; the base is core %u\n", signal ? "hangs" : "stops", the_clock.base);
+	for (unsigned i = 0; i < core_count; i++) {
+		const struct clock_core *c = &the_clock.core[i];
+		struct task t = atomic_load_explicit(&thread_core[i].task, memory_order_relaxed);
+
+		fprintf(stderr, "  core %u: state %u, at \"%s\" %u, requests %x, task %u%s%s%s%s, generation %u of %u\n",
+			i, cores[i]->state, cores[i]->where, cores[i]->where_arg, cores[i]->requests,
+			(unsigned)t.kind, c->online ? ", online" : "",
+			c->synced ? ", synchronised" : "", c->in_transition ? ", in transition" : "",
+			c->led ? ", led" : "", c->generation, the_clock.generation);
+	}
+	fflush(stderr);
+	_exit(1);
+}
+
+/* --- smp/ as the code under test sees it --- */
+
+struct core *this_core(void)
+{
+	return self;
+}
+
+uint64_t raw_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Seconds are limits of waits. A busy machine knows none: only the alarm does. */
+uint64_t raw_of_ns(uint64_t ns)
+{
+	return ns < 1000000000u ? ns : UINT64_MAX;
+}
+
+void core_relax(void)
+{
+	sched_yield();
+}
+
+void apic_send_nmi(uint32_t to)
+{
+	machine_kick(&cores[to]->requests);
+}
+
+void halt_until_nmi(void)
+{
+	machine_halt(&self->requests, 0);
+}
+
+void halt_until_interrupt(void)
+{
+	sched_yield();
+}
+
+void apic_timer(uint32_t count)
+{
+	(void)count;
+}
+
+_Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "threads: core %d: %s:%d: ", (int)self->index, file, line);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
+	machine_where(0);
+	_exit(1);
+}
+
+/* --- clock/port.h --- */
+
+unsigned port_core(void)
+{
+	return self->index;
+}
+
+uint64_t port_tsc(void)
+{
+	return tempo_tsc(&self->tempo, raw_now());
+}
+
+void port_request(unsigned core, unsigned bits)
+{
+	core_request(core, bits);
+}
+
+/* In vain: let another thread have the processor, it may be the one that is waited for. */
+bool port_await_change(const _Atomic uint32_t *word, uint32_t old)
+{
+	for (unsigned i = 0; i < AWAIT_POLLS; i++)
+		if (atomic_load_explicit(word, memory_order_acquire) != old)
+			return true;
+	sched_yield();
+	return atomic_load_explicit(word, memory_order_acquire) != old;
+}
+
+_Noreturn void port_panic(const char *file, int line, const char *what)
+{
+	panic_at(file, line, "check failed: %s", what);
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* A core's loop, the reading of clock pages, and the properties that are checked meanwhile. */
+#include <sched.h>
+
+#include "clock/port.h"
+#include "clock/pvclock.h"
+#include "threads.h"
+
+enum { BATCH = 64, TICKS_NS = 12 }; /* an exchange is true to three ticks, besides its round trip */
+
+struct world world;
+static struct vcpu vcpus[CORES_MAX];
+static struct pvclock_vcpu_time_info pages[CORES_MAX];
+static const struct policy *real;
+static struct policy watched; /* the real one, looked at */
+
+void *guest_at(uint64_t gpa, uint64_t bytes)
+{
+	(void)bytes;
+	return (char *)pages + gpa - 1;
+}
+
+void vcpu_unload(void)
+{
+}
+
+void conduct_leave(const struct stopped *s, unsigned gone)
+{
+	(void)s, (void)gone;
+}
+
+/* Relaxed on purpose; a locked operation all the same, so on x86 nothing passes it. */
+static void raise(_Atomic uint64_t *highest, uint64_t value)
+{
+	uint64_t old = atomic_load_explicit(highest, memory_order_relaxed);
+
+	while (value > old && !atomic_compare_exchange_weak_explicit(highest, &old, value, memory_order_relaxed,
+								     memory_order_relaxed))
+		;
+}
+
+/* A slope is off by 2^-32 of itself, so two of them by twice that. */
+static uint64_t aged(uint64_t width_ns, uint64_t age_ns)
+{
+	return width_ns + (age_ns >> 31);
+}
+
+/*
+ * A core that followed is off its base by half of the round trip at most, and
+ * its base may be off the line that all go back to. With a resync all begins anew.
+ */
+static void watch_follow(struct clock *c)
+{
+	struct clock_core *me = &c->core[port_core()];
+	uint32_t lines = me->line_count;
+
+	real->follow(c);
+	if (me->line_count == lines)
+		return;
+	unsigned base = atomic_load_explicit(&c->base, memory_order_relaxed);
+	uint64_t own = me->exchange.best_rtt * 1000000 / me->tempo_khz / 2 + TICKS_NS;
+	uint64_t of_base = atomic_load_explicit(&thread_core[base].width_ns, memory_order_relaxed);
+
+	atomic_store_explicit(&thread_core[port_core()].width_ns,
+			      own + aged(of_base, me->line.ref_ns - c->core[base].line.ref_ns), memory_order_relaxed);
+	raise(&world.widest_ns, own);
+	atomic_fetch_add_explicit(&world.widths_ns, own, memory_order_relaxed);
+	atomic_fetch_add_explicit(&world.lines, 1, memory_order_relaxed);
+}
+
+static enum clock_step watch_resync(struct clock *c)
+{
+	uint32_t lines = c->core[port_core()].line_count;
+	enum clock_step s = real->resync(c);
+
+	if (c->core[port_core()].line_count != lines)
+		atomic_store_explicit(&thread_core[port_core()].width_ns, 0, memory_order_relaxed);
+	return s;
+}
+
+const struct policy *world_start(const struct policy *p, unsigned count)
+{
+	guest.vcpu = vcpus;
+	guest.vcpu_count = count;
+	for (unsigned i = 0; i < count; i++)
+		vcpus[i] = (struct vcpu){ .index = i, .core = i, .page_gpa = 1 + i * sizeof(pages[0]) };
+	real = p;
+	watched = *p;
+	watched.follow = watch_follow;
+	watched.resync = watch_resync;
+	return &watched;
+}
+
+/* A reading by the reader's rule of pvclock.h. Who writes a page is who reads it: it is never seen half done. */
+static uint64_t read_page(const struct pvclock_vcpu_time_info *p, uint64_t *tsc)
+{
+	uint32_t version = p->version;
+
+	CHECK(!(version & 1));
+	*tsc = port_tsc();
+	uint64_t ns = p->system_time + pvclock_scale(*tsc - p->tsc_timestamp, p->tsc_to_system_mul, p->tsc_shift);
+	CHECK(p->version == version);
+	return ns;
+}
+
+static void check_reading(const struct core *me, const struct vcpu *v)
+{
+	const struct clock_core *cc = &the_clock.core[me->index];
+	uint64_t certain = atomic_load_explicit(&world.certain, memory_order_relaxed);
+	uint64_t highest = atomic_load_explicit(&world.highest, memory_order_relaxed), tsc;
+	uint64_t ns = read_page(&pages[v->index], &tsc);
+	uint64_t width = aged(atomic_load_explicit(&thread_core[me->index].width_ns, memory_order_relaxed),
+			      ns - cc->line.ref_ns);
+
+	CHECK(ns == line_read(&cc->line, tsc)); /* host and guest: the same nanosecond */
+	if (ns + width + ROUNDING_NS < certain) {
+		atomic_fetch_add_explicit(&world.warps, 1, memory_order_relaxed);
+		raise(&world.worst_ns, certain - ns - width);
+	} else if (ns < highest) {
+		raise(&world.back_ns, highest - ns);
+	}
+	raise(&world.certain, ns > width ? ns - width : 0);
+	raise(&world.highest, ns);
+}
+
+/* As a guest: in it until something is asked of this core, or others want the processor. */
+static void run_guest(struct core *me, struct vcpu *v)
+{
+	const struct clock_core *cc = &the_clock.core[me->index];
+	unsigned n = 0;
+
+	core_at("guest, vCPU", v->index);
+	sync_publish(v);
+	while (n < BATCH && !atomic_load_explicit(&me->requests, memory_order_relaxed)) {
+		CHECK(v->core == me->index && clock_synced(&the_clock, me->index));
+		CHECK(tempo_at(&me->tempo, raw_now())->khz == cc->tempo_khz);
+		check_reading(me, v);
+		n++;
+	}
+	atomic_fetch_add_explicit(&thread_core[me->index].readings, n, memory_order_relaxed);
+}
+
+/* As run() in hv/main.c. */
+static void run(struct core *me)
+{
+	if (!clock_synced(&the_clock, me->index)) {
+		if (atomic_load_explicit(&the_clock.core[me->index].led, memory_order_acquire))
+			core_at("follows", 0);
+		else
+			core_idle("unsynchronised");
+		return;
+	}
+	if (!atomic_load_explicit(&me->synced_raw, memory_order_relaxed))
+		atomic_store_explicit(&me->synced_raw, raw_now(), memory_order_relaxed);
+	for (unsigned i = 0; i < guest.vcpu_count; i++)
+		if (guest.vcpu[i].core == me->index)
+			run_guest(me, &guest.vcpu[i]);
+	sched_yield();
+}
+
+/* Stopped: what must hold then; and all leave. */
+static void end(const struct stopped *s, void *arg)
+{
+	uint64_t raw = raw_now(), low = UINT64_MAX, high = 0;
+
+	(void)s, (void)arg;
+	for (unsigned i = 0; i < core_count; i++) {
+		const struct clock_core *c = &the_clock.core[i];
+
+		if (!c->online)
+			continue;
+		cores[i]->leave = true;
+		world.missed += !c->synced || c->generation != the_clock.generation;
+		uint64_t ns = line_read(&c->line, tempo_tsc(&cores[i]->tempo, raw));
+		uint64_t width = aged(thread_core[i].width_ns, ns - c->line.ref_ns);
+
+		low = ns + width < low ? ns + width : low;
+		high = ns - width > high ? ns - width : high;
+	}
+	world.apart_ns = (int64_t)(high - low);
+	for (unsigned v = 0; v < guest.vcpu_count; v++)
+		world.lost += !the_clock.core[guest.vcpu[v].core].online;
+}
+
+static void do_task(struct core *me)
+{
+	struct task t = atomic_load_explicit(&thread_core[me->index].task, memory_order_relaxed);
+	struct core *c = cores[t.core];
+
+	switch (t.kind) {
+	case TASK_NONE:
+		return;
+	case TASK_BEFORE:
+		atomic_store_explicit(&c->effect_raw, 0, memory_order_relaxed);
+		atomic_store_explicit(&c->effect_delay_raw, t.effect_ns, memory_order_relaxed);
+		while (real->notice_before(&the_clock, t.core, (uint32_t)t.khz) == CLOCK_NOT_YET)
+			core_serve(), core_relax();
+		break;
+	case TASK_AFTER:
+		while (real->notice_after(&the_clock, t.core) == CLOCK_NOT_YET)
+			core_serve(), core_relax();
+		break;
+	case TASK_DOWN:
+		sync_take_down(t.core);
+		break;
+	case TASK_UP:
+		sync_bring_up();
+		if (!the_clock.generation)
+			core_request(the_clock.base, REQ_RESYNC);
+		break;
+	default:
+		clock_note(&the_clock);
+		stop_run(end, 0);
+	}
+	/* Release: to the conductor, who passes nothing on. */
+	atomic_store_explicit(&thread_core[me->index].task, (struct task){ .kind = TASK_NONE }, memory_order_release);
+}
+
+/* As core_started and core_stop in smp/core.c. */
+void world_core(struct core *me)
+{
+	me->leave = false;
+	tempo_start(&me->tempo, raw_khz, me->start_khz, raw_now(), me->start_tsc);
+	the_clock.core[me->index].tempo_khz = me->start_khz;
+	atomic_store_explicit(&me->synced_raw, 0, memory_order_relaxed);
+	core_at("started", 0);
+	atomic_store_explicit(&me->state, CORE_UP, memory_order_release);
+	while (sync_turn()) {
+		do_task(me);
+		if (!me->leave)
+			run(me);
+	}
+	core_at("off", 0);
+	atomic_store_explicit(&me->requests, 0, memory_order_relaxed);
+	atomic_store_explicit(&me->state, CORE_OFF, memory_order_release);
+}

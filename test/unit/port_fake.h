@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * clock/port.h for host tests. The test says what time it is and what happens
+ * while a core polls; requests are kept in words that the test empties.
+ */
+#pragma once
+#include "clock/port.h"
+
+#define PORT_FAKE_CORES 8u
+
+extern _Thread_local unsigned port_fake_core; /* what port_core() says in this thread */
+extern unsigned port_fake_polls;              /* bound of port_await_change */
+extern uint64_t (*port_fake_tsc)(unsigned core);
+extern void (*port_fake_poll)(void);          /* after each look; NULL: nothing */
+
+/* Takes what is set of `mask`, as a core does. */
+unsigned port_fake_take(unsigned core, unsigned mask);

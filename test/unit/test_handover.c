@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of free memory against a map of pages: what the list says is free
+ * was added and not taken since, always; and all of it, until the table is full.
+ */
+#include "unit.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "boot/handover.h"
+#include "clock/random.h"
+
+enum { PAGES = 1024, RUNS = 3000, STEPS = 400 };
+
+static struct boot_info info;
+static bool is_free[PAGES], was_lost;
+
+/* NULL, or what is wrong with the list by itself. */
+static const char *list_broken(void)
+{
+	if (info.mem_count > BOOT_MEM_MAX)
+		return "too many ranges";
+	for (uint32_t i = 0; i < info.mem_count; i++) {
+		const struct boot_mem *m = &info.mem[i];
+
+		if (!m->size || (m->base | m->size) % BOOT_PAGE || m->base + m->size - 1 < m->base)
+			return "a range that is empty, or of parts of pages";
+		if (i && info.mem[i - 1].base + info.mem[i - 1].size >= m->base)
+			return "ranges that overlap, touch or do not ascend";
+	}
+	return NULL;
+}
+
+static bool listed(uint64_t page)
+{
+	for (uint32_t i = 0; i < info.mem_count; i++)
+		if (page * BOOT_PAGE - info.mem[i].base < info.mem[i].size)
+			return true;
+	return false;
+}
+
+static const char *broken(void)
+{
+	const char *wrong = list_broken();
+	bool offered[PAGES] = { false };
+
+	for (uint32_t i = 0; i < info.mem_count && !wrong; i++)
+		for (uint64_t p = 0; p < info.mem[i].size / BOOT_PAGE; p++)
+			offered[info.mem[i].base / BOOT_PAGE + p] = true;
+	for (uint64_t p = 0; p < PAGES && !wrong; p++) {
+		if (offered[p] && !is_free[p])
+			return "offers what is not free";
+		if (is_free[p] && !offered[p]) {
+			if (!was_lost)
+				return "lost a page though the table was never full";
+			is_free[p] = false; /* it is forgotten: fine, but for good */
+		}
+	}
+	return wrong;
+}
+
+static void add(uint64_t base, uint64_t end)
+{
+	was_lost = was_lost || info.mem_count == BOOT_MEM_MAX;
+	handover_mem_add(&info, base, end);
+	for (uint64_t p = (base + BOOT_PAGE - 1) / BOOT_PAGE; p < end / BOOT_PAGE && p < PAGES; p++)
+		is_free[p] = true;
+}
+
+static void take(uint64_t base, uint64_t end)
+{
+	was_lost = was_lost || info.mem_count == BOOT_MEM_MAX;
+	handover_mem_remove(&info, base, end);
+	if (base < end)
+		for (uint64_t p = base / BOOT_PAGE; p * BOOT_PAGE < end && p < PAGES; p++)
+			is_free[p] = false;
+}
+
+static void begin(void)
+{
+	memset(&info, 0, sizeof(info));
+	memset(is_free, 0, sizeof(is_free));
+	was_lost = false;
+}
+
+/* Ranges of bytes, mostly small, of all alignments; every third run fills the table. */
+static void test_random(void **state)
+{
+	unsigned full = 0;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < RUNS; seed++) {
+		struct random r = { seed };
+		uint64_t longest = seed % 3 ? PAGES * BOOT_PAGE / 8 : BOOT_PAGE + BOOT_PAGE / 2;
+
+		begin();
+		/* From a comb of single pages on, of which the table holds so many. */
+		for (uint64_t p = 0; seed % 3 == 0 && p < BOOT_MEM_MAX; p++)
+			add(8 * p * BOOT_PAGE, (8 * p + 1) * BOOT_PAGE);
+		for (unsigned step = 0; step < STEPS; step++) {
+			uint64_t base = random_below(&r, PAGES * BOOT_PAGE - longest), end = base + random_below(&r, longest);
+			bool taken = !random_below(&r, 3);
+
+			if (random_below(&r, 2)) {
+				base &= ~(BOOT_PAGE - 1);
+				end &= ~(BOOT_PAGE - 1);
+			}
+			(taken ? take : add)(base, end);
+			const char *wrong = broken();
+			if (wrong)
+				fail_msg("seed %llu, step %u, %s [%llx, %llx): %s", (unsigned long long)seed, step,
+					 taken ? "take" : "add", (unsigned long long)base, (unsigned long long)end, wrong);
+		}
+		full += was_lost;
+	}
+	assert_in_range(full, RUNS / 10, RUNS / 2);
+}
+
+static void expect(const char *ranges)
+{
+	char text[256] = "";
+
+	for (uint32_t i = 0; i < info.mem_count; i++)
+		sprintf(text + strlen(text), "%s%llx-%llx", i ? " " : "", (unsigned long long)info.mem[i].base,
+			(unsigned long long)(info.mem[i].base + info.mem[i].size));
+	assert_string_equal(text, ranges);
+}
+
+static void test_by_hand(void **state)
+{
+	(void)state;
+	begin();
+	add(0x1001, 0x4fff);
+	expect("2000-4000");
+	add(0x8000, 0x9000);
+	add(0x6000, 0x7000);
+	expect("2000-4000 6000-7000 8000-9000");
+	add(0x7000, 0x8000);
+	expect("2000-4000 6000-9000");
+	take(0x7fff, 0x8001);
+	expect("2000-4000 6000-7000");
+	take(0x2800, 0x2801);
+	expect("3000-4000 6000-7000");
+	take(0x5000, 0x5000);
+	take(0x7000, 0x5000);
+	add(0x7000, 0x5000);
+	add(0x5100, 0x5fff);
+	expect("3000-4000 6000-7000");
+	add(0, 0x10000);
+	expect("0-10000");
+	take(0x4000, 0x5000);
+	expect("0-4000 5000-10000");
+	take(0, UINT64_MAX);
+	expect("");
+}
+
+/* The end of the address space. */
+static void test_top(void **state)
+{
+	(void)state;
+	begin();
+	handover_mem_add(&info, UINT64_MAX - 100, UINT64_MAX);
+	expect("");
+	handover_mem_add(&info, UINT64_MAX - 0x2fff, UINT64_MAX);
+	expect("ffffffffffffd000-fffffffffffff000");
+	handover_mem_remove(&info, UINT64_MAX - 0x1fff, UINT64_MAX);
+	expect("ffffffffffffd000-ffffffffffffe000");
+	handover_mem_remove(&info, 0, UINT64_MAX);
+	expect("");
+}
+
+/* A full table: of the ranges and the new one, the smallest goes. */
+static void test_full(void **state)
+{
+	(void)state;
+	for (unsigned place = 0; place <= 2 * BOOT_MEM_MAX; place += 2) {
+		begin();
+		for (uint64_t i = 0; i < BOOT_MEM_MAX; i++)
+			add((4 * i + 2) * BOOT_PAGE, (4 * i + 4 + (i != 50)) * BOOT_PAGE); /* 50: two pages */
+		assert_int_equal(info.mem_count, BOOT_MEM_MAX);
+		handover_mem_add(&info, (2 * place + 1) * BOOT_PAGE, (2 * place + 1) * BOOT_PAGE + 1); /* nothing */
+		uint64_t at = (4 * (uint64_t)BOOT_MEM_MAX + 2 * place + 2) * BOOT_PAGE;
+		handover_mem_add(&info, at, at + BOOT_PAGE); /* smaller than all: is lost itself */
+		assert_true(!listed(at / BOOT_PAGE) && listed(202));
+		handover_mem_add(&info, at, at + 3 * BOOT_PAGE);
+		assert_true(listed(at / BOOT_PAGE) && !listed(202) && !listed(203));
+		assert_int_equal(info.mem_count, BOOT_MEM_MAX);
+		assert_null(list_broken());
+	}
+}
+
+/* A split of a full table's largest range: the smallest piece of all goes, not what is left of the largest. */
+static void test_full_split(void **state)
+{
+	(void)state;
+	begin();
+	for (uint64_t i = 0; i < BOOT_MEM_MAX - 1; i++)
+		add(2 * i * BOOT_PAGE, (2 * i + 1) * BOOT_PAGE);
+	add(2 * BOOT_MEM_MAX * BOOT_PAGE, PAGES * BOOT_PAGE);
+	take((2 * BOOT_MEM_MAX + 2) * BOOT_PAGE, (2 * BOOT_MEM_MAX + 3) * BOOT_PAGE);
+	assert_int_equal(info.mem_count, BOOT_MEM_MAX);
+	assert_true(listed(2 * BOOT_MEM_MAX) && listed(PAGES - 1));
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_by_hand), cmocka_unit_test(test_top), cmocka_unit_test(test_full),
+		cmocka_unit_test(test_full_split), cmocka_unit_test(test_random),
+	};
+
+	return cmocka_run_group_tests_name("handover", tests, NULL, NULL);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* A line against exact arithmetic: slope, readings, order, and the clock page's own formula. */
+#include "unit.h"
+#include "clock/line.h"
+#include "clock/pvclock.h"
+#include "clock/random.h"
+#include "test/guest/check.h"
+
+typedef __int128 wide;
+
+static const uint32_t edges[] = {
+	1, 2, 3, 7, 999, 1000, 32767, 32768, 499999, 500000, 500001, 999999, 1000000, 1000001, 1999999,
+	2000000, 2000001, 2399999, 2600000, 3000000, 3999999, 4000000, 4000001, 4300000, 1u << 31,
+	(1u << 31) + 1, 4095999999u, 4096000000u, 4096000001u, UINT32_MAX - 1, UINT32_MAX,
+};
+enum { EDGES = sizeof(edges) / sizeof(edges[0]), RANDOM = 1000000 };
+
+/* The edges, then random rates: as many of each length in bits. */
+static uint32_t rate(struct random *r, unsigned i)
+{
+	uint32_t khz = i < EDGES ? edges[i] : (uint32_t)(random_next(r) >> (32 + random_below(r, 32)));
+
+	return khz ? khz : 1;
+}
+
+/*
+ * |mul / 2^32 * 2^shift - 10^6 / khz| <= 2^-32 * 10^6 / khz, without division,
+ * and the fraction uses all its bits.
+ */
+static void test_slope(void **state)
+{
+	struct random r = { 1 };
+
+	(void)state;
+	for (unsigned i = 0; i < EDGES + RANDOM; i++) {
+		uint32_t khz = rate(&r, i);
+		struct line l;
+
+		line_start(&l, i, ~(uint64_t)i, khz);
+		wide up = (wide)1 << (l.shift > 0 ? l.shift : 0), down = (wide)1 << (l.shift < 0 ? -l.shift : 0);
+		wide error = (wide)l.mul * khz * up - ((wide)1000000 << 32) * down;
+		if (l.mul < 1u << 31 || l.tsc != i || l.ref_ns != ~(uint64_t)i ||
+		    (error < 0 ? -error : error) > 1000000 * down)
+			fail_msg("%u kHz: mul %u, shift %d", khz, l.mul, l.shift);
+	}
+}
+
+static struct line some_line(struct random *r, unsigned i, uint32_t *khz)
+{
+	struct line l;
+
+	*khz = rate(r, i % (2 * EDGES));
+	line_start(&l, random_next(r) >> 1, random_next(r) >> 2, *khz);
+	return l;
+}
+
+/* Up to an hour behind its origin. */
+static uint64_t some_ticks(struct random *r, uint32_t khz)
+{
+	return random_below(r, (uint64_t)khz * 3600000 + 1) >> random_below(r, 40);
+}
+
+/*
+ * A reading is the exact time, less what is cut off: a part of a nanosecond,
+ * and the ticks that a right shift drops; give or take the slope's 2^-32.
+ */
+static void test_reading(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 200000; seed++) {
+		struct random r = { seed };
+		uint32_t khz;
+		struct line l = some_line(&r, seed, &khz);
+		uint64_t ticks = some_ticks(&r, khz);
+		wide ns = (wide)(line_read(&l, l.tsc + ticks) - l.ref_ns) * khz, exact = (wide)ticks * 1000000;
+		wide slope = exact >> 32, cut = khz + (((wide)1 << (l.shift < 0 ? -l.shift : 0)) - 1) * 1000000;
+
+		if (ns > exact + slope + 1 || ns < exact - slope - cut - 1)
+			fail_msg("seed %u: %u kHz, %llu ticks: %lld ns off", seed, khz,
+				 (unsigned long long)ticks, (long long)((ns - exact) / khz));
+	}
+}
+
+static void test_monotone(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 2000; seed++) {
+		struct random r = { seed };
+		uint32_t khz;
+		struct line l = some_line(&r, seed, &khz);
+		uint64_t tsc = l.tsc - random_below(&r, 100), last = 0;
+
+		for (unsigned i = 0; i < 200; i++) {
+			uint64_t now = line_read(&l, tsc);
+
+			if (now < last || now < l.ref_ns)
+				fail_msg("seed %u: %u kHz, step %u: %llu after %llu", seed, khz, i,
+					 (unsigned long long)now, (unsigned long long)last);
+			last = now;
+			tsc += random_below(&r, 1ull << random_below(&r, 30));
+		}
+	}
+}
+
+static void test_before_origin(void **state)
+{
+	struct line l;
+
+	(void)state;
+	line_start(&l, 5000, 77, 3000000);
+	assert_int_equal(line_read(&l, 0), 77);
+	assert_int_equal(line_read(&l, 4999), 77);
+	assert_int_equal(line_read(&l, 5000), 77);
+	assert_int_equal(line_read(&l, 8000), 1077);
+}
+
+/* By hand: 4.3 GHz is 4300000 ticks a millisecond, 1 kHz one, 2^32-1 kHz 2^32-1. */
+static void test_by_hand(void **state)
+{
+	struct line l;
+
+	(void)state;
+	line_start(&l, 0, 0, 4300000);
+	assert_in_range(line_read(&l, 4300000000ull), 999999998, 1000000000); /* a second */
+	assert_in_range(line_read(&l, 4300000000ull * 1000), 999999999760ull, 1000000000240ull);
+	line_start(&l, 0, 5, 1000000);
+	assert_int_equal(l.mul, 1u << 31);
+	assert_int_equal(l.shift, 1);
+	assert_int_equal(line_read(&l, 123456789), 123456794);
+	line_start(&l, 0, 0, 1);
+	assert_int_equal(line_read(&l, 3), 3000000);
+	line_start(&l, 0, 0, UINT32_MAX);
+	assert_in_range(line_read(&l, UINT32_MAX * 1000ull), 999999998, 1000000000);
+}
+
+/* pvclock's formula by 32-bit halves, as a guest without 128-bit numbers computes it. */
+static uint64_t by_halves(uint64_t ticks, uint32_t mul, int8_t shift)
+{
+	ticks = shift < 0 ? ticks >> -shift : ticks << shift;
+	return (ticks >> 32) * mul + ((ticks & UINT32_MAX) * mul >> 32);
+}
+
+static void test_page_arithmetic(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 200000; seed++) {
+		struct random r = { seed };
+		uint32_t khz;
+		struct line l = some_line(&r, seed, &khz);
+		uint64_t ticks = some_ticks(&r, khz), tsc = l.tsc + ticks;
+		struct pvclock_vcpu_time_info page = {
+			.tsc_timestamp = l.tsc, .system_time = l.ref_ns,
+			.tsc_to_system_mul = l.mul, .tsc_shift = l.shift,
+		};
+
+		if (line_read(&l, tsc) != page_ns(&page, tsc) ||
+		    pvclock_scale(ticks, l.mul, l.shift) != by_halves(ticks, l.mul, l.shift))
+			fail_msg("seed %u: %u kHz, %llu ticks", seed, khz, (unsigned long long)ticks);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_slope), cmocka_unit_test(test_reading), cmocka_unit_test(test_monotone),
+		cmocka_unit_test(test_before_origin), cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_page_arithmetic),
+	};
+
+	return cmocka_run_group_tests_name("line", tests, NULL, NULL);
+}
