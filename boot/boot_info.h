@@ -46,6 +46,8 @@ struct boot_info {
 	uint32_t mem_count;
 	uint32_t core_count;             /* APIC ids from the firmware's MP services; 0: not asked */
 	uint32_t core_apic_id[BOOT_CORES_MAX]; /* [0] is the boot core */
+	uint32_t cmdline_cut;            /* 1: it was longer than fits below */
+	uint32_t pad;
 	char cmdline[BOOT_CMDLINE_MAX];  /* options only, without the image's name; NUL-ended */
 	struct boot_mem mem[BOOT_MEM_MAX]; /* free: what is here belongs to Howler */
 };

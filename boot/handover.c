@@ -146,6 +146,8 @@ bool handover_cmdline_add(struct boot_info *info, const char *text)
 
 void handover_say(const char *text)
 {
+	/* 8N1: a BIOS may have left 5 data bits. */
+	__asm__ volatile("outb %b0, %w1" : : "a"(3), "Nd"(COM1 + 3));
 	for (; *text != '\0'; text++) {
 		uint8_t status = 0;
 

@@ -20,7 +20,8 @@ cp "$howler" "$work/tree/howler/howler.elf"
 	echo 'set timeout=0'
 	echo 'set default=0'
 	echo 'menuentry "Howler" {'
-	echo "	multiboot /howler/howler.elf $options"
+	# Each word quoted: GRUB's script knows | ; & and $, too.
+	echo "	multiboot /howler/howler.elf $(set -f; for w in $options; do printf " '%s'" "$w"; done)"
 	if [ -n "$guest" ]; then
 		cp "$guest" "$work/tree/howler/guest.elf"
 		echo '	module /howler/guest.elf'

@@ -107,6 +107,9 @@ build_tables:
 
 ; Say the text at ESI on COM1 and on the screen, and stop.
 die:
+	mov dx, COM1 + 3		; the BIOS may have left 5 data bits: 8N1
+	mov al, 3
+	out dx, al
 	mov edi, VGA_TEXT
 .next:
 	lodsb
@@ -126,8 +129,17 @@ die:
 	out dx, al
 	jmp .next
 .stop:
+	mov ecx, 5000			; the line still holds the last characters
+.drain:
+	in al, dx
+	loop .drain
+	mov esi, PHYS(shutdown)		; an emulator ends here (Bochs' port)
+	mov ecx, 8
+	mov dx, 0x8900
+	rep outsb
+.halt:
 	hlt
-	jmp .stop
+	jmp .halt
 
 bits 64
 entry64:
@@ -139,6 +151,7 @@ entry64:
 
 section .rodata
 not_multiboot: db "howler: not started by a multiboot loader: use GRUB's `multiboot` command", 13, 10, 0
+shutdown:      db "Shutdown"
 not_64bit:     db "howler: this processor has no 64-bit mode: Howler needs Intel 64 with VMX", 13, 10, 0
 
 align 8

@@ -137,9 +137,8 @@ void multiboot_enter(const struct multiboot_info *mbi)
 		info->guest_phys = guest->start;
 		info->guest_size = guest->end - guest->start;
 	}
-	if ((mbi->flags & INFO_CMDLINE) != 0 &&
-	    !handover_cmdline_add(info, handover_skip_name(low(mbi->cmdline))))
-		handover_say("howler: command line cut: it is too long\r\n");
+	if ((mbi->flags & INFO_CMDLINE) != 0)
+		info->cmdline_cut = !handover_cmdline_add(info, handover_skip_name(low(mbi->cmdline)));
 	take_screen(info, mbi);
 	take_memory(info, mbi);
 	take_trampoline(info);

@@ -22,8 +22,8 @@ void clock_init(struct clock *c, const struct policy *p, struct clock_core *core
 		unsigned base)
 {
 	*c = (struct clock){ .policy = p, .core = cores, .count = count,
-			     .rounds_min = 16, .rounds_first = 256, .rtt_pair_percent = 150,
-			     .rtt_any_percent = 800 };
+			     .rounds_min = 16, .rounds_first = 256, .rtt_pair_percent = 125,
+			     .rtt_any_percent = 200 };
 	atomic_init(&c->base, base);
 	for (unsigned i = 0; i < count; i++)
 		cores[i] = (struct clock_core){ .tempo_khz = 0 };

@@ -95,9 +95,10 @@ struct clock {
 	uint64_t left_ns;          /* stopped: the highest value that a core which left has shown */
 	unsigned waiting_for;      /* the core that the base waits for: all before it are done */
 	/*
-	 * Fixed at start: exchanges behind a line at least, and behind the first one
-	 * of all; and how near to the fastest round trip of the same two cores, or
-	 * else of any two, the best of them must come, percent.
+	 * Fixed at start: how many exchanges in a row must not be quicker than one
+	 * before them, for a line and for the first line of all; and how near to the
+	 * fastest round trip of the same two cores, or else of any two, percent, the
+	 * best of them must come.
 	 */
 	uint32_t rounds_min, rounds_first, rtt_pair_percent, rtt_any_percent;
 	struct clock_core *core;   /* [count] */

@@ -27,6 +27,7 @@ bool exchange_round(struct exchange *x)
 	} while (old != n);
 	x->rounds++;
 	if (after - before < x->best_rtt) {
+		x->best_round = x->rounds;
 		x->best_rtt = after - before;
 		x->best_before = before;
 		x->best_leader = atomic_load_explicit(&x->answer_tsc, memory_order_relaxed);

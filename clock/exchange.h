@@ -22,6 +22,7 @@ struct exchange {
 	_Alignas(64) _Atomic uint32_t answer;
 	_Atomic uint64_t answer_tsc;
 	_Alignas(64) uint32_t rounds;  /* complete ones since exchange_begin */
+	uint32_t best_round;           /* the last one that was faster than all before it */
 	uint64_t best_before, best_rtt; /* follower's ticks */
 	uint64_t best_leader;           /* leader's ticks, taken within best_rtt of best_before */
 };

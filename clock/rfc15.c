@@ -121,7 +121,7 @@ static bool quick_enough(struct clock *c, struct clock_core *me, unsigned base)
 	uint64_t any = atomic_load_explicit(&c->rtt_floor_ns, memory_order_relaxed);
 	uint64_t pair = me->rtt_base == base ? me->rtt_pair_ns : 0;
 
-	if (x->rounds < (any ? c->rounds_min : c->rounds_first))
+	if (x->rounds - x->best_round < (any ? c->rounds_min : c->rounds_first) - 1 && x->rounds < ROUNDS_MAX)
 		return false;
 	if (x->rounds < ROUNDS_MAX && any &&
 	    (pair ? 100 * rtt_ns > pair * c->rtt_pair_percent : 100 * rtt_ns > any * c->rtt_any_percent))

@@ -86,19 +86,19 @@ bool vmx_find(struct complaint *why)
 	if (!(basic & VMX_BASIC_TRUE_CONTROLS))
 		missing = "true controls";
 	if (!missing)
-		missing = adjust(MSR_VMX_TRUE_PINBASED, pin_wanted, &vmx.pin);
-	if (!missing)
 		missing = adjust(MSR_VMX_TRUE_PROCBASED, proc_wanted, &vmx.proc);
 	if (!missing)
 		missing = adjust(MSR_VMX_PROCBASED2, proc2_wanted, &vmx.proc2);
 	if (!missing)
 		missing = ept_missing();
 	if (!missing)
+		missing = adjust(MSR_VMX_TRUE_PINBASED, pin_wanted, &vmx.pin);
+	if (!missing)
 		missing = adjust(MSR_VMX_TRUE_EXIT, exit_wanted, &vmx.exit);
 	if (!missing)
 		missing = adjust(MSR_VMX_TRUE_ENTRY, entry_wanted, &vmx.entry);
 	if (missing) {
-		format_complaint(why, "VMX: this processor's lacks %s, which Howler needs: "
+		format_complaint(why, "VMX: this processor's VMX lacks %s, which Howler needs: "
 				      "use a newer one (Westmere, 2010, has all)", missing);
 		return false;
 	}

@@ -49,17 +49,24 @@ static uint8_t sent_sipis[CORES_MAX];
 extern const uint8_t ap_start[], ap_end[], ap_cr3[];
 _Noreturn void core_restart(struct core *c); /* ap.asm: to hv_core on the core's own, empty stack */
 
+static void complain(int result, const struct complaint *why)
+{
+	if (result == TABLES_BAD)
+		print("howler: %s\n", why->text);
+}
+
 int cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi, struct complaint *why)
 {
 	int result = TABLES_NONE;
 
 	if (use_acpi && boot->rsdp_phys)
 		result = acpi_read(boot->rsdp_phys, m, why);
-	if (result < 0 && why->text[0])
-		print("howler: %s\n", why->text);
-	if (result < 0)
+	if (result < 0) {
+		complain(result, why);
 		result = mptable_read(m, why);
+	}
 	if (result < 0 && boot->core_count) {
+		complain(result, why);
 		result = TABLES_OK;
 		tables_begin(m, why);
 		for (unsigned i = 0; i < boot->core_count; i++)
@@ -67,7 +74,9 @@ int cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi, s
 		m->source = "UEFI MP services";
 	}
 	if (result < 0) {
+		complain(result, why);
 		tables_begin(m, why);
+		m->apic_id[m->core_count++] = apic_id();
 		format_complaint(why, "cores: neither ACPI, nor MP table, nor firmware names any: "
 				      "running on the boot core alone");
 		m->source = "boot core only";

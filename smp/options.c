@@ -30,7 +30,7 @@ static const struct options_row options_rows[] = {
 	{ "events", OPTIONS_U32, 0, 1000000, AT(events), NULL, "100", "events to play" },
 	{ "sync", OPTIONS_NAME, 0, 0, AT(sync), "rfc15", "rfc15", "how cores agree on the time" },
 	{ "scenario", OPTIONS_NAME, 0, 0, AT(scenario), "storm|calm|tempo|hotplug|still", "storm",
-	  "which events, in which mix" },
+	  "which events" },
 	{ "log", OPTIONS_INDEX, 0, 0, AT(log), "quiet|events|json", "events", "what the console tells" },
 	{ "mem", OPTIONS_U32, 4, 1024, AT(mem_mib), NULL, "16", "guest memory in MiB" },
 	{ "acpi", OPTIONS_BOOL, 0, 0, AT(acpi), "on|off", "on", "believe the ACPI tables" },

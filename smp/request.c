@@ -80,6 +80,15 @@ void core_doze(const char *why, uint64_t raw)
 	apic_timer(0);
 }
 
+/* Who is waited for: `other`, or else the first core that did not come to a stop. */
+static unsigned missing(unsigned other)
+{
+	for (unsigned i = 0; i < core_count && other >= core_count; i++)
+		if (atomic_load_explicit(&cores[i]->requests, memory_order_relaxed) & REQ_STOP)
+			other = i;
+	return other;
+}
+
 void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other)
 {
 	uint64_t start = raw_now(), limit = raw_of_ns(WAIT_NS);
@@ -89,6 +98,6 @@ void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned oth
 		core_serve();
 		core_relax();
 		if (raw_now() - start > limit)
-			panic("core %u waited 20 s for core %u: %s", this_core()->index, other, what);
+			panic("core %u waited 20 s for core %u: %s", this_core()->index, missing(other), what);
 	}
 }

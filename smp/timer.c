@@ -79,7 +79,7 @@ uint32_t timer_calibrate(const struct machine *m, const char **source)
 	uint64_t start = rdtsc();
 	const uint32_t pm_counts = PM_TIMER_HZ / 1000 * MEASURE_MS, pit_counts = PIT_HZ / 1000 * MEASURE_MS;
 
-	apic_timer(UINT32_MAX);
+	apic_timer(UINT32_MAX); /* runs along; it outlasts 10 ms, not a PM timer that is dead */
 	if (m->pm_timer_port) {
 		*source = "ACPI PM timer";
 		raw_khz = khz_of(pm_timer_ticks(m->pm_timer_port, m->pm_timer_32bit ? UINT32_MAX : 0xffffffu,
