@@ -106,14 +106,15 @@ run-qemu: all tools-test
 run-qemu-uefi: all tools-test
 	$(RUN) qemu-uefi
 
-test: floors headers size unit fuzz boot mutants
+# In the order of cost: rules of the tree, this machine, the simulator, emulators.
+test: floors headers size unit fuzz sim-test sim-mutants boot mutants
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
 boot: all tools-test
 	test/boot/suite.sh -g quick
 mutants: all tools-test
 	test/boot/mutants.sh
-campaign: all tools-test
+campaign: all tools-test sim-campaign
 	test/boot/suite.sh -g long
 
 include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk

@@ -4,6 +4,8 @@
  *	the three races of the mail, before and after it
  * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
  *	long random storms; stops at a violation, shortens and shows it
+ * sim truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
+ *	how far the reference is carried from the truth
  * sim all POLICY CORES EVENTS BOUND SEED [SCENARIO]
  *	every schedule with at most BOUND decisions
  */
@@ -93,6 +95,35 @@ static int storm(const char *policy, unsigned cores, unsigned events, uint64_t f
 	return 0;
 }
 
+/* Watches for nothing: the mail to the letter is measured, too. */
+static int truth(const char *policy, unsigned cores, unsigned events, uint64_t first, uint64_t seeds,
+		 const char *scenario)
+{
+	uint64_t time_ns = 0, all_events = 0;
+	int64_t net = 0;
+
+	configure(policy, cores, events, scenario);
+	sim.watch = 0;
+	for (uint64_t seed = first; seed < first + seeds; seed++) {
+		struct schedule s = { .decision = decisions };
+
+		sim.seed = seed;
+		explore_random(seed, 0, STORM_MEAN, &s);
+		int64_t start = -1000000; /* the reference is 0 when the machine is 1 ms old, or a little later */
+		net += sim.error_ns - start;
+		time_ns += sim.raw - 1000000;
+		all_events += sim.events_done;
+	}
+	double per = 1000.0 / (double)all_events;
+	printf("%s, %u cores, %s, seeds %lu..%lu: %lu events, %lu resyncs in %.1f ms\n", policy, cores, scenario,
+	       (unsigned long)first, (unsigned long)(first + seeds - 1), (unsigned long)all_events,
+	       (unsigned long)sim.resyncs, (double)time_ns / 1e6);
+	printf("  per 1,000 events: %.0f ns ahead, %.0f ns behind, %+.0f ns in all, %+.0f ppm of the time\n",
+	       (double)sim.ahead_ns * per, (double)sim.behind_ns * per, (double)net * per,
+	       (double)net / (double)time_ns * 1e6);
+	return 0;
+}
+
 static bool stop_at_first(const struct schedule *s)
 {
 	memcpy(decisions, s->decision, s->count * sizeof(*decisions));
@@ -167,10 +198,13 @@ int main(int argc, char **argv)
 	if (argc >= 7 && !strcmp(argv[1], "storm"))
 		return storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
 			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
+	if (argc >= 7 && !strcmp(argv[1], "truth"))
+		return truth(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
+			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
 	if (argc >= 7 && !strcmp(argv[1], "all"))
 		return all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]),
 			   strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
-	fprintf(stderr, "sim: races [SCHEDULES] | storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
+	fprintf(stderr, "sim: races [SCHEDULES] | storm|truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
 			"all POLICY CORES EVENTS BOUND SEED [SCENARIO]\n");
 	return 2;
 }

@@ -97,7 +97,9 @@ struct sim {
 	char text[400];
 	/* figures */
 	uint64_t readings, worst_micro_warp_ns, micro_warps, resyncs;
-	int64_t error_ns, worst_error_ns; /* the reference against truth */
+	int64_t error_ns;      /* the reference against truth, at the last resync */
+	bool error_set;        /* the first one is where both begin */
+	uint64_t ahead_ns, behind_ns; /* what resyncs put it ahead and behind, in all */
 	unsigned events_done;
 };
 extern struct sim sim;

@@ -24,10 +24,19 @@ build/sim/sim-asan: $(SIM_SRC) $(SIM_HEADERS)
 POLICY ?= rfc15
 SEEDS ?= 1000
 SCHEDULES ?= 1000000
-.PHONY: sim races sim-test campaign sim-mutants
+.PHONY: sim races sim-test sim-campaign sim-mutants
 sim: build/sim/sim
 	build/sim/sim storm $(POLICY) $(CORES) $(or $(EVENTS),100) $(SEED) $(SEEDS) $(or $(SCENARIO),storm)
 races: build/sim/sim
 	build/sim/sim races $(SCHEDULES)
+# The share of `make test`, and of `make campaign`: SEEDS a job, JOBS jobs, over
+# this machine's processors, or over others' with SSH="--sshlogin host,...".
+sim-test: build/sim/sim build/sim/sim-asan
+	test/sim/suite.sh build/sim/sim build/sim/sim-asan
+sim-campaign: build/sim/sim
+	build/sim/sim races $(SCHEDULES)
+	parallel $(SSH) --will-cite --halt now,fail=1 --tag \
+		$(CURDIR)/build/sim/sim storm $(POLICY) {2} 100 {1} $(SEEDS) {3} ::: $$(seq 1 $(SEEDS) 10000) \
+		::: 2 3 4 8 16 ::: storm tempo hotplug </dev/null
 sim-mutants: build/sim/sim
 	test/sim/mutants.sh

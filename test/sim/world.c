@@ -44,6 +44,7 @@ void world_reset(void)
 		sim_start_fiber(i);
 	}
 	sim.last = sim.last_slack = 0;
+	sim.error_set = false;
 }
 
 static struct sim_core *self(void)
@@ -55,6 +56,20 @@ static struct sim_core *self(void)
 static bool strict(void)
 {
 	return sim.policy != &pre15_policy;
+}
+
+/* What this resync has done to the reference. */
+static void score(struct sim_core *c, const struct clock_core *cc)
+{
+	int64_t error = (int64_t)(line_read(&cc->line, tempo_tsc(&c->core.tempo, sim.raw)) - sim.raw);
+
+	if (sim.error_set && error > sim.error_ns)
+		sim.ahead_ns += (uint64_t)(error - sim.error_ns);
+	if (sim.error_set && error < sim.error_ns)
+		sim.behind_ns += (uint64_t)(sim.error_ns - error);
+	sim.error_ns = error;
+	sim.error_set = true;
+	sim.resyncs++;
 }
 
 /* A line that was got from an exchange is true to half its round trip and to what its leader's is. */
@@ -69,8 +84,10 @@ static void note_line(struct sim_core *c, const struct clock_core *cc)
 	else if (strict() && cc->generation == c->generation_seen)
 		sim_violation(V_MISSED, "core %d made a line of its own within generation %u", sim.current,
 			      cc->generation);
-	else
+	else {
 		c->slack_ns = 0;
+		score(c, cc);
+	}
 	c->generation_seen = cc->generation;
 	sim_log("line %u: %lu ns at tsc %lu, %u kHz, generation %u", cc->line_count, (unsigned long)cc->line.ref_ns,
 		(unsigned long)cc->line.tsc, cc->tempo_khz, cc->generation);
@@ -311,7 +328,4 @@ void world_settled(void)
 	for (unsigned v = 0; v < guest.vcpu_count; v++)
 		if (!the_clock.core[vcpus[v].core].online)
 			sim_violation(V_LOST, "vCPU %u is left on core %u, which is off", v, vcpus[v].core);
-	unsigned base = the_clock.base;
-	sim.error_ns = (int64_t)(line_read(&the_clock.core[base].line, tempo_tsc(&sim.core[base].core.tempo, sim.raw)) -
-				 sim.raw);
 }

@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# The simulator's share of `make test`: suite.sh SIM SIM-WITH-ASAN. TAP.
+set -u
+
+sim=$1 asan=$2 number=0 failed=0
+log=build/sim/suite.txt
+
+# check NAME ERE COMMAND...: it succeeds and says so
+check() {
+	local name=$1 pattern=$2 start=$SECONDS status
+
+	shift 2
+	if [ "$(type -t "$1")" = function ]; then
+		"$@" >"$log" 2>&1
+	else
+		timeout -k 5 600 "$@" >"$log" 2>&1
+	fi
+	status=$?
+	number=$((number + 1))
+	if [ $status = 0 ] && grep -q -E -e "$pattern" "$log"; then
+		echo "ok $number - sim $name: $(grep -m 1 -E -o '[0-9]+ (storms|schedules)[^;]*|races: PASS' "$log") ($((SECONDS - start)) s)"
+	else
+		failed=$((failed + 1))
+		echo "not ok $number - sim $name: $* ended with $status"
+		head -n 40 "$log" | sed 's/^/#   /'
+	fi
+}
+
+# A failing seed fails the same way again, by the same shortest schedule.
+again() {
+	"$sim" storm mail 4 100 1 50 >"$log.1" && { echo 'mail: nothing found'; return 1; }
+	"$sim" storm mail 4 100 1 50 >"$log.2"
+	cmp "$log.1" "$log.2" && grep -E 'schedule of [0-9]+ decisions, shortened from [0-9]+' "$log.1" |
+		sed 's/.*schedule of \([0-9]*\) .* from \([0-9]*\):.*/\1 \2/' | { read -r short long; [ "$short" -lt "$long" ]; }
+	local result=$?
+	echo 'replayed 2 schedules'
+	return $result
+}
+
+# The same seeds, the same steps, whatever compiled it.
+same() {
+	"$sim" storm rfc15 4 100 1 100 | sed 's/; [0-9.]* s.*//' >"$log.1"
+	"$asan" storm rfc15 4 100 1 100 | sed 's/; [0-9.]* s.*//' >"$log.2"
+	cmp "$log.1" "$log.2" && cat "$log.1"
+}
+
+echo 1..11
+check 'races of the mail' '^races: PASS' "$sim" races "${SCHEDULES:-90000}"
+check 'rfc15, 4 cores' 'no violation' "$sim" storm rfc15 4 100 1 3000
+check 'rfc15, 8 cores' 'no violation' "$sim" storm rfc15 8 100 1 1000
+check 'rfc15, short storms of 3 cores' 'no violation' "$sim" storm rfc15 3 5 1 50000
+check 'rfc15, 4,096 cores' 'no violation' "$sim" storm rfc15 4096 3 1 1 tempo
+check 'rfc15, every schedule, 2 cores, tempo' 'none left out' "$sim" all rfc15 2 3 2 1 tempo
+check 'rfc15, every schedule, 2 cores, hotplug' 'none left out' "$sim" all rfc15 2 2 2 3 hotplug
+check 'rfc15, every schedule, 3 cores, tempo' 'none left out' "$sim" all rfc15 3 2 2 1 tempo
+check 'ASan and UBSan, 8 cores' 'no violation' "$asan" storm rfc15 8 100 1 100
+check 'the same run with and without ASan' 'no violation' same
+check 'a failing seed, twice' 'replayed' again
+echo "$((number - failed)) passed, $failed failed"
+[ $failed = 0 ]
