@@ -27,7 +27,7 @@ SEED    ?= 1
 MODEL   ?= corei7_skylake_x
 MEM     ?= 128
 GUEST   ?= $(B)/guest.elf
-OPTIONS := cores=$(CORES) seed=$(SEED) $(if $(EVENTS),events=$(EVENTS)) $(if $(SYNC),sync=$(SYNC)) \
+OPTIONS := $(if $(CORES),cores=$(CORES)) seed=$(SEED) $(if $(EVENTS),events=$(EVENTS)) $(if $(SYNC),sync=$(SYNC)) \
 	$(if $(SCENARIO),scenario=$(SCENARIO)) $(if $(VCPUS),vcpus=$(VCPUS)) $(if $(LOG),log=$(LOG)) $(ARGS)
 
 BOOT_SRC  := boot/multiboot.asm boot/multiboot.c boot/handover.c boot/start64.asm
@@ -150,7 +150,7 @@ BUILD_NEEDS := gcc=gcc nasm=nasm ld=binutils /usr/include/elf.h=libc6-dev $(EFI_
 	grub-mkimage=grub-common $(FONT)=grub-common /usr/lib/grub/i386-pc/boot_hybrid.img=grub-pc-bin \
 	xorriso=xorriso mformat=mtools bochs=bochs bochs=bochs-term jq=jq /usr/share/bochs/BIOS-bochs-latest=bochsbios \
 	/usr/share/bochs/VGABIOS-lgpl-latest=vgabios /usr/share/ovmf/OVMF.fd=ovmf $(if $(findstring clang,$(CC)),clang=clang)
-TEST_NEEDS := qemu-system-x86_64=qemu-system-x86 /usr/include/cmocka.h=libcmocka-dev prove=perl clang=clang \
+TEST_NEEDS := qemu-system-x86_64=qemu-system-x86 /usr/include/cmocka.h=libcmocka-dev prove=perl parallel=parallel clang=clang \
 	/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a=libclang-rt-14-dev
 lacking = $(sort $(shell for n in $(1); do w=$${n%%=*}; command -v $$w >/dev/null || [ -e $$w ] || echo $${n/*=/}; done))
 ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo ))

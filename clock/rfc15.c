@@ -19,7 +19,7 @@
 #include "clock/clock.h"
 #include "clock/port.h"
 
-enum { ROUNDS_MAX = 1000 }; /* exchanges behind a line at most, if none of them is quick enough */
+enum { ROUNDS_MAX = 4000 }; /* exchanges behind a line at most, if none of them is quick enough */
 
 static struct clock_core *self(struct clock *c)
 {

@@ -69,6 +69,7 @@ unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsign
 /* reader.c: host readers, where there is no VMX */
 void reader_run(void);
 extern struct guest_report reader_report[CORES_MAX];
+extern _Atomic uint32_t reader_batches[CORES_MAX]; /* complete ones: its core writes */
 
 /* sync.c: the order of evict, stop and resync */
 bool sync_turn(void);

@@ -12,6 +12,8 @@
 
 struct guest_report reader_report[CORES_MAX]; /* each entry: its core only, until a stop */
 
+_Atomic uint32_t reader_batches[CORES_MAX];
+
 static _Alignas(64) _Atomic uint64_t last;
 static uint64_t previous_ns[CORES_MAX];
 
@@ -48,4 +50,5 @@ void reader_run(void)
 		check(r);
 	}
 	r->stalls += previous_ns[me->index] == before;
+	atomic_fetch_add_explicit(&reader_batches[me->index], 1, memory_order_relaxed);
 }

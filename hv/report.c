@@ -86,9 +86,9 @@ static unsigned table(struct guest_report *sum)
 	for (unsigned i = 0; i < n; i++) {
 		const struct vcpu *v = vmx_usable ? &guest.vcpu[i] : 0;
 		const struct guest_report *r = v ? &v->report : &reader_report[i];
-		/* A host reader lives if it ever read; a core may be offline at the end. */
+		/* The reader of a core that is offline at the end can't be asked. */
 		bool ok = v ? atomic_load(&v->reported) && atomic_load(&v->state) != VCPU_PARKED && r->readings :
-			      r->readings > 0;
+			      r->readings > 0 || !atomic_load(&the_clock.core[i].online);
 
 		alive += ok;
 		add(sum, r);
@@ -125,7 +125,7 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
 	      "\"worst_error_ns\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n", failure ? "fail" : "pass", failure ? failure : "",
 	      options.sync, options.scenario, options.seed, core_count, readers, alive, begun, over, sum->readings,
-	      sum->warps, worst_error_ns, guest.first_entry_tsc - boot_tsc, rdtsc());
+	      sum->warps, worst_error_ns, guest.first_entry_tsc ? guest.first_entry_tsc - boot_tsc : 0, raw_now());
 	print("howler: %s%s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive\n",
 	      failure ? "FAIL: " : "PASS", failure ? failure : "", "", sum->warps, sum->readings, over,
 	      options.events, alive, readers, vmx_usable ? "vCPUs" : "readers");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A virtual processor. It belongs to one core at a time, `core`, which alone
- * touches it: places are given out while the machine is stopped (place_all in
- * conduct.c), when every VMCS is cleared, and read by a core at the top of its
+ * touches it: places are given out while the machine is stopped (place in
+ * sync.c), when every VMCS is cleared, and read by a core at the top of its
  * loop. `state` and what is marked so is shared.
  */
 #pragma once

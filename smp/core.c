@@ -6,7 +6,7 @@
  *              '-> LOST    no answer to INIT-SIPI-SIPI: named, never used again
  *
  * UP means: the core runs its loop, unsynchronised, not online for the clock.
- * Becoming online and ceasing to be happens in a stopped machine (hv/conduct.c).
+ * Becoming online and ceasing to be happens in a stopped machine (hv/sync.c).
  * A core that stops has switched VMX off, so that INIT reaches it (SDM vol. 3, 25.2:
  * INIT is blocked in VMX root operation). INIT sends the boot core into the
  * firmware instead of waiting for SIPI (SDM vol. 3, 8.4.1), so that one halts

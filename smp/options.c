@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "smp/options.h"
 #include "smp/lib.h"
+#include "smp/limits.h"
 #include "smp/util.h"
 
 enum options_kind {
@@ -24,8 +25,8 @@ struct options_row {
 #define AT(field) offsetof(struct options, field)
 
 static const struct options_row options_rows[] = {
-	{ "cores", OPTIONS_U32, 1, 256, AT(cores), NULL, NULL, "cores to use (default: all)" },
-	{ "vcpus", OPTIONS_U32, 1, 64, AT(vcpus), NULL, NULL, "guest CPUs (default: as many as cores)" },
+	{ "cores", OPTIONS_U32, 1, CORES_MAX, AT(cores), NULL, NULL, "cores to use (default: all)" },
+	{ "vcpus", OPTIONS_U32, 1, VCPUS_MAX, AT(vcpus), NULL, NULL, "guest CPUs (default: as many as cores)" },
 	{ "seed", OPTIONS_U64, 0, UINT64_MAX, AT(seed), NULL, "1", "start of all random choices" },
 	{ "events", OPTIONS_U32, 0, 1000000, AT(events), NULL, "100", "events to play" },
 	{ "sync", OPTIONS_NAME, 0, 0, AT(sync), "rfc15", "rfc15", "how cores agree on the time" },

@@ -6,15 +6,19 @@
 bit work_scheduled, working;
 byte work_next, work_generation;
 byte led_begun[N];
+byte carried; /* notices under way: who carries one comes to no stop */
 
 #define can_follow (led[me] && (led[me] != led_begun[me] || asked[me] == NOTHING || asked[me] == ANSWERED))
 #define lead_moves true
 
 inline notice_before(c)
 {
-	d_step { synced[c] = 0; notice_seen = evicted[c]; request(c, REQ_EVICT) };
+	synced[c] = 0;
+	notice_seen = evicted[c];
+	request(c, REQ_EVICT);
+	carried++;
 	(!online[c] || evicted[c] != notice_seen);
-	d_step { untrue[c] = 1; effect_due[c] = 1; notice_seen = 0 }
+	d_step { untrue[c] = 1; effect_due[c] = 1; notice_seen = 0; carried-- }
 }
 
 inline notice_after(c)
@@ -91,8 +95,7 @@ inline lead()
 
 inline resync() { after(); s = DONE }
 
-/* CPU_DOWN_PREPARE: the machine runs on. */
-inline down_prepare(gone)
+inline move_base(gone)
 {
 	if
 	:: gone == base ->
@@ -102,9 +105,15 @@ inline down_prepare(gone)
 	fi
 }
 
+/* CPU_DOWN_PREPARE: the machine runs on. */
+inline down_prepare(t)
+{
+	if :: t != TASK_UP -> move_base(t - 1) :: else fi
+}
+
 inline take_down(gone)
 {
-	down_prepare(gone);
+	move_base(gone);
 	d_step { online[gone] = 0; synced[gone] = 0; led[gone] = 0 }
 }
 

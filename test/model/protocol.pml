@@ -22,9 +22,11 @@
  * idle, in every wait; the guest itself is left at a step of its own after the
  * request (a kick takes its time).
  *
- * Configuration, by -D: TEMPO1, TEMPO2 (tempo changes in each of two flights),
- * HOTPLUG (1: a core goes, 2: and comes back), BOOT (start with no core online),
- * READERS (interruptible host readers on the base), PROPS (what is checked).
+ * What is done to the cores is read at the start from the environment, so that one
+ * verifier does for all (check.sh): RUN="PROPS READERS BOOT  CORE CHANGES  CORE
+ * CHANGES  CORE HOTPLUGS": what is checked; interruptible host readers on the base;
+ * start with no core online; two flights of tempo changes; a core that goes (1) and
+ * comes back (2).
  */
 #define N 3
 
@@ -43,14 +45,9 @@
 #define I3 4  /* no core is missed by a resync */
 #define R2 8  /* the base changes only while all others stand still */
 #define RC 16 /* race C: a reader on the base sees one line */
-#ifndef PROPS
-#define PROPS (I1 | I2 | I3 | R2 | RC)
-#endif
-#ifndef READERS
-#define READERS 0
-#endif
-#define CHECK(p, cond) assert(((PROPS) & (p)) == 0 || (cond))
-#define STILL_OR_OFF(i) (i == me || !online[i] || stands[i])
+hidden byte props, readers, boot, core1, changes1, core2, changes2, gone, hotplugs;
+#define CHECK(p, cond) assert((props & (p)) == 0 || (cond))
+#define STILL_OR_OFF(i) (i == me || !online[i] || stands[i] == 2)
 #define STANDS(p) CHECK(p, STILL_OR_OFF(0) && STILL_OR_OFF(1) && STILL_OR_OFF(2))
 #define OLD(i, gen) (online[i] && synced[i] && generation[i] < gen)
 #define MISSED(gen) (OLD(0, gen) || OLD(1, gen) || OLD(2, gen))
@@ -74,12 +71,14 @@ byte here;
 /* the conductor: what it wants of a core, flights */
 byte task[N]; /* 1 + core: take that core down; TASK_UP: bring up */
 #define TASK_UP (N + 1)
-byte flight[N]; /* by which process */
+#define START 4 /* of all lines: no run makes more changes than that */
+bit flight[N];
 bit effect_due[N];
 /* seen by the checks only */
 byte shown;    /* the highest reading of any guest */
 bit untrue[N]; /* the tempo is not what the clock code believes */
-bit stands[N];
+byte stands[N];  /* in a stop: 1 has come, 2 stands still */
+#define CAN_ASK(i) (online[i] && !stands[i])
 
 #define me _pid
 
@@ -107,7 +106,7 @@ inline core_serve()
 	if :: bits & REQ_BEFORE -> in_transition[me] = 1; evict(1) :: else fi;
 	if :: bits & REQ_EVICT -> evict(0) :: else fi;
 	if :: bits & REQ_AFTER -> after() :: else fi;
-	if :: led[me] -> follow() :: else fi;
+	atomic { if :: led[me] -> follow() :: else fi };
 	if :: bits & REQ_BEFORE -> effect_due[me] = 1 /* schedule_tempo */ :: else fi;
 	bits = 0
 }
@@ -125,8 +124,9 @@ inline enter(s_) { here = 0; stop = s_ }
 inline ask_others()
 {
 	do
-	:: i < N -> if :: i != me && online[i] -> request(i, REQ_STOP); others++ :: else fi; i++
-	:: else -> i = 0; break
+	:: atomic { i < N && i != me && online[i] -> request(i, REQ_STOP); others++; i++ }
+	:: atomic { i < N && (i == me || !online[i]) -> i++ }
+	:: i == N -> i = 0; break
 	od
 }
 
@@ -156,23 +156,26 @@ inline fn()
 
 inline stop_run()
 {
+	stands[me] = 1;
 	enter(GATHER);
 	ask_others();
-	wait_until(here == others);
+	wait_until(here == others && !carried);
+	core_serve();
 	enter(STILL);
 	wait_until(here == others);
 	fn();
 	enter(RELEASE);
 	wait_until(here == others);
-	atomic { here = 0; stop = IDLE; others = 0 }
+	atomic { here = 0; stop = IDLE; others = 0; stands[me] = 0 }
 }
 
 inline stop_join()
 {
-	here++;
-	wait_until(stop != GATHER);
 	atomic { here++; stands[me] = 1 };
-	d_step { stop != STILL -> stands[me] = 0 };
+	wait_until(stop != GATHER);
+	core_serve();
+	atomic { here++; stands[me] = 2 };
+	atomic { stop != STILL -> stands[me] = 0 };
 	here++
 }
 
@@ -211,13 +214,22 @@ inline sync_turn()
 /* With interrupts on: requests come between the two halves of the line. */
 inline host_reader()
 {
+	seen = generation[me];
+	if :: now_pending -> core_serve() :: true fi;
+	CHECK(RC, seen == generation[me])
+}
+
+/* The last look before VM entry, then the guest until a kick. */
+inline vcpu_run()
+{
 	if
-	:: READERS && me == base && line[me] ->
-		seen = generation[me];
-		if :: now_pending -> core_serve() :: true fi;
-		CHECK(RC, seen == generation[me]);
-		seen = 0
-	:: else
+	:: req[me]
+	:: else ->
+		CHECK(I2, synced[me] && !untrue[me]);
+end_guest:	do
+		:: d_step { line[me] != shown -> CHECK(I1, line[me] > shown); shown = line[me] }
+		:: req[me] || task[me] -> break
+		od
 	fi
 }
 
@@ -228,77 +240,52 @@ active [N] proctype core_loop()
 	do
 	:: sync_turn();
 		if
-		:: !leave[me] && task[me] ->
-#ifdef PRE15
-			if :: task[me] != TASK_UP -> down_prepare(task[me] - 1) :: else fi;
-#endif
-			stand_still();
-			stop_run();
-			task[me] = 0
-		:: else
-		fi;
-		if
 		:: leave[me] ->
 			d_step { off[me] = 1; effect_due[me] = 0; untrue[me] = 0 };
 end_off:		d_step { !off[me] -> req[me] = 0; leave[me] = 0 }
-		:: else ->
-			host_reader();
+		:: !leave[me] && task[me] ->
+			down_prepare(task[me]);
+			stand_still();
+			stop_run();
+			task[me] = 0
+		:: readers && me == base && !leave[me] && !task[me] && line[me] && !seen ->
+			host_reader()
+		:: atomic {
+			else ->
 			if
 			:: !synced[me] && led[me] -> (req[me] || task[me] || can_follow || !led[me])
 			:: !synced[me] && !led[me] ->
 end_idle:			(req[me] || task[me])
-			:: synced[me] ->
-				if
-				:: req[me] /* the last look before VM entry */
-				:: !req[me] ->
-					CHECK(I2, synced[me] && !untrue[me]);
-end_guest:				do
-					:: d_step {
-							line[me] != shown ->
-							CHECK(I1, line[me] > shown);
-							shown = line[me]
-						}
-					:: req[me] || task[me] -> break
-					od
-				fi
-			fi
+			:: synced[me] -> vcpu_run()
+			fi;
+			seen = 0
+		   }
 		fi
 	od
 }
 
-/* Any core that is online; no notice comes from a machine that stands still. */
-#define free(c_) (stop != STILL && online[c_] && !flight[c_])
-proctype tempo(byte changes)
+/* One core's tempo changes; a notice comes from a core that is not in a stop. */
+proctype tempo(byte c; byte changes)
 {
-	byte c, notice_seen;
+	byte notice_seen;
 	do
 	:: changes == 0 -> break
 	:: else ->
-		atomic {
-			if :: free(0) -> c = 0 :: free(1) -> c = 1 :: free(2) -> c = 2 fi;
-			flight[c] = _pid
-		};
-		notice_before(c);
-		(effect_due[c] || flight[c] != _pid);
+		atomic { online[c] && (CAN_ASK(0) || CAN_ASK(1) || CAN_ASK(2)) -> flight[c] = 1; notice_before(c) };
 		atomic {
 			if
-			:: flight[c] == _pid ->
+			:: !flight[c]
+			:: flight[c] && effect_due[c] ->
 				effect_due[c] = 0;
 				untrue[c] = 0;
 				if :: line[c] -> line[c]++ :: line[c] -> line[c]-- :: !line[c] fi
-			:: else
 			fi
 		};
 		atomic {
-			stop != STILL;
-			if :: flight[c] == _pid -> notice_after(c) :: else fi
+			!flight[c] || CAN_ASK(0) || CAN_ASK(1) || CAN_ASK(2);
+			if :: flight[c] -> notice_after(c) :: else fi
 		};
-		(flight[c] != _pid || !(req[c] & REQ_AFTER));
-		d_step {
-			if :: flight[c] == _pid -> flight[c] = 0 :: else fi;
-			c = 0;
-			changes--
-		}
+		atomic { !flight[c] || !(req[c] & REQ_AFTER) -> flight[c] = 0; changes-- }
 	od
 }
 
@@ -315,14 +302,12 @@ inline give(what)
 }
 #define NO_TASK (task[0] + task[1] + task[2] == 0)
 
-proctype hotplug(byte events)
+proctype hotplug(byte core; byte events)
 {
-	byte gone;
-	if :: gone = 0 :: gone = 1 :: gone = 2 fi;
-	give(1 + gone);
-	off[gone];
+	give(1 + core);
+	off[core];
 	if
-	:: events > 1 -> off[gone] = 0; NO_TASK; give(TASK_UP); NO_TASK
+	:: events > 1 -> off[core] = 0; NO_TASK; give(TASK_UP); NO_TASK
 	:: else
 	fi
 }
@@ -336,29 +321,32 @@ proctype settled()
 init {
 	byte i;
 	atomic {
-#ifdef BOOT
-		task[0] = TASK_UP; /* conduct_begin */
-#else
-		do
-		:: i < N -> line[i] = 4; synced[i] = 1; online[i] = 1; generation[i] = 1; i++
-		:: else -> i = 0; break
-		od;
-		newest = 1;
-		shown = 4;
-#endif
+		c_code {
+			char *run = getenv("RUN");
+			int v[9] = { 0 };
+			if (!run || sscanf(run, "%d %d %d %d %d %d %d %d %d", v, v + 1, v + 2, v + 3, v + 4, v + 5,
+					   v + 6, v + 7, v + 8) != 9)
+				Uerror("RUN= is to have 9 numbers");
+			props = v[0], readers = v[1], boot = v[2], core1 = v[3], changes1 = v[4];
+			core2 = v[5], changes2 = v[6], gone = v[7], hotplugs = v[8];
+		};
+		if
+		:: boot -> task[0] = TASK_UP /* conduct_begin */
+		:: else ->
+			do
+			:: i < N -> line[i] = START; synced[i] = 1; online[i] = 1; generation[i] = 1; i++
+			:: else -> i = 0; break
+			od;
+			newest = 1;
+			shown = START
+		fi;
 		run settled();
-#ifdef TEMPO1
-		run tempo(TEMPO1);
-#endif
-#ifdef TEMPO2
-		run tempo(TEMPO2);
-#endif
-#ifdef HOTPLUG
-		run hotplug(HOTPLUG);
-#endif
-	}
-#ifdef BOOT
-	!task[0];
-	request(0, REQ_RESYNC)
-#endif
+		if :: changes1 -> run tempo(core1, changes1) :: else fi;
+		if :: changes2 -> run tempo(core2, changes2) :: else fi;
+		if :: hotplugs -> run hotplug(gone, hotplugs) :: else fi
+	};
+	if
+	:: boot -> !task[0]; request(0, REQ_RESYNC)
+	:: else
+	fi
 }

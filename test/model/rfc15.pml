@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * clock/rfc15.c, step by step. LETTER: the mail to the letter, as policy `mail`.
- * A change that notes no tempo passes 0, as in C.
+ * A step is one access to what another core may touch then, and what goes with
+ * it on this core alone.
  */
 #ifdef LETTER
 #define unsettled(c) false
@@ -13,11 +14,11 @@
 bit fresh[N];
 
 #define can_follow (led[me] && !synced[me] && !unsettled(me) && (fresh[me] || asked[me] != ASKED))
-#define waits_for_lead(i) (i != me && synced[me] && online[i] && !synced[i] && !unsettled(i))
-/* A call of resync or lead that can do more than the last one did. */
+/* Calling resync or lead again would do more than the last call did. */
 #define lead_moves \
-	(resyncing == EVICTING -> evicted[waiting_for] == round : \
-	 !waits_for_lead(waiting_for) || !led[waiting_for] || asked[waiting_for] == ASKED)
+	(resyncing == EVICTING -> !online[waiting_for] || evicted[waiting_for] == round : \
+	 waiting_for == me || !synced[me] || synced[waiting_for] || unsettled(waiting_for) || \
+	 !online[waiting_for] || !led[waiting_for] || asked[waiting_for] == ASKED)
 
 inline notice_before(c) { request(c, REQ_BEFORE) }
 inline notice_after(c) { request(c, REQ_AFTER) }
@@ -27,17 +28,24 @@ inline evict(new_khz)
 	d_step {
 		last_ref[me] = line[me];
 		untrue[me] = untrue[me] || new_khz;
-		asked[me] = NOTHING
+		asked[me] = NOTHING;
+		synced[me] = 0
 	};
-	synced[me] = 0;
-	r = round;
-	d_step { evicted[me] = r; r = 0 }
+	if
+	:: !new_khz -> r = round; d_step { evicted[me] = r; r = 0 }
+	:: else
+	fi
 }
 
 inline set_line(value, gen)
 {
-	d_step { line[me] = value; generation[me] = gen };
-	synced[me] = 1
+	/* One step: nobody reads the line of a core that is not synchronised; follow checks that. */
+	d_step {
+		line[me] = value;
+		generation[me] = gen;
+		synced[me] = 1;
+		asked[me] = NOTHING; stamp[me] = 0; stamp_of[me] = 0; r = 0
+	}
 }
 
 inline after()
@@ -56,7 +64,7 @@ inline follow()
 	:: synced[me] || unsettled(me)
 	:: else ->
 		if
-		:: fresh[me] -> d_step { fresh[me] = 0; asked[me] = NOTHING }
+		:: fresh[me] -> fresh[me] = 0; asked[me] = NOTHING
 		:: else
 		fi;
 		if
@@ -65,10 +73,15 @@ inline follow()
 		:: asked[me] == ANSWERED ->
 			/* The base's line is stable while it leads. */
 			CHECK(I3, stamp_of[me] == generation[base]);
-			set_line(stamp[me], generation[base]);
-			d_step { asked[me] = NOTHING; stamp[me] = 0; stamp_of[me] = 0 }
+			set_line(stamp[me], generation[base])
 		fi
 	fi
+}
+
+inline let_go(i)
+{
+	if :: led[i] -> led[i] = 0 :: else fi;
+	i++
 }
 
 inline lead()
@@ -76,25 +89,23 @@ inline lead()
 	if
 	:: me != base -> s = NOT_BASE
 	:: else ->
-		d_step { i = waiting_for; s = DONE };
+		i = waiting_for;
+		s = DONE;
 		do
-		:: i == N -> waiting_for = 0; break
-		:: i < N && (i == me || !synced[me] || !online[i] || synced[i]) -> led[i] = 0; i++
-		:: else -> /* two loads in C: what is between them counts */
+		:: i == N -> i = 0; waiting_for = 0; break
+		:: atomic { i < N && (i == me || !synced[me] || !online[i] || synced[i]) -> let_go(i) }
+		:: else -> /* two loads in C: what happens between them counts */
 			if
-			:: unsettled(i) -> led[i] = 0; i++
+			:: atomic { unsettled(i) -> let_go(i) }
 			:: else ->
-				waiting_for = i;
 				if
-				:: !led[i] -> d_step { fresh[i] = 1; led[i] = 1 }; request(i, REQ_FOLLOW)
+				:: atomic { !led[i] -> fresh[i] = 1; led[i] = 1 }; request(i, REQ_FOLLOW)
 				:: else
 				fi;
-				exchange_answer(i);
-				s = NOT_YET;
+				atomic { exchange_answer(i); waiting_for = i; i = 0; s = NOT_YET };
 				break
 			fi
-		od;
-		i = 0
+		od
 	fi
 }
 
@@ -102,55 +113,48 @@ inline all_evicted()
 {
 	i = waiting_for;
 	do
-	:: i < N && (!online[i] || evicted[i] == round) -> i++
-	:: i < N && online[i] && evicted[i] != round -> waiting_for = i; s = NOT_YET; break
-	:: i == N -> waiting_for = 0; s = DONE; break
-	od;
-	i = 0
+	:: atomic { i < N && (!online[i] || evicted[i] == round) -> i++ }
+	:: atomic { i < N && online[i] && evicted[i] != round -> waiting_for = i; i = 0; s = NOT_YET }; break
+	:: atomic { i == N -> i = 0; waiting_for = 0; s = DONE }; break
+	od
 }
 
 inline lead_from_highest()
 {
-	d_step {
+	atomic {
 		r = left;
-		i = 0;
 		do
 		:: i < N -> r = (online[i] && last_ref[i] > r -> last_ref[i] : r); i++
-		:: else -> break
+		:: else -> i = 0; break
 		od;
-		i = 0;
-		newest++
-	};
-	set_line(r, newest);
-	r = 0
+		newest++;
+		set_line(r, newest)
+	}
 }
 
 inline resync()
 {
 	if
 	:: me != base -> resyncing = IDLE; s = NOT_BASE
-	:: me == base && unsettled(me) -> d_step { resyncing = IDLE; waiting_for = 0 }; lead()
-	:: me == base && !unsettled(me) ->
+	:: me == base && unsettled(me) -> atomic { resyncing = IDLE; waiting_for = 0 }; lead()
+	:: me == base && !unsettled(me) && resyncing == IDLE ->
+		round++;
+		do
+		:: atomic { i < N -> if :: online[i] -> request(i, REQ_EVICT) :: else fi; i++ }
+		:: else -> break
+		od;
+		atomic { i = 0; waiting_for = 0; resyncing = EVICTING; s = NOT_YET }
+	:: me == base && !unsettled(me) && resyncing == EVICTING ->
+		all_evicted();
 		if
-		:: resyncing == IDLE ->
-			round++;
-			do
-			:: i < N -> if :: online[i] -> request(i, REQ_EVICT) :: else fi; i++
-			:: else -> break
-			od;
-			atomic { i = 0; resyncing = EVICTING; s = NOT_YET }
-		:: resyncing == EVICTING ->
-			all_evicted();
-			if
-			:: s == DONE -> lead_from_highest(); d_step { resyncing = LEADING; s = NOT_YET }
-			:: else
-			fi
-		:: resyncing == LEADING ->
-			lead();
-			if
-			:: s == DONE -> resyncing = IDLE; CHECK(I3, !MISSED(newest))
-			:: else
-			fi
+		:: s == DONE -> lead_from_highest(); atomic { resyncing = LEADING; s = NOT_YET }
+		:: else
+		fi
+	:: me == base && !unsettled(me) && resyncing == LEADING ->
+		lead();
+		if
+		:: s == DONE -> resyncing = IDLE; CHECK(I3, !MISSED(newest))
+		:: else
 		fi
 	fi
 }
@@ -170,7 +174,7 @@ inline take_down(gone)
 			STANDS(R2);
 			base = (online[0] -> 0 : (online[1] -> 1 : 2));
 #ifndef LETTER
-			request(base, (synced[base] -> REQ_SYNC : REQ_RESYNC));
+			request(base, (synced[base] -> REQ_SYNC : REQ_RESYNC))
 #endif
 		:: else
 		fi
@@ -188,3 +192,6 @@ inline bring_up(new)
 		request(base, REQ_SYNC)
 	}
 }
+
+#define down_prepare(t)
+#define carried 0

@@ -1,28 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * threads POLICY CORES EVENTS SEED [SCENARIO [SECONDS]]
- *
- * A storm over cores that are threads. Which events there are is drawn from the
- * seed, who runs when is up to the processors. It ends well when every event is
- * over, every online core is synchronised with the newest generation, no
- * reading stepped back and ThreadSanitizer found nothing; after SECONDS (120)
- * it hangs.
- *
- * The conductor is a thread of its own and no core: it lets any online core
- * carry out any step, the base or not, in its resync or not. It takes from all
- * cores (acquire) and gives to none but the one that it starts.
+ * A storm from a thread that is no core: it lets any online core carry out any
+ * step, be it the base or not, in its resync or not. hv/conduct.c can't do that:
+ * its seat moves as the base does. The conductor takes from all cores (acquire)
+ * and gives to none but the one that it starts, so that it orders nothing.
  */
-#include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
-#include <time.h>
-#include <unistd.h>
-
+#include "clock/port.h"
 #include "threads.h"
 
-enum { SETTLE_READINGS = 2000, LOOK_NS = 30000, SECONDS = 120 };
+enum { SETTLE_READINGS = 2000, LOOK_NS = 30000 };
+
+/* What the conductor wants a core to do at the top of its loop. */
+struct task {
+	uint64_t kind : 4, core : 8, effect_ns : 20, khz : 32;
+};
+enum { TASK_NONE, TASK_BEFORE, TASK_AFTER, TASK_DOWN, TASK_UP, TASK_END };
 
 enum phase { PHASE_NONE, PHASE_BEFORE, PHASE_AFTER, PHASE_DOWN, PHASE_START, PHASE_UP, PHASE_SYNC };
 
@@ -32,12 +24,13 @@ struct flight {
 	uint64_t after_ns;
 };
 
+static _Atomic(struct task) task[CORES_MAX]; /* the conductor sets it, the core clears it */
 static struct flight flight[CORES_MAX];
 static struct storm storm;
 static struct random chance;
 static struct storm_event next;   /* drawn, and not begun yet */
 static bool drawn;
-static unsigned events, begun, over, cut, kinds[STORM_KINDS];
+static unsigned begun, over;
 
 static bool online(unsigned core)
 {
@@ -51,24 +44,22 @@ static unsigned state(unsigned core)
 
 static struct task task_of(unsigned core)
 {
-	struct task t = atomic_load_explicit(&thread_core[core].task, memory_order_acquire);
+	struct task t = atomic_load_explicit(&task[core], memory_order_acquire);
 
 	return t;
 }
 
 static void look(void)
 {
-	struct timespec t = { .tv_nsec = (long)random_below(&chance, LOOK_NS) };
-
-	nanosleep(&t, 0);
+	machine_pause(random_below(&chance, LOOK_NS));
 	for (unsigned i = 0; i < core_count; i++) /* it may halt, and no request says why it should not */
 		if (task_of(i).kind)
-			machine_kick(&cores[i]->requests);
+			machine_kick(i);
 }
 
 static void give(unsigned by, struct task t)
 {
-	atomic_store_explicit(&thread_core[by].task, t, memory_order_relaxed);
+	atomic_store_explicit(&task[by], t, memory_order_relaxed);
 }
 
 /* Some online core without a task that does not leave; -1: there is none now. */
@@ -85,15 +76,10 @@ static int executor(void)
 	return -1;
 }
 
-static void start_core(unsigned core)
+static void draw_start(struct core *c)
 {
-	struct core *c = cores[core];
-
 	c->start_khz = raw_khz / 2 + (uint32_t)random_below(&chance, raw_khz);
 	c->start_tsc = random_below(&chance, 1ull << 40);
-	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
-	atomic_store_explicit(&c->state, CORE_STARTING, memory_order_release);
-	machine_kick(&c->state);
 }
 
 static void draw(void)
@@ -121,10 +107,8 @@ static bool begin(const struct storm_event *e)
 	for (unsigned i = 0; e->kind == STORM_OFFLINE && i < core_count; i++)
 		if (task_of(i).kind && (i == e->core || task_of(i).core == e->core))
 			return false;
-	cut += f->phase != PHASE_NONE; /* a tempo change on a core that leaves ends there */
-	over += f->phase != PHASE_NONE;
+	over += f->phase != PHASE_NONE; /* a tempo change on a core that leaves ends there */
 	begun++;
-	kinds[e->kind]++;
 	*f = (struct flight){ .by = (unsigned)by, .after_ns = e->after_ns };
 	switch (e->kind) {
 	case STORM_TEMPO:
@@ -137,7 +121,8 @@ static bool begin(const struct storm_event *e)
 		break;
 	default:
 		f->phase = PHASE_START;
-		start_core(e->core);
+		draw_start(cores[e->core]);
+		core_start_begin(cores[e->core]);
 	}
 	return true;
 }
@@ -176,10 +161,44 @@ static void step(struct flight *f, unsigned core)
 	over++;
 }
 
-static void conduct(void)
+/* Every online core has read that often. */
+static bool all_read(uint64_t than)
+{
+	for (unsigned i = 0; i < core_count; i++)
+		if (online(i) && atomic_load_explicit(&thread_core[i].readings, memory_order_relaxed) < than)
+			return false;
+	return true;
+}
+
+/* When all have read on for a while, some core ends it. */
+static void finish(void)
+{
+	uint64_t most = 0;
+	int by = -1;
+
+	for (unsigned i = 0; i < core_count; i++) {
+		uint64_t n = atomic_load_explicit(&thread_core[i].readings, memory_order_relaxed);
+
+		most = n > most ? n : most;
+	}
+	while (!world_synced() || !all_read(most + SETTLE_READINGS) || (by = executor()) < 0)
+		look();
+	give((unsigned)by, (struct task){ .kind = TASK_END });
+	while (!atomic_load_explicit(&world.ended, memory_order_acquire))
+		look();
+}
+
+void conductor_run(unsigned events, const char *scenario, uint64_t seed)
 {
 	uint64_t due = 0;
 
+	storm_start(&storm, scenario, seed, raw_khz);
+	chance.state = ~seed;
+	for (unsigned i = 0; i < core_count; i++)
+		draw_start(cores[i]);
+	machine_boot();
+	while (!online(0) || !world_synced() || !all_read(1))
+		look();
 	while (over < events) {
 		for (unsigned i = 0; i < core_count; i++)
 			if (flight[i].phase)
@@ -192,100 +211,62 @@ static void conduct(void)
 		}
 		look();
 	}
-}
-
-/* Every online core is synchronised, by the newest resync. */
-static bool all_synced(void)
-{
-	uint32_t newest = atomic_load_explicit(&the_clock.generation, memory_order_relaxed);
-
-	for (unsigned i = 0; i < core_count; i++)
-		if (online(i) && (!clock_synced(&the_clock, i) || !newest ||
-				  atomic_load_explicit(&the_clock.core[i].generation, memory_order_relaxed) != newest))
-			return false;
-	return true;
-}
-
-static bool all_read(uint64_t than)
-{
-	for (unsigned i = 0; i < core_count; i++)
-		if (online(i) && atomic_load_explicit(&thread_core[i].readings, memory_order_relaxed) < than)
-			return false;
-	return true;
-}
-
-static uint64_t most_readings(uint64_t *sum)
-{
-	uint64_t most = 0;
-
-	*sum = 0;
-	for (unsigned i = 0; i < core_count; i++) {
-		uint64_t n = atomic_load_explicit(&thread_core[i].readings, memory_order_relaxed);
-
-		most = n > most ? n : most;
-		*sum += n;
-	}
-	return most;
-}
-
-static void boot(void)
-{
-	for (unsigned i = 0; i < core_count; i++)
-		start_core(i);
-	for (unsigned i = 0; i < core_count; i++)
-		while (state(i) != CORE_UP)
-			look();
-	give(0, (struct task){ .kind = TASK_UP });
-	while (!online(0) || !all_synced() || !all_read(1))
-		look();
-}
-
-static void finish(void)
-{
-	uint64_t sum, than = most_readings(&sum) + SETTLE_READINGS;
-	int by;
-
-	while (!all_synced() || !all_read(than) || (by = executor()) < 0)
-		look();
-	give((unsigned)by, (struct task){ .kind = TASK_END });
-	for (unsigned i = 0; i < core_count; i++)
-		while (state(i) != CORE_OFF)
-			look();
-	machine_join();
-}
-
-int main(int argc, char **argv)
-{
-	const struct policy *p = argc > 1 ? policy_find(argv[1]) : 0;
-	unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
-	const char *scenario = argc > 5 ? argv[5] : "storm";
-	uint64_t sum, seed = argc > 4 ? strtoull(argv[4], 0, 0) : 0;
-
-	if (argc < 5 || !p || count < 1 || count > CORES_MAX || !storm_known(scenario)) {
-		fprintf(stderr, "threads: POLICY CORES EVENTS SEED [SCENARIO [SECONDS]]\n");
-		return 2;
-	}
-	events = (unsigned)atoi(argv[3]);
-	storm_start(&storm, scenario, seed, raw_khz);
-	chance.state = ~seed;
-	prctl(PR_SET_TIMERSLACK, 1ul);
-	machine_start(world_start(p, count), count);
-	signal(SIGALRM, machine_where);
-	alarm(argc > 6 ? (unsigned)atoi(argv[6]) : SECONDS);
-	boot();
-	conduct();
 	finish();
-	most_readings(&sum);
+}
 
-	bool good = !world.warps && !world.missed && !world.lost && world.apart_ns <= 2 * ROUNDING_NS;
-	printf("threads: %s, %u cores, seed %" PRIu64 ": %u events (%u tempo, %u down, %u up; %u cut), %u resyncs, "
-	       "%" PRIu64 " lines to %" PRIu64 " ns (worst %" PRIu64 "); at the end %u cores missed, %u vCPUs lost, "
-	       "%" PRId64 " ns apart%s\n",
-	       p->name, count, seed, over, kinds[STORM_TEMPO], kinds[STORM_OFFLINE], kinds[STORM_ONLINE], cut,
-	       the_clock.generation, world.lines, world.lines ? world.widths_ns / world.lines : 0, world.widest_ns,
-	       world.missed, world.lost, world.apart_ns, world.apart_ns > 2 * ROUNDING_NS ? ": too far" : "");
-	printf("threads: %s: %u events done, %" PRIu64 " readings, %" PRIu64 " warps, worst %" PRIu64
-	       " ns (within the exchanges' uncertainty: steps back by %" PRIu64 " ns at most)\n",
-	       good ? "PASS" : "FAIL", over, sum, world.warps, world.worst_ns, world.back_ns);
-	return !good;
+/* --- on the cores, as hv/conduct.c --- */
+
+void conduct_begin(void)
+{
+	sync_bring_up();
+	core_request(0, REQ_RESYNC);
+}
+
+void conduct_leave(const struct stopped *s, unsigned gone)
+{
+	(void)s, (void)gone;
+}
+
+void conduct_counts(unsigned *b, unsigned *o)
+{
+	*b = begun;
+	*o = over;
+}
+
+/* Is there something to do for this core? */
+bool conduct_seat(void)
+{
+	struct task t = atomic_load_explicit(&task[this_core()->index], memory_order_relaxed);
+
+	return t.kind != TASK_NONE;
+}
+
+void conduct_poll(void)
+{
+	_Atomic(struct task) *mine = &task[this_core()->index];
+	struct task t = atomic_load_explicit(mine, memory_order_relaxed);
+	struct core *c = cores[t.core];
+
+	switch (t.kind) {
+	case TASK_BEFORE:
+		atomic_store_explicit(&c->effect_raw, 0, memory_order_relaxed);
+		atomic_store_explicit(&c->effect_delay_raw, t.effect_ns, memory_order_relaxed);
+		while (the_clock.policy->notice_before(&the_clock, t.core, (uint32_t)t.khz) == CLOCK_NOT_YET)
+			core_serve(), core_relax();
+		break;
+	case TASK_AFTER:
+		while (the_clock.policy->notice_after(&the_clock, t.core) == CLOCK_NOT_YET)
+			core_serve(), core_relax();
+		break;
+	case TASK_DOWN:
+		sync_take_down(t.core);
+		break;
+	case TASK_UP:
+		sync_bring_up();
+		break;
+	default:
+		world_end();
+	}
+	/* Release: to the conductor, who passes nothing on. */
+	atomic_store_explicit(mine, (struct task){ .kind = TASK_NONE }, memory_order_release);
 }

@@ -26,6 +26,27 @@ static pthread_t thread[CORES_MAX];
 static struct core nobody = { .index = UINT32_MAX }; /* the conductor is no core */
 static _Thread_local struct core *self = &nobody;
 
+static void kick(const _Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+/* While *word is value, or until a kick. */
+static void halt(const _Atomic uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+}
+
+void machine_kick(unsigned core)
+{
+	kick(&cores[core]->requests);
+}
+
+void machine_pause(uint64_t ns)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = (long)ns }, 0);
+}
+
 static void *life(void *core)
 {
 	self = core;
@@ -37,7 +58,7 @@ static void *life(void *core)
 		if (s == CORE_STARTING)
 			world_core(self);
 		else
-			machine_halt(&self->state, s);
+			halt(&self->state, s);
 	}
 }
 
@@ -56,29 +77,30 @@ void machine_start(const struct policy *p, unsigned count)
 	}
 	sigemptyset(&alarm);
 	sigaddset(&alarm, SIGALRM);
-	pthread_sigmask(SIG_BLOCK, &alarm, 0); /* it is the conductor's */
+	pthread_sigmask(SIG_BLOCK, &alarm, 0); /* it is the main thread's */
 	for (unsigned i = 0; i < count; i++)
 		CHECK(!pthread_create(&thread[i], 0, life, cores[i]));
 	pthread_sigmask(SIG_UNBLOCK, &alarm, 0);
 }
 
-void machine_join(void)
+void machine_boot(void)
 {
-	for (unsigned i = 0; i < core_count; i++) {
-		atomic_store_explicit(&cores[i]->state, CORE_LOST, memory_order_release);
-		machine_kick(&cores[i]->state);
-		pthread_join(thread[i], 0);
+	for (unsigned i = core_count; i-- > 0;) {
+		core_start_begin(cores[i]);
+		while (!core_start_step(cores[i]))
+			machine_pause(10000);
 	}
 }
 
-void machine_kick(const _Atomic uint32_t *word)
+void machine_join(void)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
-}
-
-void machine_halt(const _Atomic uint32_t *word, uint32_t value)
-{
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+	for (unsigned i = 0; i < core_count; i++) {
+		while (atomic_load_explicit(&cores[i]->state, memory_order_acquire) != CORE_OFF)
+			machine_pause(10000);
+		atomic_store_explicit(&cores[i]->state, CORE_LOST, memory_order_release);
+		kick(&cores[i]->state);
+		pthread_join(thread[i], 0);
+	}
 }
 
 void machine_where(int signal)
@@ -86,13 +108,12 @@ void machine_where(int signal)
 	fprintf(stderr, "threads: %s; the base is core %u\n", signal ? "hangs" : "stops", the_clock.base);
 	for (unsigned i = 0; i < core_count; i++) {
 		const struct clock_core *c = &the_clock.core[i];
-		struct task t = atomic_load_explicit(&thread_core[i].task, memory_order_relaxed);
 
-		fprintf(stderr, "  core %u: state %u, at \"%s\" %u, requests %x, task %u%s%s%s%s, generation %u of %u\n",
+		fprintf(stderr, "  core %u: state %u, at \"%s\" %u, requests %x%s%s%s%s, generation %u of %u\n",
 			i, cores[i]->state, cores[i]->where, cores[i]->where_arg, cores[i]->requests,
-			(unsigned)t.kind, c->online ? ", online" : "",
-			c->synced ? ", synchronised" : "", c->in_transition ? ", in transition" : "",
-			c->led ? ", led" : "", c->generation, the_clock.generation);
+			c->online ? ", online" : "", c->synced ? ", synchronised" : "",
+			c->in_transition ? ", in transition" : "", c->led ? ", led" : "", c->generation,
+			the_clock.generation);
 	}
 	fflush(stderr);
 	_exit(1);
@@ -119,6 +140,11 @@ uint64_t raw_of_ns(uint64_t ns)
 	return ns < 1000000000u ? ns : UINT64_MAX;
 }
 
+uint64_t ns_of_raw(uint64_t raw)
+{
+	return raw;
+}
+
 void core_relax(void)
 {
 	sched_yield();
@@ -126,12 +152,12 @@ void core_relax(void)
 
 void apic_send_nmi(uint32_t to)
 {
-	machine_kick(&cores[to]->requests);
+	machine_kick(to);
 }
 
 void halt_until_nmi(void)
 {
-	machine_halt(&self->requests, 0);
+	halt(&self->requests, 0);
 }
 
 void halt_until_interrupt(void)
@@ -155,6 +181,19 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
 	fputc('\n', stderr);
 	machine_where(0);
 	_exit(1);
+}
+
+/* As in smp/core.c. */
+void core_start_begin(struct core *c)
+{
+	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->state, CORE_STARTING, memory_order_release);
+	kick(&c->state);
+}
+
+bool core_start_step(struct core *c)
+{
+	return atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING;
 }
 
 /* --- clock/port.h --- */

@@ -9,6 +9,7 @@
 enum { BATCH = 64, TICKS_NS = 12 }; /* an exchange is true to three ticks, besides its round trip */
 
 struct world world;
+_Atomic uint32_t reader_batches[CORES_MAX]; /* as in hv/reader.c: complete ones */
 static struct vcpu vcpus[CORES_MAX];
 static struct pvclock_vcpu_time_info pages[CORES_MAX];
 static const struct policy *real;
@@ -22,11 +23,6 @@ void *guest_at(uint64_t gpa, uint64_t bytes)
 
 void vcpu_unload(void)
 {
-}
-
-void conduct_leave(const struct stopped *s, unsigned gone)
-{
-	(void)s, (void)gone;
 }
 
 /* Relaxed on purpose; a locked operation all the same, so on x86 nothing passes it. */
@@ -138,6 +134,7 @@ static void run_guest(struct core *me, struct vcpu *v)
 		n++;
 	}
 	atomic_fetch_add_explicit(&thread_core[me->index].readings, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&reader_batches[me->index], n == BATCH, memory_order_relaxed);
 }
 
 /* As run() in hv/main.c. */
@@ -146,6 +143,8 @@ static void run(struct core *me)
 	if (!clock_synced(&the_clock, me->index)) {
 		if (atomic_load_explicit(&the_clock.core[me->index].led, memory_order_acquire))
 			core_at("follows", 0);
+		else if (conduct_seat())
+			core_relax();
 		else
 			core_idle("unsynchronised");
 		return;
@@ -158,7 +157,19 @@ static void run(struct core *me)
 	sched_yield();
 }
 
-/* Stopped: what must hold then; and all leave. */
+bool world_synced(void)
+{
+	uint32_t newest = atomic_load_explicit(&the_clock.generation, memory_order_relaxed);
+
+	for (unsigned i = 0; i < core_count; i++)
+		if (atomic_load_explicit(&the_clock.core[i].online, memory_order_relaxed) &&
+		    (!clock_synced(&the_clock, i) || !newest ||
+		     atomic_load_explicit(&the_clock.core[i].generation, memory_order_relaxed) != newest))
+			return false;
+	return true;
+}
+
+/* Stopped: what must hold then, and all leave. */
 static void end(const struct stopped *s, void *arg)
 {
 	uint64_t raw = raw_now(), low = UINT64_MAX, high = 0;
@@ -169,54 +180,27 @@ static void end(const struct stopped *s, void *arg)
 
 		if (!c->online)
 			continue;
-		cores[i]->leave = true;
-		world.missed += !c->synced || c->generation != the_clock.generation;
 		uint64_t ns = line_read(&c->line, tempo_tsc(&cores[i]->tempo, raw));
-		uint64_t width = aged(thread_core[i].width_ns, ns - c->line.ref_ns);
+		uint64_t width = aged(thread_core[i].width_ns, ns - c->line.ref_ns) + ROUNDING_NS;
 
 		low = ns + width < low ? ns + width : low;
 		high = ns - width > high ? ns - width : high;
+		world.missed += !c->synced || c->generation != the_clock.generation;
+		cores[i]->leave = true;
 	}
-	world.apart_ns = (int64_t)(high - low);
+	world.apart = low < high || low < world.certain;
 	for (unsigned v = 0; v < guest.vcpu_count; v++)
 		world.lost += !the_clock.core[guest.vcpu[v].core].online;
+	world.ended = 1;
 }
 
-static void do_task(struct core *me)
+void world_end(void)
 {
-	struct task t = atomic_load_explicit(&thread_core[me->index].task, memory_order_relaxed);
-	struct core *c = cores[t.core];
-
-	switch (t.kind) {
-	case TASK_NONE:
-		return;
-	case TASK_BEFORE:
-		atomic_store_explicit(&c->effect_raw, 0, memory_order_relaxed);
-		atomic_store_explicit(&c->effect_delay_raw, t.effect_ns, memory_order_relaxed);
-		while (real->notice_before(&the_clock, t.core, (uint32_t)t.khz) == CLOCK_NOT_YET)
-			core_serve(), core_relax();
-		break;
-	case TASK_AFTER:
-		while (real->notice_after(&the_clock, t.core) == CLOCK_NOT_YET)
-			core_serve(), core_relax();
-		break;
-	case TASK_DOWN:
-		sync_take_down(t.core);
-		break;
-	case TASK_UP:
-		sync_bring_up();
-		if (!the_clock.generation)
-			core_request(the_clock.base, REQ_RESYNC);
-		break;
-	default:
-		clock_note(&the_clock);
-		stop_run(end, 0);
-	}
-	/* Release: to the conductor, who passes nothing on. */
-	atomic_store_explicit(&thread_core[me->index].task, (struct task){ .kind = TASK_NONE }, memory_order_release);
+	clock_note(&the_clock);
+	stop_run(end, 0);
 }
 
-/* As core_started and core_stop in smp/core.c. */
+/* As core_started, core_loop and core_stop of main.c and smp/core.c. */
 void world_core(struct core *me)
 {
 	me->leave = false;
@@ -225,8 +209,11 @@ void world_core(struct core *me)
 	atomic_store_explicit(&me->synced_raw, 0, memory_order_relaxed);
 	core_at("started", 0);
 	atomic_store_explicit(&me->state, CORE_UP, memory_order_release);
+	if (!atomic_load_explicit(&the_clock.generation, memory_order_relaxed) && me->index == 0)
+		conduct_begin();
 	while (sync_turn()) {
-		do_task(me);
+		if (conduct_seat())
+			conduct_poll();
 		if (!me->leave)
 			run(me);
 	}

@@ -68,8 +68,8 @@ static void test_edges(void **state)
 	assert_int_equal(o.mem_mib, 4);
 	assert_int_equal(o.log, OPTIONS_LOG_QUIET);
 	assert_true(o.acpi && o.vmx);
-	parse("cores=256 vcpus=64 seed=18446744073709551615 events=1000000 mem=1024 log=events");
-	assert_int_equal(o.cores, 256);
+	parse("cores=64 vcpus=64 seed=18446744073709551615 events=1000000 mem=1024 log=events");
+	assert_int_equal(o.cores, 64);
 	assert_int_equal(o.vcpus, 64);
 	assert_true(o.seed == UINT64_MAX);
 	assert_int_equal(o.events, 1000000);
@@ -94,23 +94,23 @@ static const struct { const char *line, *text; } refusals[] = {
 	{ FORTY, "option \"" FORTY "\": unknown; known: " KNOWN },
 	{ FORTY "x", "option \"" FORTY "...\": longer than 40 characters; shorten it" },
 	{ "a\x1b[2Jb\xff\x7f", "option \"a?[2Jb??\": unknown; known: " KNOWN },
-	{ "cores", "option \"cores\": no value; give cores=1..256" },
-	{ "cores=", "option \"cores=\": no value; give cores=1..256" },
+	{ "cores", "option \"cores\": no value; give cores=1..64" },
+	{ "cores=", "option \"cores=\": no value; give cores=1..64" },
 	{ "log= quiet", "option \"log=\": no value; give log=quiet|events|json" },
-	{ "cores=four", "option \"cores=four\": not a number; give cores=1..256" },
-	{ "cores=4k", "option \"cores=4k\": not a number; give cores=1..256" },
-	{ "cores=-1", "option \"cores=-1\": not a number; give cores=1..256" },
-	{ "cores=+1", "option \"cores=+1\": not a number; give cores=1..256" },
-	{ "cores=1=1", "option \"cores=1=1\": not a number; give cores=1..256" },
-	{ "cores=0x", "option \"cores=0x\": not a number; give cores=1..256" },
-	{ "cores=0xg", "option \"cores=0xg\": not a number; give cores=1..256" },
-	{ "cores=0", "option \"cores=0\": out of range; give cores=1..256" },
-	{ "cores=257", "option \"cores=257\": out of range; give cores=1..256" },
-	{ "cores=4294967297", "option \"cores=4294967297\": out of range; give cores=1..256" },
+	{ "cores=four", "option \"cores=four\": not a number; give cores=1..64" },
+	{ "cores=4k", "option \"cores=4k\": not a number; give cores=1..64" },
+	{ "cores=-1", "option \"cores=-1\": not a number; give cores=1..64" },
+	{ "cores=+1", "option \"cores=+1\": not a number; give cores=1..64" },
+	{ "cores=1=1", "option \"cores=1=1\": not a number; give cores=1..64" },
+	{ "cores=0x", "option \"cores=0x\": not a number; give cores=1..64" },
+	{ "cores=0xg", "option \"cores=0xg\": not a number; give cores=1..64" },
+	{ "cores=0", "option \"cores=0\": out of range; give cores=1..64" },
+	{ "cores=257", "option \"cores=257\": out of range; give cores=1..64" },
+	{ "cores=4294967297", "option \"cores=4294967297\": out of range; give cores=1..64" },
 	{ "cores=18446744073709551617",
-	  "option \"cores=18446744073709551617\": out of range; give cores=1..256" },
+	  "option \"cores=18446744073709551617\": out of range; give cores=1..64" },
 	{ "cores=0x10000000000000001",
-	  "option \"cores=0x10000000000000001\": out of range; give cores=1..256" },
+	  "option \"cores=0x10000000000000001\": out of range; give cores=1..64" },
 	{ "vcpus=65", "option \"vcpus=65\": out of range; give vcpus=1..64" },
 	{ "vcpus=0", "option \"vcpus=0\": out of range; give vcpus=1..64" },
 	{ "events=1000001", "option \"events=1000001\": out of range; give events=0..1000000" },

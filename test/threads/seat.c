@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What hv/conduct.c asks for: it conducts from a core, as on metal. */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "threads.h"
+
+struct options options;
+bool vmx_usable;
+
+void console_poll(void)
+{
+}
+
+void report_event(const struct event_record *e)
+{
+	(void)e;
+}
+
+/* On the seat, at the top of its loop; it does not go back there. */
+_Noreturn void report_end(const char *failure)
+{
+	struct core *me = this_core();
+
+	if (failure)
+		panic("%s", failure);
+	while (!world_synced())
+		CHECK(sync_turn());
+	world_end();
+	atomic_store_explicit(&me->state, CORE_OFF, memory_order_release);
+	pthread_exit(0);
+}
+
+void conductor_run(unsigned events, const char *scenario, uint64_t seed)
+{
+	options.events = events;
+	options.seed = seed;
+	snprintf(options.scenario, sizeof(options.scenario), "%s", scenario);
+	conduct_init();
+	machine_boot();
+	while (!atomic_load_explicit(&world.ended, memory_order_acquire))
+		machine_pause(1000000);
+}
