@@ -22,11 +22,8 @@
  * idle, in every wait; the guest itself is left at a step of its own after the
  * request (a kick takes its time).
  *
- * What is done to the cores is read at the start from the environment, so that one
- * verifier does for all (check.sh): RUN="PROPS READERS BOOT  CORE CHANGES  CORE
- * CHANGES  CORE HOTPLUGS": what is checked; interruptible host readers on the base;
- * start with no core online; two flights of tempo changes; a core that goes (1) and
- * comes back (2).
+ * What is done to the cores, `hidden` below, check.sh lets the verifier take from
+ * the environment: one compilation for many configurations.
  */
 #define N 3
 
@@ -45,7 +42,11 @@
 #define I3 4  /* no core is missed by a resync */
 #define R2 8  /* the base changes only while all others stand still */
 #define RC 16 /* race C: a reader on the base sees one line */
-hidden byte props, readers, boot, core1, changes1, core2, changes2, gone, hotplugs;
+hidden byte props;                          /* what is checked */
+hidden byte core1, changes1, core2, changes2; /* two flights: a core, how many tempo changes */
+hidden byte gone, hotplugs;                 /* a core, 1: it goes, 2: and comes back */
+hidden byte boot;                           /* at the start no core is online */
+hidden byte readers;                        /* on the base: host readers, interruptible */
 #define CHECK(p, cond) assert((props & (p)) == 0 || (cond))
 #define STILL_OR_OFF(i) (i == me || !online[i] || stands[i] == 2)
 #define STANDS(p) CHECK(p, STILL_OR_OFF(0) && STILL_OR_OFF(1) && STILL_OR_OFF(2))
@@ -321,15 +322,6 @@ proctype settled()
 init {
 	byte i;
 	atomic {
-		c_code {
-			char *run = getenv("RUN");
-			int v[9] = { 0 };
-			if (!run || sscanf(run, "%d %d %d %d %d %d %d %d %d", v, v + 1, v + 2, v + 3, v + 4, v + 5,
-					   v + 6, v + 7, v + 8) != 9)
-				Uerror("RUN= is to have 9 numbers");
-			props = v[0], readers = v[1], boot = v[2], core1 = v[3], changes1 = v[4];
-			core2 = v[5], changes2 = v[6], gone = v[7], hotplugs = v[8];
-		};
 		if
 		:: boot -> task[0] = TASK_UP /* conduct_begin */
 		:: else ->

@@ -27,7 +27,7 @@ static _Atomic uint32_t served[CORES]; /* REQ_EVICTs */
 
 /* Plain on purpose: changed by its core at work, and by whoever has stopped the machine. */
 static unsigned work[CORES], seat, stops, base_seed;
-static bool leave[CORES];
+static _Atomic bool leave[CORES];
 static unsigned pending, strangers; /* what a stopped machine should not have shown */
 
 struct core *cores[CORES_MAX];
