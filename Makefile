@@ -107,7 +107,7 @@ run-qemu-uefi: all tools-test
 	$(RUN) qemu-uefi
 
 # In the order of cost: rules of the tree, this machine, the simulator, emulators.
-test: floors headers size unit fuzz sim-test sim-mutants boot mutants
+test: floors headers size unit fuzz sim-test sim-mutants threads boot mutants
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
 boot: all tools-test
@@ -117,7 +117,7 @@ mutants: all tools-test
 campaign: all tools-test sim-campaign
 	test/boot/suite.sh -g long
 
-include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk
+include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk
 
 # Includes look down only: hv > smp > boot/boot_info.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.

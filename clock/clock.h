@@ -10,10 +10,11 @@
  *   stopped    only while the machine is stopped (smp/stop.c): rule R2, so
  *              "not joining a stop" = "the base and who is online are stable"
  *
- * Barriers: `synced` is stored with release after line and generation, and read
- * with acquire before they are. `evicted` likewise publishes last_ref_ns.
- * `in_transition` of a core and `synced` of the base are stored and then read
- * crosswise (after / lead), so all four accesses are seq_cst.
+ * Barriers: the base's `led` (release; acquire in follow) hands its line and
+ * generation to the core that it leads; `evicted` (release; acquire in
+ * all_evicted) hands last_ref_ns to the base. `in_transition` of a core and
+ * `synced` of the base are stored and then read crosswise (after / lead), so
+ * all four accesses are seq_cst.
  */
 #pragma once
 #include <stdatomic.h>

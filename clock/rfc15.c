@@ -229,10 +229,8 @@ static enum clock_step rfc15_resync(struct clock *c)
 {
 	unsigned me = port_core();
 
-	if (me != base_of(c)) {
-		c->resync = RESYNC_IDLE;
+	if (me != base_of(c))
 		return CLOCK_NOT_BASE;
-	}
 	/* A notice before reached the base: its notice after begins anew. */
 	if (unsettled(c, &c->core[me])) {
 		c->resync = RESYNC_IDLE;

@@ -5,9 +5,8 @@
  *
  * It sits on one online core (`seat`) and is a step function at the top of that
  * core's loop: it never waits but for a stopped machine, so that several
- * events are in flight at once. When the seat's own core leaves, the seat moves
- * in the stopped machine. All state here belongs to the seat; the stop's
- * barriers hand it over.
+ * events are in flight at once. Each stopped machine draws a new seat. All state
+ * here belongs to the seat; the stop's barriers hand it over.
  */
 #include "clock/port.h"
 #include "hv/hv.h"
@@ -34,7 +33,7 @@ struct flight {
 	uint64_t begin_raw, effect_raw, after_raw; /* after_raw: length, from the effect on */
 };
 
-static unsigned seat; /* written in a stopped machine; read at the top of loops */
+static _Atomic unsigned seat; /* written in a stopped machine; read at the top of loops */
 static struct storm storm;
 static struct flight flight[CORES_MAX]; /* of each core: one event at a time */
 static unsigned begun, over;            /* events */
@@ -64,7 +63,7 @@ void conduct_init(void)
 
 bool conduct_seat(void)
 {
-	return seat == this_core()->index;
+	return atomic_load_explicit(&seat, memory_order_relaxed) == this_core()->index;
 }
 
 static unsigned base_core(void)
@@ -77,19 +76,28 @@ static bool is_online(unsigned core)
 	return atomic_load_explicit(&the_clock.core[core].online, memory_order_relaxed);
 }
 
-/* Stopped: the seat's core leaves. */
-void conduct_leave(const struct stopped *s, unsigned gone)
+/*
+ * Stopped: draw who conducts from now on, so that the base is not the one who
+ * takes cores down, and a take-down meets resyncs. Whoever sat here must
+ * not touch anything of this file any more.
+ */
+void conduct_sit(const struct stopped *s)
 {
+	unsigned to;
+
 	(void)s;
-	if (seat == gone)
-		seat = base_core();
+	do
+		to = (unsigned)random_below(&tempos, core_count);
+	while (!is_online(to));
+	atomic_store_explicit(&seat, to, memory_order_relaxed);
+	core_request(to, REQ_WAKE); /* a core that comes online now may sleep and not be part of the stop */
 }
 
 void conduct_begin(void)
 {
+	due_raw = raw_now() + raw_of_ns(SETTLE_NS);
 	sync_bring_up();
 	core_request(0, REQ_RESYNC);
-	due_raw = raw_now() + raw_of_ns(SETTLE_NS);
 }
 
 static void begin_event(const struct storm_event *e)
@@ -107,7 +115,9 @@ static void begin_event(const struct storm_event *e)
 	over += cut;
 	*f = (struct flight){
 		.record = { .number = ++begun, .core = e->core, .base = base_core(), .kind = e->kind,
-			    .khz_before = the_clock.core[e->core].tempo_khz, .khz_after = e->khz },
+			    /* Of a core that leaves within a change only the seat's own word is stable. */
+			    .khz_before = cut ? f->record.khz_after : the_clock.core[e->core].tempo_khz,
+			    .khz_after = e->khz },
 		.begin_raw = raw_now(),
 		.after_raw = raw_of_ns(e->after_ns),
 	};
@@ -130,8 +140,8 @@ static void begin_event(const struct storm_event *e)
 	}
 }
 
-/* Bring one flight forward by what has happened meanwhile. */
-static void step(struct flight *f, struct core *c)
+/* Bring one flight forward by what has happened meanwhile. False: the seat may be elsewhere now. */
+static bool step(struct flight *f, struct core *c)
 {
 	uint64_t now = raw_now();
 
@@ -160,7 +170,7 @@ static void step(struct flight *f, struct core *c)
 		}
 		f->phase = PHASE_AFTER;
 		sync_bring_up();
-		break;
+		return false;
 	case PHASE_LEAVE:
 		if (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_OFF)
 			break;
@@ -170,6 +180,7 @@ static void step(struct flight *f, struct core *c)
 	default:
 		break;
 	}
+	return true;
 }
 
 /* The reference against the truth, now, on this core. The clock code never sees this. */
@@ -259,7 +270,8 @@ void conduct_poll(void)
 
 		if (f->phase == PHASE_NONE)
 			continue;
-		step(f, cores[i]);
+		if (!step(f, cores[i]))
+			return;
 		if (f->phase == PHASE_SCORE)
 			score(f);
 		else if (now - f->begin_raw > raw_of_ns(EVENT_LIMIT_NS))

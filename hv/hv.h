@@ -80,7 +80,7 @@ void sync_take_down(unsigned gone);
 /* conduct.c: the unseen conductor */
 void conduct_init(void);  /* boot core, before other cores run: first tempos */
 void conduct_begin(void); /* boot core, all cores up */
-void conduct_leave(const struct stopped *s, unsigned gone); /* a core goes: so may the seat */
+void conduct_sit(const struct stopped *s); /* who is online has changed: draw the seat */
 bool conduct_seat(void);  /* does this core conduct now? */
 void conduct_poll(void);  /* a step; may not return to the caller as the seat */
 void conduct_counts(unsigned *begun, unsigned *over); /* events */

@@ -110,17 +110,18 @@ static void bring_up(const struct stopped *s, void *arg)
 	for (unsigned i = 0; i < core_count; i++)
 		if (atomic_load_explicit(&cores[i]->state, memory_order_acquire) == CORE_UP && !online(i))
 			the_clock.policy->bring_up(&the_clock, i);
+	conduct_sit(s);
 	place(s);
 }
 
-/* Stopped: the core at `arg` goes; its base role, the seat and its vCPUs go elsewhere. */
+/* Stopped: the core at `arg` goes; its base role and its vCPUs go elsewhere. */
 static void take_down(const struct stopped *s, void *arg)
 {
 	unsigned gone = *(unsigned *)arg;
 
 	the_clock.policy->take_down(&the_clock, gone);
 	cores[gone]->leave = true;
-	conduct_leave(s, gone);
+	conduct_sit(s);
 	/* What the leaving core was asked as the base is for the new base. */
 	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
 	if (left & (REQ_RESYNC | REQ_SYNC))

@@ -12,9 +12,8 @@
  *
  * `state` is written by the core that stops the others (release) and read by
  * them (acquire): what happened before a state is seen by who sees the state.
- * `here` counts the others into each state. One stop at a time: the next may begin
- * when stop_run has returned (the conductor sees to it: hotplug is over when the
- * core that left is off, and it is off after its own stop_run).
+ * `here` counts the others into each state. One stop at a time: there is one
+ * conductor, and if it moved in a stop it waits until that one has ended.
  */
 #include "clock/port.h"
 #include "smp/smp.h"
@@ -45,11 +44,17 @@ static unsigned ask_others(void)
 	return n;
 }
 
+static bool idle(void *unused)
+{
+	(void)unused;
+	return atomic_load_explicit(&the_stop.state, memory_order_acquire) == STOP_IDLE;
+}
+
 void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 {
 	struct stopped proof = { .by = this_core()->index };
 
-	CHECK(atomic_load_explicit(&the_stop.state, memory_order_acquire) == STOP_IDLE);
+	wait_until(idle, 0, "stop: the last one to end", UINT32_MAX);
 	enter(STOP_GATHER);
 	unsigned others = ask_others();
 	wait_until(all_here, &others, "stop: gathering", UINT32_MAX);

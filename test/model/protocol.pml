@@ -44,7 +44,7 @@
 #define RC 16 /* race C: a reader on the base sees one line */
 hidden byte props;                          /* what is checked */
 hidden byte core1, changes1, core2, changes2; /* two flights: a core, how many tempo changes */
-hidden byte gone, hotplugs;                 /* a core, 1: it goes, 2: and comes back */
+hidden byte goes, hotplugs;                 /* a core, 1: it goes, 2: and comes back */
 hidden byte boot;                           /* at the start no core is online */
 hidden byte readers;                        /* on the base: host readers, interruptible */
 #define CHECK(p, cond) assert((props & (p)) == 0 || (cond))
@@ -57,7 +57,7 @@ hidden byte readers;                        /* on the base: host readers, interr
 mtype = { DONE, NOT_YET, NOT_BASE, IDLE, EVICTING, LEADING, NOTHING, ASKED, ANSWERED, GATHER, STILL, RELEASE };
 
 /* struct clock, struct clock_core */
-byte base, newest, round, left, waiting_for;
+byte base, newest, round, left_ns, waiting_for;
 mtype resyncing = IDLE;
 bit synced[N], online[N], in_transition[N];
 byte line[N], generation[N], evicted[N], last_ref[N], led[N];
@@ -137,7 +137,7 @@ inline fn()
 	if
 	:: task[me] == TASK_UP ->
 		do
-		:: i < N -> if :: !online[i] && !off[i] -> bring_up(i) :: else fi; i++
+		:: i < N -> if :: !online[i] && !leave[i] -> bring_up(i) :: else fi; i++
 		:: else -> i = 0; break
 		od
 	:: else ->
@@ -243,7 +243,7 @@ active [N] proctype core_loop()
 		if
 		:: leave[me] ->
 			d_step { off[me] = 1; effect_due[me] = 0; untrue[me] = 0 };
-end_off:		d_step { !off[me] -> req[me] = 0; leave[me] = 0 }
+end_off:		d_step { !off[me] -> leave[me] = 0 }
 		:: !leave[me] && task[me] ->
 			down_prepare(task[me]);
 			stand_still();
@@ -272,7 +272,12 @@ proctype tempo(byte c; byte changes)
 	do
 	:: changes == 0 -> break
 	:: else ->
-		atomic { online[c] && (CAN_ASK(0) || CAN_ASK(1) || CAN_ASK(2)) -> flight[c] = 1; notice_before(c) };
+		atomic {
+			if
+			:: online[c] && (CAN_ASK(0) || CAN_ASK(1) || CAN_ASK(2)) -> flight[c] = 1; notice_before(c)
+			:: off[c] && hotplugs == 1 /* and stays away */
+			fi
+		};
 		atomic {
 			if
 			:: !flight[c]
@@ -308,7 +313,7 @@ proctype hotplug(byte core; byte events)
 	give(1 + core);
 	off[core];
 	if
-	:: events > 1 -> off[core] = 0; NO_TASK; give(TASK_UP); NO_TASK
+	:: events > 1 -> d_step { req[core] = 0; off[core] = 0 }; !leave[core] && NO_TASK; give(TASK_UP); NO_TASK
 	:: else
 	fi
 }
@@ -335,10 +340,10 @@ init {
 		run settled();
 		if :: changes1 -> run tempo(core1, changes1) :: else fi;
 		if :: changes2 -> run tempo(core2, changes2) :: else fi;
-		if :: hotplugs -> run hotplug(gone, hotplugs) :: else fi
-	};
-	if
-	:: boot -> !task[0]; request(0, REQ_RESYNC)
-	:: else
-	fi
+		if :: hotplugs -> run hotplug(goes, hotplugs) :: else fi;
+		if
+		:: boot -> !task[0]; request(0, REQ_RESYNC)
+		:: else
+		fi
+	}
 }

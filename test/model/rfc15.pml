@@ -122,7 +122,7 @@ inline all_evicted()
 inline lead_from_highest()
 {
 	atomic {
-		r = left;
+		r = left_ns;
 		do
 		:: i < N -> r = (online[i] && last_ref[i] > r -> last_ref[i] : r); i++
 		:: else -> i = 0; break
@@ -167,7 +167,7 @@ inline take_down(gone)
 		synced[gone] = 0;
 		in_transition[gone] = 0;
 #ifndef LETTER
-		left = (last_ref[gone] > left -> last_ref[gone] : left);
+		left_ns = (last_ref[gone] > left_ns -> last_ref[gone] : left_ns);
 #endif
 		if
 		:: gone == base ->

@@ -25,9 +25,9 @@ void vcpu_unload(void)
 {
 }
 
-void conduct_leave(const struct stopped *s, unsigned gone)
+void conduct_sit(const struct stopped *s)
 {
-	(void)s, (void)gone;
+	(void)s;
 }
 
 void world_reset(void)

@@ -222,9 +222,9 @@ void conduct_begin(void)
 	core_request(0, REQ_RESYNC);
 }
 
-void conduct_leave(const struct stopped *s, unsigned gone)
+void conduct_sit(const struct stopped *s)
 {
-	(void)s, (void)gone;
+	(void)s;
 }
 
 void conduct_counts(unsigned *b, unsigned *o)
