@@ -36,6 +36,8 @@ static void *leader_main(void *arg)
 	return NULL;
 }
 
+static unsigned complete;
+
 /* How far the middle of the fastest round is from the truth, at most half of it. */
 static void run(uint64_t seed)
 {
@@ -68,7 +70,8 @@ static void run(uint64_t seed)
 	}
 	atomic_store_explicit(&over, true, memory_order_release);
 	pthread_join(leader, NULL);
-	if (wrong || !rounds)
+	complete += rounds; /* on a busy machine a run may see none */
+	if (wrong)
 		fail_msg("seed %llu: %u of %u rounds are wrong, by up to %llu ticks", (unsigned long long)seed,
 			 wrong, rounds, (unsigned long long)worst);
 }
@@ -79,6 +82,7 @@ static void test_offset(void **state)
 	port_fake_tsc = tsc;
 	for (uint64_t seed = 1; seed <= RUNS; seed++)
 		run(seed);
+	assert_true(complete);
 }
 
 int main(void)
