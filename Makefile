@@ -107,7 +107,7 @@ run-qemu-uefi: all tools-test
 	$(RUN) qemu-uefi
 
 # In the order of cost: rules of the tree, this machine, the simulator, emulators.
-test: floors headers size unit fuzz sim-test sim-mutants threads boot mutants
+test: floors headers size unit fuzz sim-test sim-mutants threads model boot mutants
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
 boot: all tools-test
@@ -117,7 +117,7 @@ mutants: all tools-test
 campaign: all tools-test sim-campaign
 	test/boot/suite.sh -g long
 
-include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk
+include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk
 
 # Includes look down only: hv > smp > boot/boot_info.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.
@@ -150,7 +150,7 @@ BUILD_NEEDS := gcc=gcc nasm=nasm ld=binutils /usr/include/elf.h=libc6-dev $(EFI_
 	grub-mkimage=grub-common $(FONT)=grub-common /usr/lib/grub/i386-pc/boot_hybrid.img=grub-pc-bin \
 	xorriso=xorriso mformat=mtools bochs=bochs bochs=bochs-term jq=jq /usr/share/bochs/BIOS-bochs-latest=bochsbios \
 	/usr/share/bochs/VGABIOS-lgpl-latest=vgabios /usr/share/ovmf/OVMF.fd=ovmf $(if $(findstring clang,$(CC)),clang=clang)
-TEST_NEEDS := qemu-system-x86_64=qemu-system-x86 /usr/include/cmocka.h=libcmocka-dev prove=perl parallel=parallel clang=clang \
+TEST_NEEDS := qemu-system-x86_64=qemu-system-x86 /usr/include/cmocka.h=libcmocka-dev prove=perl parallel=parallel spin=spin clang=clang \
 	/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a=libclang-rt-14-dev
 lacking = $(sort $(shell for n in $(1); do w=$${n%%=*}; command -v $$w >/dev/null || [ -e $$w ] || echo $${n/*=/}; done))
 ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo ))

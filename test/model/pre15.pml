@@ -44,18 +44,12 @@ inline after()
 {
 	newest++;
 	set_line(line[me], newest);
-	if
-	:: !work_scheduled -> work_scheduled = 1; request(me, REQ_SYNC)
-	:: else
-	fi
+	if :: !work_scheduled -> work_scheduled = 1; request(me, REQ_SYNC) :: else fi
 }
 
 inline follow()
 {
-	if
-	:: led[me] != led_begun[me] -> d_step { led_begun[me] = led[me]; asked[me] = NOTHING }
-	:: else
-	fi;
+	if :: led[me] != led_begun[me] -> led_begun[me] = led[me]; asked[me] = NOTHING :: else fi;
 	if
 	:: asked[me] == NOTHING -> asked[me] = ASKED
 	:: asked[me] == ANSWERED && led[me] ->
@@ -68,25 +62,16 @@ inline follow()
 /* The work: one core, then by way of the loop's top. */
 inline lead()
 {
-	if
-	:: !working -> d_step { working = 1; work_scheduled = 0; work_next = 0; work_generation = newest }
-	:: else
-	fi;
+	if :: !working -> working = 1; work_scheduled = 0; work_next = 0; work_generation = newest :: else fi;
 	s = DONE;
 	do
 	:: work_next == N -> working = 0; CHECK(I3, !MISSED(work_generation)); break
 	:: work_next < N && (work_next == me || work_next == base || !online[work_next] || !synced[base] ||
 		(synced[work_next] && generation[work_next] == newest && led[work_next] != me + 1)) ->
-		if
-		:: led[work_next] == me + 1 -> led[work_next] = 0
-		:: else
-		fi;
+		if :: led[work_next] == me + 1 -> led[work_next] = 0 :: else fi;
 		work_next++
 	:: else ->
-		if
-		:: led[work_next] != me + 1 -> led[work_next] = me + 1; request(work_next, REQ_EVICT)
-		:: else
-		fi;
+		if :: led[work_next] != me + 1 -> led[work_next] = me + 1; request(work_next, REQ_EVICT) :: else fi;
 		exchange_answer(work_next);
 		request(me, REQ_SYNC);
 		break

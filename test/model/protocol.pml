@@ -15,19 +15,19 @@
  *   - Weak memory: a statement is a step, and all cores see the same order. Store
  *     buffers are the simulator's matter.
  *   - The exchange: one question, one answer, which carries the leader's value.
- *   - Polling: who polls sleeps here until what it polls can have changed, so
- *     that a run without an end is a flaw, however fair the scheduler (I5).
+ *   - Polling: who polls sleeps here until what it polls can have changed. So no
+ *     run may be endless, however unfair the scheduler, nor end half way: I5.
  *
- * Requests are served only where the C code serves them: before a guest, in
- * idle, in every wait; the guest itself is left at a step of its own after the
- * request (a kick takes its time).
+ * Requests are served only where the C code serves them: at the top of the loop
+ * and in every wait. A guest reads whenever that would show something new, also
+ * after the request that will bring it out (a kick takes its time).
  *
  * What is done to the cores, `hidden` below, check.sh lets the verifier take from
  * the environment: one compilation for many configurations.
  */
 #define N 3
 
-#define REQ_EVICT  1
+#define REQ_EVICT  1 /* clock/port.h */
 #define REQ_BEFORE 2
 #define REQ_AFTER  4
 #define REQ_FOLLOW 8
@@ -42,11 +42,13 @@
 #define I3 4  /* no core is missed by a resync */
 #define R2 8  /* the base changes only while all others stand still */
 #define RC 16 /* race C: a reader on the base sees one line */
-hidden byte props;                          /* what is checked */
+
+hidden byte props;                            /* what is checked */
 hidden byte core1, changes1, core2, changes2; /* two flights: a core, how many tempo changes */
-hidden byte goes, hotplugs;                 /* a core, 1: it goes, 2: and comes back */
-hidden byte boot;                           /* at the start no core is online */
-hidden byte readers;                        /* on the base: host readers, interruptible */
+hidden byte goes, hotplugs;                   /* a core; 1: it goes, 2: and returns, 3: and the next one goes, too */
+hidden byte boot;                             /* at the start no core is online */
+hidden byte readers;                          /* on the base: host readers, interruptible */
+
 #define CHECK(p, cond) assert((props & (p)) == 0 || (cond))
 #define STILL_OR_OFF(i) (i == me || !online[i] || stands[i] == 2)
 #define STANDS(p) CHECK(p, STILL_OR_OFF(0) && STILL_OR_OFF(1) && STILL_OR_OFF(2))
@@ -73,12 +75,11 @@ byte here;
 byte task[N]; /* 1 + core: take that core down; TASK_UP: bring up */
 #define TASK_UP (N + 1)
 #define START 4 /* of all lines: no run makes more changes than that */
-bit flight[N];
-bit effect_due[N];
+bit flight[N], effect_due[N];
 /* seen by the checks only */
 byte shown;    /* the highest reading of any guest */
 bit untrue[N]; /* the tempo is not what the clock code believes */
-byte stands[N];  /* in a stop: 1 has come, 2 stands still */
+byte stands[N]; /* in a stop: 1 has come, 2 stands still */
 #define CAN_ASK(i) (online[i] && !stands[i])
 
 #define me _pid
@@ -149,14 +150,14 @@ inline fn()
 			bits = req[i];
 			req[i] = 0;
 			request(base, bits & (REQ_RESYNC | REQ_SYNC));
-			bits = 0;
-			i = 0
+			bits = 0; i = 0
 		}
 	fi
 }
 
 inline stop_run()
 {
+	wait_until(stop == IDLE);
 	stands[me] = 1;
 	enter(GATHER);
 	ask_others();
@@ -193,11 +194,7 @@ inline lead_to_the_end()
 		if
 		:: s == NOT_BASE -> request(base, top & (REQ_RESYNC | REQ_SYNC)); break
 		:: s == DONE -> break
-		:: s == NOT_YET ->
-			if
-			:: now_pending -> core_serve()
-			:: lead_moves
-			fi
+		:: s == NOT_YET -> if :: now_pending -> core_serve() :: lead_moves fi
 		fi
 	od;
 	s = 0
@@ -249,8 +246,7 @@ end_off:		d_step { !off[me] -> leave[me] = 0 }
 			stand_still();
 			stop_run();
 			task[me] = 0
-		:: readers && me == base && !leave[me] && !task[me] && line[me] && !seen ->
-			host_reader()
+		:: readers && me == base && !leave[me] && !task[me] && line[me] && !seen -> host_reader()
 		:: atomic {
 			else ->
 			if
@@ -275,7 +271,7 @@ proctype tempo(byte c; byte changes)
 		atomic {
 			if
 			:: online[c] && (CAN_ASK(0) || CAN_ASK(1) || CAN_ASK(2)) -> flight[c] = 1; notice_before(c)
-			:: off[c] && hotplugs == 1 /* and stays away */
+			:: off[c] && hotplugs != 2 /* and stays away */
 			fi
 		};
 		atomic {
@@ -295,25 +291,24 @@ proctype tempo(byte c; byte changes)
 	od
 }
 
-/* Some online core carries the take-down or bring-up out. */
+/* Some online core carries the take-down or bring-up out; the last stop may not have ended. */
 inline give(what)
 {
 	atomic {
 		if
-		:: online[0] -> task[0] = what
-		:: online[1] -> task[1] = what
-		:: online[2] -> task[2] = what
+		:: online[0] && !task[0] -> task[0] = what
+		:: online[1] && !task[1] -> task[1] = what
+		:: online[2] && !task[2] -> task[2] = what
 		fi
 	}
 }
-#define NO_TASK (task[0] + task[1] + task[2] == 0)
-
 proctype hotplug(byte core; byte events)
 {
 	give(1 + core);
 	off[core];
 	if
-	:: events > 1 -> d_step { req[core] = 0; off[core] = 0 }; !leave[core] && NO_TASK; give(TASK_UP); NO_TASK
+	:: events == 2 -> d_step { req[core] = 0; off[core] = 0 }; !leave[core]; give(TASK_UP)
+	:: events == 3 -> core = (core + 1) % N; give(1 + core); off[core]
 	:: else
 	fi
 }
@@ -341,9 +336,6 @@ init {
 		if :: changes1 -> run tempo(core1, changes1) :: else fi;
 		if :: changes2 -> run tempo(core2, changes2) :: else fi;
 		if :: hotplugs -> run hotplug(goes, hotplugs) :: else fi;
-		if
-		:: boot -> !task[0]; request(0, REQ_RESYNC)
-		:: else
-		fi
+		if :: boot -> !task[0]; request(0, REQ_RESYNC) :: else fi
 	}
 }

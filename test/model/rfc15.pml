@@ -31,10 +31,7 @@ inline evict(new_khz)
 		asked[me] = NOTHING;
 		synced[me] = 0
 	};
-	if
-	:: !new_khz -> r = round; d_step { evicted[me] = r; r = 0 }
-	:: else
-	fi
+	if :: !new_khz -> r = round; d_step { evicted[me] = r; r = 0 } :: else fi
 }
 
 inline set_line(value, gen)
@@ -63,10 +60,7 @@ inline follow()
 	if
 	:: synced[me] || unsettled(me)
 	:: else ->
-		if
-		:: fresh[me] -> fresh[me] = 0; asked[me] = NOTHING
-		:: else
-		fi;
+		if :: fresh[me] -> fresh[me] = 0; asked[me] = NOTHING :: else fi;
 		if
 		:: asked[me] == NOTHING -> asked[me] = ASKED
 		:: asked[me] == ASKED
@@ -98,10 +92,7 @@ inline lead()
 			if
 			:: atomic { unsettled(i) -> let_go(i) }
 			:: else ->
-				if
-				:: atomic { !led[i] -> fresh[i] = 1; led[i] = 1 }; request(i, REQ_FOLLOW)
-				:: else
-				fi;
+				if :: atomic { !led[i] -> fresh[i] = 1; led[i] = 1 }; request(i, REQ_FOLLOW) :: else fi;
 				atomic { exchange_answer(i); waiting_for = i; i = 0; s = NOT_YET };
 				break
 			fi
@@ -135,7 +126,7 @@ inline lead_from_highest()
 inline resync()
 {
 	if
-	:: me != base -> resyncing = IDLE; s = NOT_BASE
+	:: me != base -> s = NOT_BASE
 	:: me == base && unsettled(me) -> atomic { resyncing = IDLE; waiting_for = 0 }; lead()
 	:: me == base && !unsettled(me) && resyncing == IDLE ->
 		round++;
@@ -146,16 +137,10 @@ inline resync()
 		atomic { i = 0; waiting_for = 0; resyncing = EVICTING; s = NOT_YET }
 	:: me == base && !unsettled(me) && resyncing == EVICTING ->
 		all_evicted();
-		if
-		:: s == DONE -> lead_from_highest(); atomic { resyncing = LEADING; s = NOT_YET }
-		:: else
-		fi
+		if :: s == DONE -> lead_from_highest(); atomic { resyncing = LEADING; s = NOT_YET } :: else fi
 	:: me == base && !unsettled(me) && resyncing == LEADING ->
 		lead();
-		if
-		:: s == DONE -> resyncing = IDLE; CHECK(I3, !MISSED(newest))
-		:: else
-		fi
+		if :: s == DONE -> resyncing = IDLE; CHECK(I3, !MISSED(newest)) :: else fi
 	fi
 }
 
