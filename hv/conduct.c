@@ -6,7 +6,9 @@
  * It sits on one online core (`seat`) and is a step function at the top of that
  * core's loop: it never waits but for a stopped machine, so that several
  * events are in flight at once. Each stopped machine draws a new seat. All state
- * here belongs to the seat; the stop's barriers hand it over.
+ * here belongs to the seat; conduct_sit's release hands it to conduct_seat's
+ * acquire. (The stop's own barriers don't: a core that comes online in the stop
+ * is no part of it, and may sit down while the others still stand.)
  */
 #include "clock/port.h"
 #include "hv/hv.h"
@@ -33,7 +35,7 @@ struct flight {
 	uint64_t begin_raw, effect_raw, after_raw; /* after_raw: length, from the effect on */
 };
 
-static _Atomic unsigned seat; /* written in a stopped machine; read at the top of loops */
+static _Atomic unsigned seat; /* written in a stopped machine, release; read at the top of loops, acquire */
 static struct storm storm;
 static struct flight flight[CORES_MAX]; /* of each core: one event at a time */
 static unsigned begun, over;            /* events */
@@ -63,7 +65,7 @@ void conduct_init(void)
 
 bool conduct_seat(void)
 {
-	return atomic_load_explicit(&seat, memory_order_relaxed) == this_core()->index;
+	return atomic_load_explicit(&seat, memory_order_acquire) == this_core()->index;
 }
 
 static unsigned base_core(void)
@@ -77,9 +79,9 @@ static bool is_online(unsigned core)
 }
 
 /*
- * Stopped: draw who conducts from now on, so that the base is not the one who
- * takes cores down, and a take-down meets resyncs. Whoever sat here must
- * not touch anything of this file any more.
+ * Stopped, the last thing done there: draw who conducts from now on, so that the
+ * base is not the one who takes cores down, and a take-down meets resyncs. Whoever
+ * sat here must not touch anything of this file any more.
  */
 void conduct_sit(const struct stopped *s)
 {
@@ -89,7 +91,7 @@ void conduct_sit(const struct stopped *s)
 	do
 		to = (unsigned)random_below(&tempos, core_count);
 	while (!is_online(to));
-	atomic_store_explicit(&seat, to, memory_order_relaxed);
+	atomic_store_explicit(&seat, to, memory_order_release);
 	core_request(to, REQ_WAKE); /* a core that comes online now may sleep and not be part of the stop */
 }
 

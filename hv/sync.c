@@ -57,12 +57,17 @@ static void stand_still(void)
  */
 bool sync_turn(void)
 {
-	core_serve();
-	unsigned top = core_take_top();
+	unsigned top;
 
-	if (top & REQ_STOP) {
+	core_serve();
+	while ((top = core_take_top()) & REQ_STOP) {
+		/* Put back: if this core leaves in the stop, take_down hands it to the new base. */
+		if (top & (REQ_RESYNC | REQ_SYNC))
+			core_request(this_core()->index, top & (REQ_RESYNC | REQ_SYNC));
 		stand_still();
 		stop_join();
+		if (this_core()->leave)
+			break;
 	}
 	if (this_core()->leave)
 		return false;
@@ -110,8 +115,8 @@ static void bring_up(const struct stopped *s, void *arg)
 	for (unsigned i = 0; i < core_count; i++)
 		if (atomic_load_explicit(&cores[i]->state, memory_order_acquire) == CORE_UP && !online(i))
 			the_clock.policy->bring_up(&the_clock, i);
-	conduct_sit(s);
 	place(s);
+	conduct_sit(s);
 }
 
 /* Stopped: the core at `arg` goes; its base role and its vCPUs go elsewhere. */
@@ -121,12 +126,12 @@ static void take_down(const struct stopped *s, void *arg)
 
 	the_clock.policy->take_down(&the_clock, gone);
 	cores[gone]->leave = true;
-	conduct_sit(s);
 	/* What the leaving core was asked as the base is for the new base. */
 	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
 	if (left & (REQ_RESYNC | REQ_SYNC))
 		core_request(base(), left & (REQ_RESYNC | REQ_SYNC));
 	place(s);
+	conduct_sit(s);
 }
 
 /* Any online core, top of its loop: every core that is up and not online yet comes online. */
