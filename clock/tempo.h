@@ -10,6 +10,10 @@
  * A change of tempo takes effect at one raw instant, known to the conductor
  * only: before it the old piece applies, from it on the new one, and the two
  * meet there. Owned by its core; nobody else reads or writes it.
+ *
+ * A rate that is told is not quite the rate that is: real oscillators err. The
+ * error is one of the core's, so the same for all its tempos, and as hidden
+ * from the clock code as the truth: only `mult` has it.
  */
 #pragma once
 #include <stdint.h>
@@ -17,19 +21,31 @@
 struct tempo_piece {
 	uint64_t mult;   /* 48 fractional bits, the VMX TSC multiplier */
 	uint64_t offset; /* the VMX TSC offset */
-	uint32_t khz;    /* the rate of the core TSC */
+	uint32_t khz;    /* the rate of the core TSC, as it is told */
 };
 
 struct tempo {
 	uint32_t raw_khz; /* rate of the raw TSC */
+	int32_t error_ppb; /* the true rate of every piece is khz * (1 + error_ppb / 10^9) */
 	uint64_t at_raw;  /* `next` applies from here on; UINT64_MAX: no change is pending */
 	struct tempo_piece now, next;
 };
 
-/* Run at `khz` from raw instant 0 on, with the core TSC at `start` at raw instant `raw`. */
-void tempo_start(struct tempo *t, uint32_t raw_khz, uint32_t khz, uint64_t raw, uint64_t start);
+/*
+ * Run at `khz`, off by `error_ppb`, from raw instant 0 on, with the core TSC at
+ * `start` at raw instant `raw`. The true rate must be below 65536 * raw_khz,
+ * here and below.
+ */
+void tempo_start_off(struct tempo *t, uint32_t raw_khz, uint32_t khz, int32_t error_ppb, uint64_t raw,
+		     uint64_t start);
 
-/* Change to `khz` (1 .. 65535 * raw_khz) at raw instant `at_raw`. No change may be pending. */
+/* The same with the rate that is told. */
+static inline void tempo_start(struct tempo *t, uint32_t raw_khz, uint32_t khz, uint64_t raw, uint64_t start)
+{
+	tempo_start_off(t, raw_khz, khz, 0, raw, start);
+}
+
+/* Change to `khz` (not 0) at raw instant `at_raw`. No change may be pending. */
 void tempo_change(struct tempo *t, uint32_t khz, uint64_t at_raw);
 
 /* The piece that applies at `raw`; call with ascending raw instants only: it forgets the past. */

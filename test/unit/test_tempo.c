@@ -108,6 +108,60 @@ static void test_changes(void **state)
 	}
 }
 
+/*
+ * Off by a hidden error: every piece, and no other thing, has it. The true rate
+ * falls short of the exact one by less than 2^-48 of the raw one.
+ */
+static void test_error(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 20000; seed++) {
+		struct random r = { seed };
+		struct tempo t, told;
+		uint32_t raw_khz = 10000 + some_khz(&r), khz = some_khz(&r);
+		int32_t ppb = (int32_t)random_below(&r, 400001) - 200000;
+		uint64_t raw = random_next(&r) >> 16, start = random_next(&r);
+
+		tempo_start_off(&t, raw_khz, khz, ppb, raw, start);
+		tempo_start(&told, raw_khz, khz, raw, start);
+		if (tempo_tsc(&t, raw) != start || tempo_tsc(&told, raw) != start)
+			fail_msg("seed %u: not at the start", seed);
+		for (unsigned change = 0; change < 4; change++) {
+			wide whole = (wide)raw_khz * 1000000000;
+			wide part = ((wide)khz * (wide)(1000000000 + ppb) << 48) - t.now.mult * whole;
+
+			if (part >= whole || t.now.khz != khz || told.now.khz != khz ||
+			    (ppb == 0 && (t.now.mult != told.now.mult || t.now.offset != told.now.offset)) ||
+			    tempo_tsc(&t, raw) != vmx_tsc(raw, t.now.mult, t.now.offset))
+				fail_msg("seed %u, change %u: %u of %u kHz off by %d ppb: mult %llx", seed, change,
+					 khz, raw_khz, (int)ppb, (unsigned long long)t.now.mult);
+			raw += random_below(&r, 1000);
+			khz = some_khz(&r);
+			uint64_t before = tempo_tsc(&t, raw);
+			tempo_change(&t, khz, raw);
+			tempo_change(&told, khz, raw);
+			if (tempo_tsc(&t, raw) != before)
+				fail_msg("seed %u, change %u: a step at the switch", seed, change);
+			tempo_at(&told, raw);
+		}
+	}
+}
+
+/* 200 ppm of a second are 200 us, either way, at any tempo. */
+static void test_error_adds_up(void **state)
+{
+	(void)state;
+	for (int sign = -1; sign <= 1; sign += 2) {
+		struct tempo t;
+
+		tempo_start_off(&t, 2000000, 2000000, sign * 200000, 0, 0);
+		assert_in_range(tempo_tsc(&t, 2000000000) - (uint64_t)(2000000000ll + sign * 400000) + 1, 0, 1);
+		tempo_change(&t, 1000000, 2000000000);
+		uint64_t half = tempo_tsc(&t, 2000000000);
+		assert_in_range(tempo_tsc(&t, 4000000000) - half - (uint64_t)(1000000000ll + sign * 200000) + 1, 0, 1);
+	}
+}
+
 /* Rates far apart, at raw instants near the end of their range. */
 static void test_far(void **state)
 {
@@ -129,6 +183,9 @@ static void test_refused(void **state)
 	(void)state;
 	expect_assert_failure(tempo_start(&t, 0, 1, 0, 0));
 	expect_assert_failure(tempo_start(&t, 1, 0, 0, 0));
+	expect_assert_failure(tempo_start(&t, 1, 65536, 0, 0));
+	expect_assert_failure(tempo_start_off(&t, 1, 65535, 200000, 0, 0)); /* no room for the error */
+	expect_assert_failure(tempo_start_off(&t, 1, 1, -1000000000, 0, 0));
 	tempo_start(&t, 1000, 1000, 0, 0);
 	expect_assert_failure(tempo_change(&t, 0, 5));
 	tempo_change(&t, 500, 5);
@@ -141,7 +198,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_formula), cmocka_unit_test(test_start), cmocka_unit_test(test_one_to_one),
-		cmocka_unit_test(test_changes), cmocka_unit_test(test_far), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_changes), cmocka_unit_test(test_error), cmocka_unit_test(test_error_adds_up),
+		cmocka_unit_test(test_far), cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests_name("tempo", tests, NULL, NULL);
