@@ -53,14 +53,25 @@ static void draw_start(struct core *c)
 	c->start_tsc = random_below(&tempos, 1ull << 40);
 }
 
+/* A core's own error, hidden and for good; not drawn if there is none, so that all else stays the same. */
+static void draw_error(struct core *c)
+{
+	uint32_t most_ppb = options.tempo_error * 1000;
+
+	if (most_ppb)
+		c->error_ppb = (int32_t)random_below(&tempos, 2 * most_ppb + 1) - (int32_t)most_ppb;
+}
+
 void conduct_init(void)
 {
 	storm_start(&storm, options.scenario, options.seed, raw_khz);
 	if (storm_still(&storm))
 		options.events = 0;
 	tempos.state = ~options.seed;
-	for (unsigned i = 0; i < core_count; i++)
+	for (unsigned i = 0; i < core_count; i++) {
 		draw_start(cores[i]);
+		draw_error(cores[i]);
+	}
 }
 
 bool conduct_seat(void)

@@ -47,6 +47,8 @@ struct core {
 	/* the conductor writes before the start: tempo and TSC to come up with */
 	uint32_t start_khz;
 	uint64_t start_tsc;
+	/* ... once, before any start: by how much its rate is off every tempo that it is told */
+	int32_t error_ppb;
 	/* written in a stopped machine: stop at the top of the loop */
 	bool leave;
 	/* owner writes: when it went on after it was last evicted; 0: it did not yet */

@@ -33,6 +33,7 @@ static const struct options_row options_rows[] = {
 	{ "scenario", OPTIONS_NAME, 0, 0, AT(scenario), "storm|calm|tempo|hotplug|still", "storm",
 	  "which events" },
 	{ "log", OPTIONS_INDEX, 0, 0, AT(log), "quiet|events|json", "events", "what the console tells" },
+	{ "tempo_error", OPTIONS_U32, 0, 200, AT(tempo_error), NULL, "0", "hidden rate errors, ppm" },
 	{ "mem", OPTIONS_U32, 4, 1024, AT(mem_mib), NULL, "16", "guest memory in MiB" },
 	{ "acpi", OPTIONS_BOOL, 0, 0, AT(acpi), "on|off", "on", "believe the ACPI tables" },
 	{ "vmx", OPTIONS_BOOL, 0, 0, AT(vmx), "on|off", "on", "run a guest; off: host side" },

@@ -21,6 +21,7 @@ struct options {
 	uint64_t seed;
 	char sync[OPTIONS_NAME_MAX], scenario[OPTIONS_NAME_MAX];
 	enum options_log log;
+	uint32_t tempo_error; /* ppm */
 	bool acpi, vmx;
 };
 

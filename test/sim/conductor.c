@@ -38,6 +38,14 @@ static void draw_start(struct core *c)
 	c->start_tsc = random_below(&tempos, 1ull << 40);
 }
 
+static void draw_error(struct core *c)
+{
+	uint32_t most_ppb = sim.tempo_error * 1000;
+
+	if (most_ppb)
+		c->error_ppb = (int32_t)random_below(&tempos, 2 * most_ppb + 1) - (int32_t)most_ppb;
+}
+
 /* Events as the storm draws them, against a model of who is online. */
 static void make_plan(void)
 {
@@ -70,8 +78,10 @@ void conductor_reset(void)
 	next_event = booted = flights = 0;
 	sim.events_done = 0;
 	tempos.state = ~sim.seed;
-	for (unsigned i = 0; i < sim.cores; i++)
+	for (unsigned i = 0; i < sim.cores; i++) {
 		draw_start(&sim.core[i].core);
+		draw_error(&sim.core[i].core);
+	}
 }
 
 static bool online(unsigned core)

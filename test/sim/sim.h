@@ -80,6 +80,7 @@ struct sim {
 	const struct policy *policy;
 	unsigned cores, events;
 	uint64_t seed;
+	uint32_t tempo_error; /* ppm: the most that a core's rate is off what it is told */
 	const char *scenario;
 	unsigned watch;  /* bit mask of violation kinds; V_HANG and V_CHECK always */
 	unsigned *order; /* [cores]: priorities of this schedule */

@@ -25,6 +25,7 @@ static void check_defaults(void)
 	assert_string_equal(o.sync, "rfc15");
 	assert_string_equal(o.scenario, "storm");
 	assert_int_equal(o.log, OPTIONS_LOG_EVENTS);
+	assert_int_equal(o.tempo_error, 0);
 	assert_int_equal(o.mem_mib, 16);
 	assert_true(o.acpi);
 	assert_true(o.vmx);
@@ -45,7 +46,7 @@ static void test_all_at_once(void **state)
 {
 	(void)state;
 	parse(" vmx=off\tacpi=off mem=64 log=json scenario=hotplug sync=rfc15 events=7  seed=0xBEEF "
-	      "vcpus=3 cores=5\n");
+	      "vcpus=3 cores=5 tempo_error=50\n");
 	assert_int_equal(o.cores, 5);
 	assert_int_equal(o.vcpus, 3);
 	assert_int_equal(o.seed, 0xbeef);
@@ -53,6 +54,7 @@ static void test_all_at_once(void **state)
 	assert_string_equal(o.sync, "rfc15");
 	assert_string_equal(o.scenario, "hotplug");
 	assert_int_equal(o.log, OPTIONS_LOG_JSON);
+	assert_int_equal(o.tempo_error, 50);
 	assert_int_equal(o.mem_mib, 64);
 	assert_false(o.acpi);
 	assert_false(o.vmx);
@@ -78,11 +80,16 @@ static void test_edges(void **state)
 	assert_true(o.seed == UINT64_MAX);
 	parse("seed=0X0000000000000000000000000000000aF"); /* length of a number is not its size */
 	assert_int_equal(o.seed, 0xaf);
+	parse("tempo_error=0");
+	assert_int_equal(o.tempo_error, 0);
+	parse("tempo_error=200");
+	assert_int_equal(o.tempo_error, 200);
 	parse("seed=0123"); /* decimal: no octal here */
 	assert_int_equal(o.seed, 123);
 }
 
-#define KNOWN "cores= vcpus= seed= events= sync= scenario= log= mem= acpi= vmx="
+#define KNOWN "cores= vcpus= seed= events= sync= scenario= log= " \
+	"tempo_error= mem= acpi= vmx="
 #define FORTY "0123456789012345678901234567890123456789"
 
 static const struct { const char *line, *text; } refusals[] = {
@@ -114,6 +121,8 @@ static const struct { const char *line, *text; } refusals[] = {
 	{ "vcpus=65", "option \"vcpus=65\": out of range; give vcpus=1..64" },
 	{ "vcpus=0", "option \"vcpus=0\": out of range; give vcpus=1..64" },
 	{ "events=1000001", "option \"events=1000001\": out of range; give events=0..1000000" },
+	{ "tempo_error=201", "option \"tempo_error=201\": out of range; give tempo_error=0..200" },
+	{ "tempo_error=-1", "option \"tempo_error=-1\": not a number; give tempo_error=0..200" },
 	{ "mem=3", "option \"mem=3\": out of range; give mem=4..1024" },
 	{ "mem=1025", "option \"mem=1025\": out of range; give mem=4..1024" },
 	{ "seed=18446744073709551616", "option \"seed=18446744073709551616\": out of range; "
@@ -179,7 +188,7 @@ static void test_help(void **state)
 				assert_string_equal(o.scenario, choice);
 		}
 	}
-	assert_int_equal(lines, 10);
+	assert_int_equal(lines, 11);
 }
 
 static void test_help_cut(void **state)
@@ -231,6 +240,7 @@ static void test_random(void **state)
 		free(heap);
 		if ((result != 0 && result != -1) || !why.text[0] != !result || o.cores > 256 ||
 		    o.vcpus > 64 || o.mem_mib < 4 || o.mem_mib > 1024 || o.events > 1000000 ||
+		    o.tempo_error > 200 ||
 		    strlen(why.text) == sizeof(why.text) - 1)
 			fail_msg("seed %u, line \"%s\": %d, \"%s\"", seed, line, result, why.text);
 	}
