@@ -173,6 +173,7 @@ void hv_main(const struct boot_info *boot)
 {
 	static char line[BOOT_CMDLINE_MAX];
 	const char *timer;
+	int32_t timebase_ppm;
 
 	trap_init();
 	early.self = &early;
@@ -189,7 +190,8 @@ void hv_main(const struct boot_info *boot)
 	apic_init();
 	find_cores(boot);
 	if (!timer_calibrate(&machine, &timer))
-		report_refuse("neither the ACPI PM timer nor the PIT runs: can't tell the TSC's rate");
+		report_refuse("neither HPET, nor ACPI PM timer, nor PIT runs: can't tell the TSC's rate");
+	timebase_check(&timebase_ppm);
 	find_vmx();
 	if (vmx_usable && !guest_make(boot, guest_words, &complaint))
 		report_refuse(complaint.text);

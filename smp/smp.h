@@ -52,6 +52,13 @@ uint64_t ns_of_raw(uint64_t raw);
 void delay_us(uint32_t us);
 extern uint32_t raw_khz, apic_timer_khz;
 
+/* timebase.c: a clock of the platform's own, to hold the TSCs against. Boot core, before mem_close: */
+const char *timebase_find(const struct machine *m); /* its name; NULL: there is none */
+uint32_t timebase_raw_khz(void);  /* the raw TSC's rate by it; 0: it stands still */
+bool timebase_check(int32_t *ppm); /* once more against the raw TSC, and says so; false: there is none */
+/* Any core: */
+bool timebase_ns(uint64_t *ns, uint32_t *resolution_ns); /* as port_timebase */
+
 /* trap.c: exceptions and NMI. */
 void trap_init(void);      /* boot core: the shared IDT */
 void trap_load(struct core *c); /* this core: GDT, TSS, IDT, %gs */
