@@ -36,6 +36,14 @@ unsigned port_core(void);
 /* This core's own TSC, ordered after everything before it and before all after. */
 uint64_t port_tsc(void);
 
+/*
+ * The independent timebase: ns since it was started, monotonic over all cores,
+ * or false: there is none. Slow to read. *resolution_ns: what a reading may be
+ * late by at most; it is never early. Any core, interrupts off; some core must
+ * ask at least every 2 s, or else a counter that wraps unseen loses time.
+ */
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns);
+
 /* Set request bits of a core (release) and make sure that it looks at them. Returns at once. */
 void port_request(unsigned core, unsigned bits);
 

@@ -15,6 +15,11 @@ uint64_t port_tsc(void)
 	return tempo_tsc(&this_core()->tempo, raw_now());
 }
 
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns)
+{
+	return timebase_ns(ns, resolution_ns);
+}
+
 void port_request(unsigned core, unsigned bits)
 {
 	core_request(core, bits);

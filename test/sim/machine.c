@@ -10,7 +10,7 @@
 
 #include "clock/port.h"
 
-enum { STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 400000 };
+enum { STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 400000, TIMEBASE_NS = 100 };
 
 struct sim sim;
 struct core *cores[CORES_MAX];
@@ -495,6 +495,17 @@ uint64_t port_tsc(void)
 {
 	sim_step();
 	return tempo_tsc(&sim.core[sim.current].core.tempo, sim.raw);
+}
+
+/* True time, but coarse, and from another beginning in each seed. */
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns)
+{
+	struct random r = { sim.seed ^ 0x74696d6562617365 };
+
+	sim_step();
+	*ns = (sim.raw + random_below(&r, 1ull << 40)) / TIMEBASE_NS * TIMEBASE_NS;
+	*resolution_ns = TIMEBASE_NS;
+	return true;
 }
 
 void port_request(unsigned core, unsigned bits)

@@ -13,7 +13,7 @@
 #include "clock/port.h"
 #include "threads.h"
 
-enum { AWAIT_POLLS = 200 };
+enum { AWAIT_POLLS = 200, TIMEBASE_NS = 100 };
 
 struct core *cores[CORES_MAX];
 unsigned core_count;
@@ -206,6 +206,16 @@ unsigned port_core(void)
 uint64_t port_tsc(void)
 {
 	return tempo_tsc(&self->tempo, raw_now());
+}
+
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	*ns = ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec) / TIMEBASE_NS * TIMEBASE_NS;
+	*resolution_ns = TIMEBASE_NS;
+	return true;
 }
 
 void port_request(unsigned core, unsigned bits)

@@ -21,6 +21,14 @@ uint64_t port_tsc(void)
 	return port_fake_tsc(port_fake_core);
 }
 
+/* No test has one. */
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns)
+{
+	(void)ns;
+	(void)resolution_ns;
+	return false;
+}
+
 void port_request(unsigned core, unsigned bits)
 {
 	atomic_fetch_or_explicit(&requests[core], bits, memory_order_seq_cst);
