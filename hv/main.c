@@ -12,6 +12,7 @@
 #define SHARED_SLICE_NS 1000000ull
 #define REST_NS 100000ull /* host readers are guests, too, where an emulator has fewer cores than they */
 #define FOLLOW_TURNS 1024
+#define STEADY_PPM 1000
 
 struct options options;
 bool vmx_usable;
@@ -158,6 +159,21 @@ static void find_cores(const struct boot_info *boot)
 	trap_load(cores[0]);
 }
 
+/* May a policy pull the reference to the timebase? Only if that agrees with the truth, the raw TSC. */
+static void settle_discipline(void)
+{
+	bool asked = options.discipline != OPTIONS_DISCIPLINE_AUTO;
+	int32_t ppm;
+	bool any = timebase_check(&ppm), steady = any && ppm >= -STEADY_PPM && ppm <= STEADY_PPM;
+
+	if (!any && options.discipline == OPTIONS_DISCIPLINE_ON)
+		report_refuse("discipline=on: this machine names no timer to hold on to: leave it out");
+	if (!asked)
+		options.discipline = steady ? OPTIONS_DISCIPLINE_ON : OPTIONS_DISCIPLINE_OFF;
+	print("discipline: %s%s\n", options.discipline == OPTIONS_DISCIPLINE_ON ? "on" : "off",
+	      asked ? ", as asked" : !any ? ": no timebase" : !steady ? ": the timebase is more than 1000 ppm off" : "");
+}
+
 static void find_vmx(void)
 {
 	vmx_usable = options.vmx && vmx_find(&complaint);
@@ -173,7 +189,6 @@ void hv_main(const struct boot_info *boot)
 {
 	static char line[BOOT_CMDLINE_MAX];
 	const char *timer;
-	int32_t timebase_ppm;
 
 	trap_init();
 	early.self = &early;
@@ -191,7 +206,7 @@ void hv_main(const struct boot_info *boot)
 	find_cores(boot);
 	if (!timer_calibrate(&machine, &timer))
 		report_refuse("neither HPET, nor ACPI PM timer, nor PIT runs: can't tell the TSC's rate");
-	timebase_check(&timebase_ppm);
+	settle_discipline();
 	find_vmx();
 	if (vmx_usable && !guest_make(boot, guest_words, &complaint))
 		report_refuse(complaint.text);

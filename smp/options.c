@@ -33,6 +33,8 @@ static const struct options_row options_rows[] = {
 	{ "scenario", OPTIONS_NAME, 0, 0, AT(scenario), "storm|calm|tempo|hotplug|still", "storm",
 	  "which events" },
 	{ "log", OPTIONS_INDEX, 0, 0, AT(log), "quiet|events|json", "events", "what the console tells" },
+	{ "discipline", OPTIONS_INDEX, 0, 0, AT(discipline), "on|off|auto", "auto",
+	  "hold on to a timer's rate" },
 	{ "tempo_error", OPTIONS_U32, 0, 200, AT(tempo_error), NULL, "0", "hidden rate errors, ppm" },
 	{ "mem", OPTIONS_U32, 4, 1024, AT(mem_mib), NULL, "16", "guest memory in MiB" },
 	{ "acpi", OPTIONS_BOOL, 0, 0, AT(acpi), "on|off", "on", "believe the ACPI tables" },
@@ -43,7 +45,8 @@ static const struct options_row options_rows[] = {
 #define WORD_MAX 40u /* longest word, bytes: "seed=" and 20 digits is 25 */
 
 _Static_assert(ROWS <= 64, "options_word has a bit for each in 64");
-_Static_assert(sizeof(enum options_log) == sizeof(uint32_t), "options_store writes it so");
+_Static_assert(sizeof(enum options_log) == sizeof(uint32_t) &&
+	       sizeof(enum options_discipline) == sizeof(uint32_t), "options_store writes them so");
 
 /* What may stand behind "name=". */
 static int options_domain(const struct options_row *row, char *buf, size_t size)

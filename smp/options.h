@@ -10,6 +10,7 @@
 #include "smp/format.h"
 
 enum options_log { OPTIONS_LOG_QUIET, OPTIONS_LOG_EVENTS, OPTIONS_LOG_JSON };
+enum options_discipline { OPTIONS_DISCIPLINE_ON, OPTIONS_DISCIPLINE_OFF, OPTIONS_DISCIPLINE_AUTO };
 
 #define OPTIONS_NAME_MAX 16u /* bytes, with the NUL */
 
@@ -21,6 +22,7 @@ struct options {
 	uint64_t seed;
 	char sync[OPTIONS_NAME_MAX], scenario[OPTIONS_NAME_MAX];
 	enum options_log log;
+	enum options_discipline discipline; /* AUTO until main.c has settled it, before other cores run */
 	uint32_t tempo_error; /* ppm */
 	bool acpi, vmx;
 };

@@ -25,6 +25,7 @@ static void check_defaults(void)
 	assert_string_equal(o.sync, "rfc15");
 	assert_string_equal(o.scenario, "storm");
 	assert_int_equal(o.log, OPTIONS_LOG_EVENTS);
+	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_AUTO);
 	assert_int_equal(o.tempo_error, 0);
 	assert_int_equal(o.mem_mib, 16);
 	assert_true(o.acpi);
@@ -46,7 +47,7 @@ static void test_all_at_once(void **state)
 {
 	(void)state;
 	parse(" vmx=off\tacpi=off mem=64 log=json scenario=hotplug sync=rfc15 events=7  seed=0xBEEF "
-	      "vcpus=3 cores=5 tempo_error=50\n");
+	      "vcpus=3 cores=5 tempo_error=50 discipline=off\n");
 	assert_int_equal(o.cores, 5);
 	assert_int_equal(o.vcpus, 3);
 	assert_int_equal(o.seed, 0xbeef);
@@ -54,6 +55,7 @@ static void test_all_at_once(void **state)
 	assert_string_equal(o.sync, "rfc15");
 	assert_string_equal(o.scenario, "hotplug");
 	assert_int_equal(o.log, OPTIONS_LOG_JSON);
+	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_OFF);
 	assert_int_equal(o.tempo_error, 50);
 	assert_int_equal(o.mem_mib, 64);
 	assert_false(o.acpi);
@@ -80,15 +82,17 @@ static void test_edges(void **state)
 	assert_true(o.seed == UINT64_MAX);
 	parse("seed=0X0000000000000000000000000000000aF"); /* length of a number is not its size */
 	assert_int_equal(o.seed, 0xaf);
-	parse("tempo_error=0");
+	parse("tempo_error=0 discipline=on");
 	assert_int_equal(o.tempo_error, 0);
-	parse("tempo_error=200");
+	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_ON);
+	parse("tempo_error=200 discipline=auto");
 	assert_int_equal(o.tempo_error, 200);
+	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_AUTO);
 	parse("seed=0123"); /* decimal: no octal here */
 	assert_int_equal(o.seed, 123);
 }
 
-#define KNOWN "cores= vcpus= seed= events= sync= scenario= log= " \
+#define KNOWN "cores= vcpus= seed= events= sync= scenario= log= discipline= " \
 	"tempo_error= mem= acpi= vmx="
 #define FORTY "0123456789012345678901234567890123456789"
 
@@ -137,6 +141,8 @@ static const struct { const char *line, *text; } refusals[] = {
 	  "give scenario=storm|calm|tempo|hotplug|still" },
 	{ "scenario=|", "option \"scenario=|\": unknown choice; give scenario=storm|calm|tempo|hotplug|still" },
 	{ "log=loud", "option \"log=loud\": unknown choice; give log=quiet|events|json" },
+	{ "discipline=yes", "option \"discipline=yes\": unknown choice; give discipline=on|off|auto" },
+	{ "discipline", "option \"discipline\": no value; give discipline=on|off|auto" },
 	{ "acpi=yes", "option \"acpi=yes\": unknown choice; give acpi=on|off" },
 	{ "vmx=1", "option \"vmx=1\": unknown choice; give vmx=on|off" },
 	{ "mem=4 mem=5", "option \"mem=5\": mem= is given twice; keep one" },
@@ -188,7 +194,7 @@ static void test_help(void **state)
 				assert_string_equal(o.scenario, choice);
 		}
 	}
-	assert_int_equal(lines, 11);
+	assert_int_equal(lines, 12);
 }
 
 static void test_help_cut(void **state)
@@ -223,6 +229,7 @@ static void test_random(void **state)
 {
 	static const char *const pieces[] = {
 		"cores", "vcpus", "seed", "events", "sync", "scenario", "log", "mem", "acpi", "vmx", "=",
+		"discipline", "tempo_error", "auto",
 		"=", "=", " ", " ", "0", "1", "9", "0x", "f", "18446744073709551615", "on", "off", "storm",
 		"|", "rfc15", "json", "\t", "\xff", "-",
 	};
@@ -240,7 +247,7 @@ static void test_random(void **state)
 		free(heap);
 		if ((result != 0 && result != -1) || !why.text[0] != !result || o.cores > 256 ||
 		    o.vcpus > 64 || o.mem_mib < 4 || o.mem_mib > 1024 || o.events > 1000000 ||
-		    o.tempo_error > 200 ||
+		    o.tempo_error > 200 || o.discipline > OPTIONS_DISCIPLINE_AUTO ||
 		    strlen(why.text) == sizeof(why.text) - 1)
 			fail_msg("seed %u, line \"%s\": %d, \"%s\"", seed, line, result, why.text);
 	}
