@@ -33,7 +33,7 @@ OPTIONS := $(if $(CORES),cores=$(CORES)) seed=$(SEED) $(if $(EVENTS),events=$(EV
 BOOT_SRC  := boot/multiboot.asm boot/multiboot.c boot/handover.c boot/start64.asm
 CLOCK_SRC := $(addprefix clock/,line.c tempo.c exchange.c clock.c page.c rfc15.c storm.c)
 SMP_SRC   := $(addprefix smp/,lib.c format.c console.c screen.c mem.c tables.c acpi.c mptable.c options.c \
-	here.c apic.c timer.c counter.c timebase.c trap.c core.c request.c stop.c clockport.c trap.asm ap.asm)
+	here.c apic.c timer.c counter.c timebase.c rtc.c trap.c core.c request.c stop.c clockport.c trap.asm ap.asm)
 HV_SRC    := $(addprefix hv/,main.c vmx.c vmcs.c ept.c vcpu.c sync.c place.c exit.c guest.c load.c conduct.c \
 	report.c reader.c entry.asm)
 EFI_SRC   := boot/efi.c boot/efi_load.c boot/handover.c
