@@ -25,3 +25,16 @@ void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l)
 	/* 3. even again; pairs with the reader's first look */
 	atomic_store_explicit(version, v + 1, memory_order_release);
 }
+
+void page_publish_wall(struct pvclock_wall_clock *wall, uint64_t unix_ns)
+{
+	_Atomic uint32_t *version = (void *)wall;
+	uint32_t v = (atomic_load_explicit(version, memory_order_relaxed) + 1) | 1;
+
+	/* The three steps of above, with the same barriers. */
+	atomic_store_explicit(version, v, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	wall->sec = (uint32_t)(unix_ns / 1000000000);
+	wall->nsec = (uint32_t)(unix_ns % 1000000000);
+	atomic_store_explicit(version, v + 1, memory_order_release);
+}

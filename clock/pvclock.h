@@ -35,6 +35,14 @@ _Static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_to_system_mul) == 24,
 _Static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_shift) == 28, "pvclock ABI");
 _Static_assert(offsetof(struct pvclock_vcpu_time_info, flags) == 29, "pvclock ABI");
 
+/* Wall time, s and ns since 1970, when the clock above stood at 0. The same rule of versions. */
+struct pvclock_wall_clock {
+	uint32_t version;
+	uint32_t sec;
+	uint32_t nsec;
+} __attribute__((packed, aligned(4)));
+_Static_assert(sizeof(struct pvclock_wall_clock) == 12, "pvclock ABI");
+
 /*
  * Ticks since a line's origin to ns, by the page's own arithmetic. The product
  * is 96 bits wide and does not overflow 64 bits of result before 584 years.

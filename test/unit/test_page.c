@@ -92,6 +92,27 @@ static void test_same_ns(void **state)
 	}
 }
 
+/* ... and of the wall clock's, which is as little aligned. */
+static void test_wall(void **state)
+{
+	static const uint32_t versions[][2] = { { 0, 2 }, { 1, 4 }, { 6, 8 }, { UINT32_MAX - 1, 0 } };
+
+	(void)state;
+	for (size_t offset = 4096 - 64; offset <= 4096; offset += 4)
+		for (unsigned i = 0; i < 4; i++) {
+			struct pvclock_wall_clock *wall = (void *)(memory + offset);
+
+			memset(memory, 0xa5, sizeof(memory));
+			wall->version = versions[i][0];
+			page_publish_wall(wall, 4294967295999999999ull);
+			assert_int_equal(wall->version, versions[i][1]);
+			assert_true(wall->sec == UINT32_MAX && wall->nsec == 999999999);
+			for (size_t at = 0; at < sizeof(memory); at++)
+				if ((at < offset || at >= offset + sizeof(*wall)) && memory[at] != 0xa5)
+					fail_msg("wall clock at %zu: byte %zu was written", offset, at);
+		}
+}
+
 enum { READERS = 3, PUBLISHED = 100000, READS = 1000 };
 
 struct reader {
@@ -168,7 +189,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields), cmocka_unit_test(test_version),
-		cmocka_unit_test(test_same_ns), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_same_ns), cmocka_unit_test(test_wall),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests_name("page", tests, NULL, NULL);
