@@ -13,10 +13,16 @@
 #define KVM_FEATURE_NOP_IO_DELAY    (1u << 1)
 #define KVM_FEATURE_CLOCKSOURCE2    (1u << 3)
 #define KVM_FEATURE_CLOCKSOURCE_STABLE (1u << 24)
-#define MSR_KVM_WALL_CLOCK      0x11u
+/*
+ * Wall clock: a write of a GPA fills a struct pvclock_wall_clock there, and is
+ * over. System time: GPA | bit 0 has that vCPU's clock page kept up to date
+ * there, bit 0 clear ends it; the old page stays as it is. Either is 4-byte
+ * aligned; not so, or outside the guest's memory: #GP.
+ */
+#define MSR_KVM_WALL_CLOCK      0x11u /* the first ones, KVM_FEATURE_CLOCKSOURCE: the same */
 #define MSR_KVM_SYSTEM_TIME     0x12u
-#define MSR_KVM_WALL_CLOCK_NEW  0x4b564d00u
-#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u /* GPA | bit 0: enable */
+#define MSR_KVM_WALL_CLOCK_NEW  0x4b564d00u /* KVM_FEATURE_CLOCKSOURCE2 */
+#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u
 
 /* Howler's leaves: signature "HowlerHowler" in EBX, ECX, EDX; EAX = last leaf. */
 #define CPUID_HOWLER_SIGNATURE 0x40000200u

@@ -4,6 +4,7 @@
  * Howler can't do is the guest's fault: that vCPU is parked with a dump, and
  * everything else goes on.
  */
+#include "clock/page.h"
 #include "clock/port.h"
 #include "hv/hv.h"
 #include "hv/vmx.h"
@@ -232,8 +233,24 @@ static enum verdict exit_rdmsr(struct vcpu *v)
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		set_edx_eax(v, v->page_gpa ? v->page_gpa | 1 : 0);
 		return NEXT;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		set_edx_eax(v, atomic_load_explicit(&guest.wall_gpa, memory_order_relaxed));
+		return NEXT;
 	}
 	return fault_gp();
+}
+
+static enum verdict write_wall_clock(uint64_t gpa)
+{
+	void *wall = guest_at(gpa, sizeof(struct pvclock_wall_clock));
+
+	if (gpa & 3 || !wall)
+		return fault_gp();
+	atomic_store_explicit(&guest.wall_gpa, gpa, memory_order_relaxed);
+	if (gpa) /* 0: nowhere, as in KVM */
+		page_publish_wall(wall, guest.wall_ns);
+	return NEXT;
 }
 
 static enum verdict exit_wrmsr(struct vcpu *v)
@@ -248,6 +265,9 @@ static enum verdict exit_wrmsr(struct vcpu *v)
 		v->page_gpa = value & 1 ? value & ~3ull : 0;
 		v->page_line = 0;
 		return YIELD; /* published at the next entry */
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		return write_wall_clock(value);
 	}
 	return fault_gp();
 }

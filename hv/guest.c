@@ -2,6 +2,7 @@
 /* The one virtual machine: its memory, its vCPUs, its serial line. */
 #include "hv/hv.h"
 #include "smp/lib.h"
+#include "smp/rtc.h"
 #include "smp/x86.h"
 
 #define LARGE_PAGE (2 * MIB)
@@ -30,6 +31,28 @@ static void make_vcpu(unsigned i, uint64_t eptp)
 	vmcs_make(v, eptp);
 }
 
+static void read_rtc(void)
+{
+	struct rtc rtc;
+
+	guest.rtc_s = rtc_read(&rtc) ? rtc_unix_s(&rtc) : 0;
+	guest.rtc_raw = raw_now();
+	if (!guest.rtc_s)
+		print("howler: CMOS clock: none, or it shows no date: the guest's wall clock begins at 1970\n");
+}
+
+/*
+ * Wall time and reference at one instant give the wall time at reference 0. The
+ * CMOS clock counts whole seconds, so it is late by up to one. Done once: were it
+ * done at each write of the MSR, what the reference has drifted meanwhile would
+ * let a guest's wall time step back.
+ */
+void guest_first_entry(uint64_t now_raw)
+{
+	guest.first_entry_tsc = now_raw;
+	guest.wall_ns = guest.rtc_s * 1000000000 + ns_of_raw(now_raw - guest.rtc_raw) - clock_now(&the_clock);
+}
+
 /* Boot core, VMX on. The guest image, if there is a usable one; words go to its command line. */
 bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why)
 {
@@ -53,6 +76,7 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	guest.vcpu_count = options.vcpus ? options.vcpus : core_count;
 	uint64_t vcpus_bytes = guest.vcpu_count * sizeof(struct vcpu);
 	guest.vcpu = memset(mem_alloc(vcpus_bytes, PAGE_SIZE), 0, vcpus_bytes);
+	read_rtc();
 	vmcs_init();
 	uint64_t eptp = ept_make(guest.ram, bytes);
 	for (unsigned i = 0; i < guest.vcpu_count; i++)

@@ -39,10 +39,14 @@ struct guest {
 	_Atomic uint32_t ended;     /* a vCPU wrote to PORT_GUEST_EXIT, with `code` */
 	_Atomic uint32_t code;
 	uint64_t first_entry_tsc;   /* raw TSC before the first guest instruction */
+	uint64_t rtc_s, rtc_raw;    /* the CMOS clock, s since 1970, and the raw TSC when it was read at boot */
+	uint64_t wall_ns;           /* wall time at reference 0, ns since 1970; fixed at the first entry */
+	_Atomic uint64_t wall_gpa;  /* the last value written to the wall clock's MSR */
 };
 extern struct guest guest;
 bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why);
 void *guest_at(uint64_t gpa, uint64_t bytes); /* guest memory, or NULL */
+void guest_first_entry(uint64_t now_raw); /* on a synchronised core, before any guest instruction */
 void guest_serial(char c);
 
 /* load.c: a multiboot image into guest memory; pure */

@@ -97,7 +97,7 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 	core_at("guest, vCPU", v->index);
 	uint64_t now = rdtsc_ordered();
 	if (!guest.first_entry_tsc)
-		guest.first_entry_tsc = now;
+		guest_first_entry(now);
 	if (v->out_raw && now - v->out_raw > v->blackout_raw)
 		v->blackout_raw = now - v->out_raw;
 	v->out_raw = 0;
