@@ -231,7 +231,7 @@ static enum verdict exit_rdmsr(struct vcpu *v)
 		return NEXT;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
-		set_edx_eax(v, v->page_gpa ? v->page_gpa | 1 : 0);
+		set_edx_eax(v, v->page_gpa);
 		return NEXT;
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
@@ -262,7 +262,7 @@ static enum verdict exit_wrmsr(struct vcpu *v)
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		if ((value & 3) > 1 || (value & 1 && !guest_at(value & ~3ull, 32)))
 			return fault_gp();
-		v->page_gpa = value & 1 ? value & ~3ull : 0;
+		v->page_gpa = value & 1 ? value : 0;
 		v->page_line = 0;
 		return YIELD; /* published at the next entry */
 	case MSR_KVM_WALL_CLOCK:

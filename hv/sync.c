@@ -80,7 +80,7 @@ bool sync_turn(void)
 void sync_publish(struct vcpu *v)
 {
 	const struct clock_core *cc = &the_clock.core[this_core()->index];
-	void *page = guest_at(v->page_gpa, sizeof(struct pvclock_vcpu_time_info));
+	void *page = guest_at(v->page_gpa & ~1ull, sizeof(struct pvclock_vcpu_time_info));
 
 	if (!v->page_gpa || (v->page_core == this_core()->index && v->page_line == cc->line_count))
 		return;

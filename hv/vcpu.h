@@ -44,7 +44,7 @@ struct vcpu {
 	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base;
 
 	/* The clock page: where, and from which line it was made */
-	uint64_t page_gpa;      /* 0: not registered */
+	uint64_t page_gpa;      /* GPA | 1, as the MSR has it; 0: not registered */
 	unsigned page_core;
 	uint32_t page_line;     /* line_count of that core; 0: publish in any case */
 

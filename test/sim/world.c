@@ -18,7 +18,7 @@ static struct reading readings[CORES_MAX];
 void *guest_at(uint64_t gpa, uint64_t bytes)
 {
 	(void)bytes;
-	return (char *)pages + gpa - 1;
+	return (char *)pages + gpa;
 }
 
 void vcpu_unload(void)
