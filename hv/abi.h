@@ -52,7 +52,7 @@
  * EBX:ECX (high:low) is what RDTSC gave within the last few hundred
  * instructions of this vCPU without an exit between. Howler checks that some raw TSC
  * value since its last entry maps to exactly this value under the core's
- * modelled TSC. 0: exact, 1: not.
+ * modelled TSC and the vCPU's IA32_TSC_ADJUST. 0: exact, 1: not.
  */
 #define HC_TSC_PROOF  0x484f0004u
 

@@ -71,6 +71,7 @@ static void set_signature(struct vcpu *v, uint32_t last, const char text[12])
 #define CPUID1_ECX_HYPERVISOR (1u << 31)
 #define CPUID1_EDX_HIDDEN (1u << 7 | 1u << 9 | 1u << 12 | 1u << 14) /* MCE, APIC, MTRR, MCA */
 #define CPUID7_EBX_SHOWN (1u << 0 | 1u << 7 | 1u << 9 | 1u << 20) /* FSGSBASE, SMEP, ERMS, SMAP */
+#define CPUID7_EBX_TSC_ADJUST (1u << 1) /* Howler's own doing, whatever the processor has */
 #define CPUID_INVARIANT_TSC (1u << 8) /* leaf 80000007H EDX: not while tempos change */
 
 static enum verdict exit_cpuid(struct vcpu *v)
@@ -100,7 +101,7 @@ static enum verdict exit_cpuid(struct vcpu *v)
 		c.ecx = (c.ecx & ~CPUID1_ECX_HIDDEN) | CPUID1_ECX_HYPERVISOR;
 		c.edx &= ~CPUID1_EDX_HIDDEN;
 	} else if (leaf == 7) {
-		c = (struct cpuid){ .ebx = subleaf ? 0 : c.ebx & CPUID7_EBX_SHOWN };
+		c = (struct cpuid){ .ebx = subleaf ? 0 : (c.ebx & CPUID7_EBX_SHOWN) | CPUID7_EBX_TSC_ADJUST };
 	} else if (leaf == 0x80000007) {
 		c.edx &= ~CPUID_INVARIANT_TSC;
 	} else if (leaf >= 0x40000000 && leaf < 0x50000000) {
@@ -110,9 +111,9 @@ static enum verdict exit_cpuid(struct vcpu *v)
 	return NEXT;
 }
 
-static uint64_t guest_tsc(void)
+static uint64_t guest_tsc(const struct vcpu *v)
 {
-	return tempo_tsc(&this_core()->tempo, rdtsc_ordered());
+	return tempo_tsc(&this_core()->tempo, rdtsc_ordered()) + v->tsc_adjust;
 }
 
 static void set_edx_eax(struct vcpu *v, uint64_t value)
@@ -123,7 +124,7 @@ static void set_edx_eax(struct vcpu *v, uint64_t value)
 
 static enum verdict exit_rdtsc(struct vcpu *v, bool p)
 {
-	set_edx_eax(v, guest_tsc());
+	set_edx_eax(v, guest_tsc(v));
 	if (p)
 		v->regs[RCX] = v->index; /* TSC_AUX, as Linux sets it */
 	return NEXT;
@@ -227,7 +228,10 @@ static enum verdict exit_rdmsr(struct vcpu *v)
 {
 	switch ((uint32_t)v->regs[RCX]) {
 	case MSR_TSC:
-		set_edx_eax(v, guest_tsc());
+		set_edx_eax(v, guest_tsc(v));
+		return NEXT;
+	case MSR_TSC_ADJUST:
+		set_edx_eax(v, v->tsc_adjust);
 		return NEXT;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
@@ -239,6 +243,19 @@ static enum verdict exit_rdmsr(struct vcpu *v)
 		return NEXT;
 	}
 	return fault_gp();
+}
+
+/*
+ * A guest moves its vCPU's counter, never the hardware's. What a write adds to
+ * one of IA32_TIME_STAMP_COUNTER and IA32_TSC_ADJUST it adds to the other (SDM
+ * vol. 3, 17.17.3), so the latter is all there is to keep. The clock page is
+ * in units of that counter: a stale one would step by as much.
+ */
+static enum verdict move_tsc(struct vcpu *v, uint64_t adjust)
+{
+	v->tsc_adjust = adjust;
+	v->page_line = 0;
+	return YIELD; /* VMCS and page follow at the next entry */
 }
 
 static enum verdict write_wall_clock(uint64_t gpa)
@@ -258,6 +275,10 @@ static enum verdict exit_wrmsr(struct vcpu *v)
 	uint64_t value = v->regs[RDX] << 32 | (uint32_t)v->regs[RAX];
 
 	switch ((uint32_t)v->regs[RCX]) {
+	case MSR_TSC:
+		return move_tsc(v, v->tsc_adjust + value - guest_tsc(v));
+	case MSR_TSC_ADJUST:
+		return move_tsc(v, value);
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		if ((value & 3) > 1 || (value & 1 && !guest_at(value & ~3ull, 32)))

@@ -84,7 +84,9 @@ void sync_publish(struct vcpu *v)
 
 	if (!v->page_gpa || (v->page_core == this_core()->index && v->page_line == cc->line_count))
 		return;
-	page_publish(page, &cc->line);
+	struct line line = cc->line;
+	line.tsc += v->tsc_adjust; /* the page is read with this vCPU's own TSC */
+	page_publish(page, &line);
 	v->page_core = this_core()->index;
 	v->page_line = cc->line_count;
 }

@@ -72,19 +72,20 @@ static void load(struct vcpu *v)
 	}
 }
 
-/* The guest's TSC is this core's, to the bit: by the VMX hardware, or by RDTSC exits. */
+/* The guest's TSC is this core's, moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
 static void set_tsc(struct vcpu *v, uint64_t now)
 {
-	const struct tempo_piece *tsc = tempo_at(&this_core()->tempo, now);
-	bool same = v->tsc_set && tsc->mult == v->now.tsc.mult && tsc->offset == v->now.tsc.offset;
+	struct tempo_piece tsc = *tempo_at(&this_core()->tempo, now);
 
+	tsc.offset += v->tsc_adjust;
+	bool same = v->tsc_set && tsc.mult == v->now.tsc.mult && tsc.offset == v->now.tsc.offset;
 	v->before = v->now;
-	v->now = (struct vcpu_stretch){ .tsc = *tsc, .from_raw = now, .to_raw = UINT64_MAX };
+	v->now = (struct vcpu_stretch){ .tsc = tsc, .from_raw = now, .to_raw = UINT64_MAX };
 	v->tsc_set = true;
 	if (same || !vmx.tsc_scaling)
 		return;
-	vmcs_write(TSC_OFFSET, tsc->offset);
-	vmcs_write(TSC_MULTIPLIER, tsc->mult);
+	vmcs_write(TSC_OFFSET, tsc.offset);
+	vmcs_write(TSC_MULTIPLIER, tsc.mult);
 }
 
 void vcpu_run(struct vcpu *v, uint64_t slice_raw)
