@@ -36,5 +36,9 @@ enum guest_exit report_print(struct vcpu *vcpus, unsigned count);
 void trap_init(void);
 void trap_load(void);
 
+/* clocks.c: NULL, or what is wrong with a vCPU's clocks */
+const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home);
+uint32_t clocks_wall_s(void); /* the wall clock's seconds; vCPU 0, before it starts others */
+
 /* main.c */
 extern unsigned char guest_stacks[GUEST_VCPUS_MAX][GUEST_STACK_SIZE];

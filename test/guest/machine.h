@@ -25,6 +25,20 @@ static inline uint64_t tsc_read(void)
 	return (uint64_t)high << 32 | low;
 }
 
+#define MSR_TSC        0x10u
+#define MSR_TSC_ADJUST 0x3bu
+
+static inline uint64_t msr_read(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr) : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+/* start.asm: 1 if #GP came of it; else 0 */
+int msr_write_try(uint32_t msr, uint64_t value);
+
 static inline void msr_write(uint32_t msr, uint64_t value)
 {
 	__asm__ volatile("wrmsr"

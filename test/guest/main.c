@@ -10,6 +10,7 @@
 #define BATCH_READINGS  1000u
 #define PROOF_BATCHES   4u    /* a TSC proof every so many batches */
 #define ALONE_BATCHES   200u  /* without Howler nobody says when to stop */
+#define ADJUST_STEP     (1ull << 42) /* of TSC_ADJUST: hours */
 #define CPUID_TRIES     100u
 #define REPORT_WAIT_NS  2000000000u
 #define REPORT_WAIT_MAX (1u << 27) /* looks, should the clock stand still */
@@ -67,8 +68,11 @@ static bool cpuid_signed(uint32_t leaf, const char *name)
 
 static bool clock_present(void)
 {
+	/* The MSRs at their first numbers, and at those of today. */
+	const uint32_t both = KVM_FEATURE_CLOCKSOURCE | KVM_FEATURE_CLOCKSOURCE2;
+
 	return cpuid_signed(CPUID_KVM_SIGNATURE, "KVMKVMKVM\0\0") &&
-	       cpuid_read(CPUID_KVM_FEATURES).eax & KVM_FEATURE_CLOCKSOURCE2;
+	       (cpuid_read(CPUID_KVM_FEATURES).eax & both) == both;
 }
 
 /* The fastest exit there is: what one costs, without evictions in it. */
@@ -126,18 +130,32 @@ static void vcpu_measure(unsigned index)
 	struct vcpu *v = &vcpus[index];
 	struct guest_report *r = &v->check.report;
 	struct pvclock_vcpu_time_info *page = vcpu_page(index);
-	uint64_t batches = 0;
+	uint64_t batches = 0, adjust = ADJUST_STEP * (index + 1);
 
-	if (guest_howler && cpuid_read(CPUID_HOWLER_VCPU).ebx != index)
-		v->fault = "has another index in CPUID";
 	r->cpuid_ticks = cpuid_ticks();
 	msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)page | 1);
+	if (guest_howler) {
+		v->fault = clocks_fault(index, page);
+		if (cpuid_read(CPUID_HOWLER_VCPU).ebx != index)
+			v->fault = "has another index in CPUID";
+		msr_write(MSR_TSC_ADJUST, adjust);
+	}
 	do {
 		batch_run(&v->check, page);
 		batches++;
-		if (guest_howler && !(guest_spin && index) && batches % PROOF_BATCHES == 0)
+		if (!guest_howler || (guest_spin && index))
+			continue;
+		if (batches % PROOF_BATCHES == 0)
 			tsc_prove(r);
+		/*
+		 * The counter leaps, the clock must not: every vCPU's readings show if it
+		 * does. Not next to a proof, as the write ends this vCPU's turn.
+		 */
+		if (batches % PROOF_BATCHES == PROOF_BATCHES / 2)
+			msr_write(MSR_TSC_ADJUST, adjust += ADJUST_STEP);
 	} while (!vcpu_stops(index, batches));
+	if (guest_howler && !v->fault && msr_read(MSR_TSC_ADJUST) != adjust)
+		v->fault = "lost its TSC_ADJUST";
 	if (r->stalls == batches)
 		v->fault = "has a clock that never moves";
 }
@@ -228,6 +246,9 @@ static void guest_begin(uint32_t magic, const struct multiboot_info *info)
 	put_num(guest_vcpus);
 	put_text(" vCPUs, KVM clock at MSR ");
 	put_hex(MSR_KVM_SYSTEM_TIME_NEW);
+	put_text(", wall clock ");
+	put_num(clocks_wall_s());
+	put_text(" s");
 	put_text(guest_spin ? ", spin" : "");
 	put_text(guest_howler ? "\n" : ", no Howler\n");
 }

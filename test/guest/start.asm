@@ -7,8 +7,10 @@
 ; GDT to rely on. Both end in guest_enter(index, magic, info) in 64-bit mode,
 ; the low 1 GiB identity-mapped, on the vCPU's own stack.
 ;   trap_stubs  256 entries of 16 bytes, one a vector, for the IDT
+;   trap_gp     in place of that for #GP
+;   msr_write_try(EDI = MSR, RSI = value): EAX = 1 if WRMSR gave #GP, else 0
 
-global start, start_vcpu, trap_stubs
+global start, start_vcpu, trap_stubs, trap_gp, msr_write_try
 extern guest_enter, guest_trap, guest_stacks, guest_stack_size
 
 MULTIBOOT_MAGIC equ 0x1badb002
@@ -21,6 +23,7 @@ PDE_PWS   equ 0x83     ; and 2 MiB large
 SEL_CODE  equ 0x08
 SEL_DATA  equ 0x10
 STUB_SIZE equ 16
+VECTOR_GP equ 13
 
 section .multiboot
 align 4
@@ -108,6 +111,25 @@ trap_common:
 	and rsp, -16
 	call guest_trap
 	ud2
+
+; The only exception that is asked for: it returns to another place.
+trap_gp:
+	cmp qword [rsp + 8], msr_write_try.wrmsr
+	jne near trap_stubs + VECTOR_GP * STUB_SIZE
+	mov qword [rsp + 8], msr_write_try.gp
+	add rsp, 8
+	iretq
+
+msr_write_try:
+	mov ecx, edi
+	mov eax, esi
+	mov rdx, rsi
+	shr rdx, 32
+.wrmsr:	wrmsr
+	xor eax, eax
+	ret
+.gp:	mov eax, 1
+	ret
 
 section .rodata
 align 8

@@ -10,6 +10,7 @@
 #define TRAP_STUB     16u     /* bytes between two entries of trap_stubs */
 #define SEL_CODE      0x08u
 #define GATE_PRESENT  0x8e00u /* interrupt gate, DPL 0 */
+#define VECTOR_GP     13u
 #define VECTOR_PF     14u
 
 struct gate {
@@ -22,7 +23,7 @@ struct trap_frame {
 	uint64_t vector, error, rip, cs, rflags, rsp, ss;
 };
 
-extern const unsigned char trap_stubs[]; /* start.asm */
+extern const unsigned char trap_stubs[], trap_gp[]; /* start.asm */
 _Noreturn void guest_trap(const struct trap_frame *frame);
 
 static struct gate trap_idt[TRAP_VECTORS];
@@ -30,7 +31,7 @@ static struct gate trap_idt[TRAP_VECTORS];
 void trap_init(void)
 {
 	for (unsigned i = 0; i < TRAP_VECTORS; i++) {
-		uint64_t entry = (uintptr_t)trap_stubs + i * TRAP_STUB;
+		uint64_t entry = (uintptr_t)(i == VECTOR_GP ? trap_gp : trap_stubs + i * TRAP_STUB);
 
 		trap_idt[i] = (struct gate){
 			.offset0 = (uint16_t)entry,
