@@ -116,7 +116,8 @@ qemu-uefi)
 	die "no door '$door': bios, uefi, qemu, qemu-bios or qemu-uefi" ;;
 esac
 
-timeout -k 5 "$limit" "${command[@]}" </dev/null >"$out/emulator.txt" 2>&1 &
+# UTC: Bochs sets its CMOS clock by local time.
+TZ=UTC0 timeout -k 5 "$limit" "${command[@]}" </dev/null >"$out/emulator.txt" 2>&1 &
 emulator=$!
 if [ -n "$verbose" ]; then
 	tail -n +1 -s 0.2 -f --pid="$emulator" "$serial" 2>/dev/null > >(plain) &
