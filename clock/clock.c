@@ -3,7 +3,10 @@
 
 #include "clock/port.h"
 
-static const struct policy *const policies[] = { &rfc15_policy };
+#define LATE_NS  1000000u      /* a slice of a guest, the worst that is usual */
+#define CHECK_NS 1000000000ull /* how often all cores are held against the base: a line is off by 0.23 ns then */
+
+static const struct policy *const policies[] = { &howler_policy, &rfc15_policy, &rendezvous_policy };
 
 const struct policy *policy_find(const char *name)
 {
@@ -22,11 +25,27 @@ void clock_init(struct clock *c, const struct policy *p, struct clock_core *core
 		unsigned base)
 {
 	*c = (struct clock){ .policy = p, .core = cores, .count = count,
-			     .rounds_min = 16, .rounds_first = 256, .rtt_pair_percent = 125,
+			     .rounds_min = 16, .rounds_first = 256, .rounds_max = 4000, .rtt_pair_percent = 125,
 			     .rtt_any_percent = 200 };
-	atomic_init(&c->base, base);
+	atomic_init(&c->base, base | p->first_base);
+	for (unsigned i = 0; p->name[i] && i + 1 < sizeof(c->howler.page.policy); i++)
+		c->howler.page.policy[i] = p->name[i];
+	c->howler.late_first_ns = LATE_NS;
+	atomic_init(&c->howler.check_ns, CHECK_NS);
 	for (unsigned i = 0; i < count; i++)
 		cores[i] = (struct clock_core){ .tempo_khz = 0 };
+}
+
+void clock_pairs(struct clock *c, _Atomic uint32_t *gap, struct span *span, uint32_t *placed, struct bound *bound)
+{
+	c->howler.gap = gap;
+	c->howler.span = span;
+	c->howler.placed = placed;
+	c->howler.bound = bound;
+	for (unsigned i = 0; gap && i < c->count * c->count; i++)
+		atomic_init(&gap[i], GAP_UNKNOWN);
+	for (unsigned i = 0; i < c->count; i++)
+		bound[i] = (struct bound){ .at_ns = 0 };
 }
 
 void clock_serve(struct clock *c, unsigned bits)
@@ -50,7 +69,9 @@ void clock_note(struct clock *c)
 {
 	struct clock_core *me = &c->core[port_core()];
 
-	if (clock_synced(c, port_core()))
+	if (c->policy->note)
+		c->policy->note(c);
+	else if (clock_synced(c, port_core()))
 		atomic_store_explicit(&me->last_ref_ns, line_read(&me->line, port_tsc()), memory_order_relaxed);
 }
 
@@ -59,7 +80,18 @@ bool clock_synced(const struct clock *c, unsigned core)
 	return atomic_load_explicit(&c->core[core].synced, memory_order_acquire);
 }
 
+bool clock_follows(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].led, memory_order_acquire) &&
+	       (c->policy->checks || !clock_synced(c, core));
+}
+
 uint64_t clock_now(const struct clock *c)
 {
 	return line_read(&c->core[port_core()].line, port_tsc());
+}
+
+uint64_t clock_due_ns(const struct clock *c)
+{
+	return c->policy->due_ns ? c->policy->due_ns(c) : UINT64_MAX;
 }

@@ -26,16 +26,24 @@ bool exchange_round(struct exchange *x)
 		after = port_tsc();
 	} while (old != n);
 	x->rounds++;
+	x->before = before;
+	x->after = after;
+	x->leader = atomic_load_explicit(&x->answer_tsc, memory_order_relaxed);
 	if (after - before < x->best_rtt) {
 		x->best_round = x->rounds;
 		x->best_rtt = after - before;
 		x->best_before = before;
-		x->best_leader = atomic_load_explicit(&x->answer_tsc, memory_order_relaxed);
+		x->best_leader = x->leader;
 	}
 	return true;
 }
 
 bool exchange_answer(struct exchange *x)
+{
+	return exchange_answer_on(x, 0, 0);
+}
+
+bool exchange_answer_on(struct exchange *x, const struct line *line, uint64_t tag)
 {
 	uint32_t old = atomic_load_explicit(&x->answer, memory_order_relaxed);
 
@@ -43,6 +51,11 @@ bool exchange_answer(struct exchange *x)
 		return false;
 	/* Which question is read before the stamp: one asked after it must not get it. */
 	uint32_t n = atomic_load_explicit(&x->ask, memory_order_acquire);
+	/* The follower waits for this answer: it looks at no line now. */
+	if (line && x->line_tag != tag) {
+		x->line = *line;
+		x->line_tag = tag;
+	}
 	uint64_t tsc = port_tsc();
 	atomic_store_explicit(&x->answer_tsc, tsc, memory_order_relaxed);
 	atomic_store_explicit(&x->answer, n, memory_order_release);

@@ -17,14 +17,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock/line.h"
+
 struct exchange {
 	_Alignas(64) _Atomic uint32_t ask;
 	_Alignas(64) _Atomic uint32_t answer;
 	_Atomic uint64_t answer_tsc;
+	/* the leader's line, and which one of whom: it is given before the first stamp that it fits */
+	struct line line;
+	uint64_t line_tag;
 	_Alignas(64) uint32_t rounds;  /* complete ones since exchange_begin */
 	uint32_t best_round;           /* the last one that was faster than all before it */
 	uint64_t best_before, best_rtt; /* follower's ticks */
 	uint64_t best_leader;           /* leader's ticks, taken within best_rtt of best_before */
+	uint64_t before, after, leader; /* the last round's stamps */
 };
 
 /* Follower: forget earlier rounds. */
@@ -35,3 +41,6 @@ bool exchange_round(struct exchange *x);
 
 /* Leader: answer if asked; false: was not asked within the port's bound. */
 bool exchange_answer(struct exchange *x);
+
+/* The same, and give the follower the line that the stamps are on; `tag` tells it from any other. */
+bool exchange_answer_on(struct exchange *x, const struct line *line, uint64_t tag);

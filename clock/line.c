@@ -3,7 +3,8 @@
 
 #include "clock/pvclock.h"
 
-#define NS_PER_MS 1000000u
+#define NS_PER_MS 1000000ull
+#define BILLION   1000000000ll
 
 uint64_t line_read(const struct line *l, uint64_t tsc)
 {
@@ -15,9 +16,9 @@ uint64_t line_read(const struct line *l, uint64_t tsc)
  * the full 32 bits of the fraction are used, so the slope is off by at most
  * 2^-32 of itself, 0.23 ns a second.
  */
-void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz)
+void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz, int32_t ppb)
 {
-	uint64_t num = NS_PER_MS, den = khz;
+	uint64_t num = NS_PER_MS * (uint64_t)(BILLION + ppb), den = khz * BILLION;
 	int8_t shift = 0;
 
 	while (num >= den) {
@@ -28,11 +29,21 @@ void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz)
 		num <<= 1;
 		shift--;
 	}
-	/* num < den < 2^32: neither the sum nor the rounded quotient can overflow. */
+	uint64_t mul = (uint64_t)((((unsigned __int128)num << 32) + den / 2) / den);
 	*l = (struct line){
 		.tsc = tsc,
 		.ref_ns = ref_ns,
-		.mul = (uint32_t)(((num << 32) + den / 2) / den),
+		.mul = mul > UINT32_MAX ? UINT32_MAX : (uint32_t)mul,
 		.shift = shift,
 	};
+}
+
+void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz)
+{
+	line_start_steeper(l, tsc, ref_ns, khz, 0);
+}
+
+uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb)
+{
+	return (uint64_t)((unsigned __int128)ticks * (uint64_t)(BILLION + ppb) / ((uint64_t)khz * (BILLION / NS_PER_MS)));
 }

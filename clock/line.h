@@ -19,3 +19,9 @@ uint64_t line_read(const struct line *l, uint64_t tsc);
 
 /* Start the line at (tsc, ref_ns) with the slope of a TSC of `khz` (1 .. 2^32-1). */
 void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz);
+
+/* The same, steeper by `ppb` (up to 10^6 either way). */
+void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz, int32_t ppb);
+
+/* ns that `ticks` (< 2^63) of a TSC of `khz` last, if it is slower than that by `ppb`: rounded down. */
+uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb);

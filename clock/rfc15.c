@@ -16,10 +16,10 @@
  *     synchronised itself) whoever counted on the old one;
  *   - what a core that left has shown counts when the highest value is sought.
  */
+#include "clock/rfc15.h"
+
 #include "clock/clock.h"
 #include "clock/port.h"
-
-enum { ROUNDS_MAX = 4000 }; /* exchanges behind a line at most, if none of them is quick enough */
 
 static struct clock_core *self(struct clock *c)
 {
@@ -121,9 +121,9 @@ static bool quick_enough(struct clock *c, struct clock_core *me, unsigned base)
 	uint64_t any = atomic_load_explicit(&c->rtt_floor_ns, memory_order_relaxed);
 	uint64_t pair = me->rtt_base == base ? me->rtt_pair_ns : 0;
 
-	if (x->rounds - x->best_round < (any ? c->rounds_min : c->rounds_first) - 1 && x->rounds < ROUNDS_MAX)
+	if (x->rounds - x->best_round < (any ? c->rounds_min : c->rounds_first) - 1 && x->rounds < c->rounds_max)
 		return false;
-	if (x->rounds < ROUNDS_MAX && any &&
+	if (x->rounds < c->rounds_max && any &&
 	    (pair ? 100 * rtt_ns > pair * c->rtt_pair_percent : 100 * rtt_ns > any * c->rtt_any_percent))
 		return false;
 	/* One core follows at a time; should two, a lost minimum is learnt again. */
@@ -136,28 +136,36 @@ static bool quick_enough(struct clock *c, struct clock_core *me, unsigned base)
 	return true;
 }
 
-static void rfc15_follow(struct clock *c)
+bool rfc15_exchange(struct clock *c)
 {
 	struct clock_core *me = self(c);
 	struct exchange *x = &me->exchange;
-	const struct clock_core *base = &c->core[base_of(c)];
-
 	uint32_t led = atomic_load_explicit(&me->led, memory_order_acquire);
 
 	if (flag(&me->synced) || unsettled(c, me))
-		return;
+		return false;
 	/* Stamps of another base, or of another time, say nothing now. */
 	if (led != me->led_begun) {
 		me->led_begun = led;
 		exchange_begin(x);
 	}
-	if (!exchange_round(x))
-		return;
-	if (!quick_enough(c, me, base_of(c)))
-		return;
+	return exchange_round(x);
+}
+
+void rfc15_join(struct clock *c)
+{
+	const struct clock_core *base = &c->core[base_of(c)];
+	const struct exchange *x = &self(c)->exchange;
+
 	/* The base's line is stable while it leads: it evicts this core before it writes it. */
 	set_line(c, x->best_before + x->best_rtt / 2, line_read(&base->line, x->best_leader),
 		 atomic_load_explicit(&base->generation, memory_order_relaxed));
+}
+
+static void rfc15_follow(struct clock *c)
+{
+	if (rfc15_exchange(c) && quick_enough(c, self(c), base_of(c)))
+		rfc15_join(c);
 }
 
 static bool waits_for_lead(const struct clock *c, unsigned core)
@@ -187,7 +195,7 @@ static enum clock_step rfc15_lead(struct clock *c)
 				atomic_store_explicit(&other->led, 0, memory_order_release);
 			continue;
 		}
-		c->waiting_for = i;
+		c->waiting_for = c->core[me].waits_for = i;
 		if (!led) {
 			c->lead_count += c->lead_count == UINT32_MAX ? 2 : 1; /* 0 = not led */
 			atomic_store_explicit(&other->led, c->lead_count, memory_order_release);
@@ -205,7 +213,7 @@ static bool all_evicted(struct clock *c, uint32_t round)
 	for (unsigned i = c->waiting_for; i < c->count; i++)
 		if (online(c, i) &&
 		    atomic_load_explicit(&c->core[i].evicted, memory_order_acquire) != round) {
-			c->waiting_for = i;
+			c->waiting_for = self(c)->waits_for = i;
 			return false;
 		}
 	c->waiting_for = 0;
@@ -291,7 +299,7 @@ static void rfc15_bring_up(struct clock *c, unsigned core)
 	new->rtt_pair_ns = 0;
 	atomic_store_explicit(&new->led, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
-	atomic_store_explicit(&new->online, 1, memory_order_relaxed);
+	atomic_store_explicit(&new->online, 1, memory_order_release);
 	port_request(base_of(c), REQ_SYNC);
 }
 

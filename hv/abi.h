@@ -27,6 +27,31 @@
 /* Howler's leaves: signature "HowlerHowler" in EBX, ECX, EDX; EAX = last leaf. */
 #define CPUID_HOWLER_SIGNATURE 0x40000200u
 #define CPUID_HOWLER_VCPU      0x40000201u /* EAX: vCPUs, EBX: index of this one */
+#define CPUID_HOWLER_BOUNDS    0x40000202u /* EAX: MSR_HOWLER_BOUNDS, 0: this policy keeps no bounds */
+
+/*
+ * The bound page, one per guest: a write of GPA | bit 0 has it kept up to date
+ * there, 64-byte aligned; bit 0 clear ends it. It is read as the clock page is:
+ * version odd, or another one after than before: again. With a reading `now`
+ * of a clock page, and age = now - at_ns (0 if negative):
+ *
+ *   the true time is within now +- (drift_ns + age * drift_ppb / 10^9 + 1)
+ *   any other vCPU reads at this instant now +- (skew_ns + age * skew_ppb / 10^9 + 1)
+ *
+ * True time is counted from when the clock began to run.
+ */
+#define MSR_HOWLER_BOUNDS 0x484f0010u
+struct howler_bounds {
+	uint32_t version;    /* odd: update in progress; 0: never written */
+	uint32_t generation; /* of the last time that all cores were held against the base */
+	uint64_t at_ns;      /* the clock when it was written */
+	uint64_t skew_ns, drift_ns;
+	uint32_t skew_ppb, drift_ppb; /* growth, ns a second */
+	uint32_t base;       /* the base core */
+	uint32_t pad;
+	char policy[16];     /* its name, sync= */
+};
+_Static_assert(sizeof(struct howler_bounds) == 64, "guest ABI");
 
 /*
  * Hypercalls: VMCALL in 64- or 32-bit mode at CPL 0, EAX = number, arguments
@@ -51,7 +76,7 @@
 /*
  * EBX:ECX (high:low) is what RDTSC gave within the last few hundred
  * instructions of this vCPU without an exit between. Howler checks that some raw TSC
- * value since its last entry maps to exactly this value under the core's
+ * value in its last few turns maps to exactly this value under the core's
  * modelled TSC and the vCPU's IA32_TSC_ADJUST. 0: exact, 1: not.
  */
 #define HC_TSC_PROOF  0x484f0004u

@@ -45,6 +45,7 @@ static bool finishing;
 static uint32_t batches[CORES_MAX];     /* of the host readers when the storm was over */
 static int64_t truth_ns;                /* reference - truth when the storm began */
 static bool truth_set;
+struct conduct_truth conduct_truth;
 static struct random tempos;            /* first tempos and TSC starts: unlike from core to core */
 
 static void draw_start(struct core *c)
@@ -81,12 +82,37 @@ bool conduct_seat(void)
 
 static unsigned base_core(void)
 {
-	return atomic_load_explicit(&the_clock.base, memory_order_relaxed);
+	return clock_base(&the_clock);
 }
 
 static bool is_online(unsigned core)
 {
 	return atomic_load_explicit(&the_clock.core[core].online, memory_order_relaxed);
+}
+
+/*
+ * Stopped: nobody's line changes, so all that may run guests can be read for one
+ * instant, and held against the bound that was published.
+ */
+static void score_skew(const struct stopped *s)
+{
+	uint64_t raw = raw_now(), low = UINT64_MAX, high = 0, skew_ns, drift_ns;
+
+	(void)s;
+	for (unsigned i = 0; i < core_count; i++) {
+		if (!is_online(i) || !clock_synced(&the_clock, i))
+			continue;
+		uint64_t ns = line_read(&the_clock.core[i].line, tempo_tsc(&cores[i]->tempo, raw));
+
+		low = ns < low ? ns : low;
+		high = ns > high ? ns : high;
+	}
+	if (high < low || !the_clock.policy->bounds || !bound_read(&the_clock, high, &skew_ns, &drift_ns))
+		return;
+	conduct_truth.looks++;
+	conduct_truth.beyond += high - low > skew_ns;
+	if (high - low > conduct_truth.worst_skew_ns)
+		conduct_truth.worst_skew_ns = high - low;
 }
 
 /*
@@ -98,7 +124,7 @@ void conduct_sit(const struct stopped *s)
 {
 	unsigned to;
 
-	(void)s;
+	score_skew(s);
 	do
 		to = (unsigned)random_below(&tempos, core_count);
 	while (!is_online(to));
@@ -206,13 +232,26 @@ static bool score(struct flight *f)
 	uint64_t raw = raw_now();
 	uint64_t ref = line_read(&the_clock.core[me].line, tempo_tsc(&this_core()->tempo, raw));
 	int64_t error = (int64_t)(ref - ns_of_raw(raw));
+	uint64_t skew_ns = 0, drift_ns = 0;
 
 	if (!truth_set) {
 		truth_ns = error;
 		truth_set = true;
 	}
+	error -= truth_ns;
+	if (the_clock.policy->bounds && bound_read(&the_clock, ref, &skew_ns, &drift_ns)) {
+		conduct_truth.looks++;
+		/* The truth began with a reading that was as uncertain as its bound then. */
+		if (!conduct_truth.first_ns)
+			conduct_truth.first_ns = drift_ns + 1;
+		conduct_truth.beyond += (uint64_t)(error < 0 ? -error : error) > drift_ns + conduct_truth.first_ns;
+		conduct_truth.drift_bound_ns = drift_ns;
+		conduct_truth.skew_bound_ns = skew_ns;
+	}
 	if (f) {
-		f->record.error_ns = error - truth_ns;
+		f->record.error_ns = error;
+		f->record.skew_bound_ns = skew_ns;
+		f->record.drift_bound_ns = drift_ns;
 		report_event(&f->record);
 		f->phase = PHASE_NONE;
 		over++;
@@ -276,6 +315,12 @@ void conduct_poll(void)
 	uint64_t now = raw_now();
 
 	console_poll();
+	for (unsigned i = 0; i < core_count; i++) {
+		struct trace_record r;
+
+		while (trace_take(&the_clock.core[i].howler.trace, &r))
+			report_decision(i, &r);
+	}
 	if (!truth_set && !score(0))
 		return;
 	for (unsigned i = 0; i < core_count; i++) {

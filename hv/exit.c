@@ -86,10 +86,13 @@ static enum verdict exit_cpuid(struct vcpu *v)
 		set_cpuid(v, KVM_FEATURE_CLOCKSOURCE | KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2, 0, 0, 0);
 		return NEXT;
 	case CPUID_HOWLER_SIGNATURE:
-		set_signature(v, CPUID_HOWLER_VCPU, "HowlerHowler");
+		set_signature(v, CPUID_HOWLER_BOUNDS, "HowlerHowler");
 		return NEXT;
 	case CPUID_HOWLER_VCPU:
 		set_cpuid(v, guest.vcpu_count, v->index, 0, 0);
+		return NEXT;
+	case CPUID_HOWLER_BOUNDS:
+		set_cpuid(v, the_clock.policy->bounds ? MSR_HOWLER_BOUNDS : 0, 0, 0, 0);
 		return NEXT;
 	case 5: case 6: case 0xa: case 0xb: case 0xd: case 0x14: case 0x15: case 0x16: case 0x1f:
 		set_cpuid(v, 0, 0, 0, 0);
@@ -270,6 +273,19 @@ static enum verdict write_wall_clock(uint64_t gpa)
 	return NEXT;
 }
 
+static enum verdict show_bounds(uint64_t value)
+{
+	_Static_assert(sizeof(struct bound_page) == sizeof(struct howler_bounds) &&
+		       offsetof(struct bound_page, drift_ppb) == offsetof(struct howler_bounds, drift_ppb) &&
+		       offsetof(struct bound_page, policy) == offsetof(struct howler_bounds, policy), "one page, two names");
+	void *page = guest_at(value & ~63ull, sizeof(struct bound_page));
+
+	if (!the_clock.policy->bounds || (value & 63) > 1 || (value & 1 && !page))
+		return fault_gp();
+	bound_show(&the_clock, value & 1 ? page : 0);
+	return NEXT;
+}
+
 static enum verdict exit_wrmsr(struct vcpu *v)
 {
 	uint64_t value = v->regs[RDX] << 32 | (uint32_t)v->regs[RAX];
@@ -289,6 +305,8 @@ static enum verdict exit_wrmsr(struct vcpu *v)
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
 		return write_wall_clock(value);
+	case MSR_HOWLER_BOUNDS:
+		return show_bounds(value);
 	}
 	return fault_gp();
 }

@@ -60,7 +60,7 @@ int load_multiboot(const void *image, uint64_t size, void *ram, uint64_t ram_byt
 void vcpu_run(struct vcpu *v, uint64_t slice_raw);
 void vcpu_unload(void); /* leave nothing of any vCPU on this core; before a stop */
 bool vcpu_runnable(const struct vcpu *v);
-bool vcpu_tsc_proof(const struct vcpu *v, uint64_t tsc); /* did v's TSC show that since its last entry? */
+bool vcpu_tsc_proof(const struct vcpu *v, uint64_t tsc); /* did v's TSC show that in its last few turns? */
 int vmx_enter(struct vcpu *v);   /* entry.asm */
 
 /* exit.c */
@@ -87,6 +87,12 @@ void conduct_begin(void); /* boot core, all cores up */
 void conduct_sit(const struct stopped *s); /* who is online has changed: draw the seat */
 bool conduct_seat(void);  /* does this core conduct now? */
 void conduct_poll(void);  /* a step; may not return to the caller as the seat */
+/* What the bounds were worth. The seat's, as all of conduct.c's. */
+extern struct conduct_truth {
+	uint64_t looks, beyond;  /* comparisons with the truth, and those that lay beyond a bound */
+	uint64_t worst_skew_ns, skew_bound_ns, drift_bound_ns; /* the last bounds */
+	uint64_t first_ns;
+} conduct_truth;
 void conduct_counts(unsigned *begun, unsigned *over); /* events */
 uint64_t conduct_slice_raw(void); /* on the seat: until it wants to look again */
 
@@ -97,9 +103,11 @@ struct event_record {
 	uint32_t khz_before, khz_after;
 	uint64_t out_raw;    /* how long the core was out of its guest */
 	int64_t error_ns;    /* the reference against the truth, after it */
+	uint64_t skew_bound_ns, drift_bound_ns; /* as published then; 0: the policy keeps none */
 	bool cut;            /* the core left, or came, in between */
 };
 void report_boot(const struct boot_info *boot, const struct machine *m, const char *timer);
 void report_event(const struct event_record *e);
+void report_decision(unsigned core, const struct trace_record *r); /* log=json */
 _Noreturn void report_end(const char *failure); /* NULL: judge by the figures */
 _Noreturn void report_refuse(const char *what); /* can't begin: one line, verdict, end */

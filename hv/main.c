@@ -10,6 +10,7 @@
 
 #define LONE_SLICE_NS 10000000ull /* nobody else waits for this core: just a net */
 #define SHARED_SLICE_NS 1000000ull
+#define NS_PER_S 1000000000ull
 #define REST_NS 100000ull /* host readers are guests, too, where an emulator has fewer cores than they */
 #define FOLLOW_TURNS 1024
 #define STEADY_PPM 1000
@@ -76,11 +77,13 @@ static void run(void)
 	bool seat = conduct_seat(), alone;
 	uint64_t slice = seat ? conduct_slice_raw() : raw_of_ns(LONE_SLICE_NS), rest = raw_of_ns(REST_NS);
 
+	/* Who is led follows in core_serve; who is not is asked or led by a request. */
+	if (clock_follows(&the_clock, me->index)) {
+		follow(me->index);
+		return;
+	}
 	if (!clock_synced(&the_clock, me->index)) {
-		/* Who is led follows in core_serve; who is not is asked or led by a request. */
-		if (atomic_load_explicit(&the_clock.core[me->index].led, memory_order_acquire))
-			follow(me->index);
-		else if (seat)
+		if (seat)
 			core_doze("unsynchronised", slice);
 		else
 			core_idle("unsynchronised");
@@ -88,16 +91,19 @@ static void run(void)
 	}
 	if (!atomic_load_explicit(&me->synced_raw, memory_order_relaxed))
 		atomic_store_explicit(&me->synced_raw, raw_now(), memory_order_relaxed);
+	uint64_t due_ns = clock_due_ns(&the_clock);
+	if (due_ns < NS_PER_S && raw_of_ns(due_ns) < slice)
+		slice = raw_of_ns(due_ns);
 	if (!vmx_usable) {
 		reader_run();
-		core_doze("host reader rests", seat && slice < rest ? slice : rest);
+		core_doze("host reader rests", slice < rest ? slice : rest);
 		return;
 	}
 	struct vcpu *v = next_vcpu(&alone);
 	if (v)
 		vcpu_run(v, alone || slice < raw_of_ns(SHARED_SLICE_NS) ? slice : raw_of_ns(SHARED_SLICE_NS));
-	else if (seat)
-		core_doze("seat", slice);
+	else if (seat || due_ns < NS_PER_S)
+		core_doze(seat ? "seat" : "idle", slice);
 	else
 		core_idle("idle");
 }
@@ -156,6 +162,7 @@ static void find_cores(const struct boot_info *boot)
 	if (!wanted)
 		wanted = machine.core_count;
 	cores_init(boot, &machine, wanted > CORES_MAX ? CORES_MAX : wanted, policy_find(options.sync));
+	the_clock.howler.rate_bound_ppb = options.tempo_error * 1000;
 	trap_load(cores[0]);
 }
 
@@ -170,6 +177,7 @@ static void settle_discipline(void)
 		report_refuse("discipline=on: this machine names no timer to hold on to: leave it out");
 	if (!asked)
 		options.discipline = steady ? OPTIONS_DISCIPLINE_ON : OPTIONS_DISCIPLINE_OFF;
+	the_clock.howler.use_timebase = options.discipline == OPTIONS_DISCIPLINE_ON;
 	print("discipline: %s%s\n", options.discipline == OPTIONS_DISCIPLINE_ON ? "on" : "off",
 	      asked ? ", as asked" : !any ? ": no timebase" : !steady ? ": the timebase is more than 1000 ppm off" : "");
 }

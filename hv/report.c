@@ -34,10 +34,10 @@ void report_event(const struct event_record *e)
 
 	if (!e->cut && error > worst_error_ns)
 		worst_error_ns = error;
-	if (options.log == OPTIONS_LOG_JSON)
+	if (options.log >= OPTIONS_LOG_JSON)
 		print("{\"event\":%u,\"kind\":\"%s\",\"core\":%u,\"base\":%u,\"khz\":[%u,%u],\"out_ticks\":%lu,"
-		      "\"error_ns\":%ld,\"cut\":%s}\n", e->number, kinds[e->kind], e->core, e->base,
-		      e->khz_before, e->khz_after, e->out_raw, e->error_ns, e->cut ? "true" : "false");
+		      "\"error_ns\":%ld,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"cut\":%s}\n", e->number, kinds[e->kind], e->core, e->base,
+		      e->khz_before, e->khz_after, e->out_raw, e->error_ns, e->skew_bound_ns, e->drift_bound_ns, e->cut ? "true" : "false");
 	if (options.log != OPTIONS_LOG_EVENTS)
 		return;
 	if (e->cut) {
@@ -45,10 +45,30 @@ void report_event(const struct event_record *e)
 		      e->core, e->core == e->base ? " base" : "");
 		return;
 	}
-	print("%5u %-7s core %u%s", e->number, kinds[e->kind], e->core, e->core == e->base ? " base" : "");
+	char tempo[32] = "", bound[32] = ""; /* one line, one print: the guest prints, too */
+
 	if (e->kind == STORM_TEMPO)
-		print(" %u -> %u kHz", e->khz_before, e->khz_after);
-	print(", out %lu ticks, error %ld ns\n", e->out_raw, e->error_ns);
+		format(tempo, sizeof(tempo), " %u -> %u kHz", e->khz_before, e->khz_after);
+	if (e->drift_bound_ns)
+		format(bound, sizeof(bound), " of %lu at most", e->drift_bound_ns);
+	print("%5u %-7s core %u%s%s, out %lu ticks, error %ld ns%s\n", e->number, kinds[e->kind], e->core,
+	      e->core == e->base ? " base" : "", tempo, e->out_raw, e->error_ns, bound);
+}
+
+/* log=trace: everything that decide() was given, and what it made of it: test/replay asks it again. */
+void report_decision(unsigned core, const struct trace_record *r)
+{
+	const struct clock_input *i = &r->in;
+	const struct clock_decision *o = &r->out;
+
+	if (options.log != OPTIONS_LOG_TRACE)
+		return;
+	print("{\"decision\":%u,\"base\":%u,\"generation\":%u,\"rounds\":%u,\"in\":[%u,%d,%u,%u,%lu,%lu,%u,%d,%lu,%lu,%lu,",
+	      core, r->base, r->generation, r->rounds, i->khz, i->rate_ppb, i->rate_err_ppb, i->continues, i->old.tsc,
+	      i->old.ref_ns, i->old.mul, i->old.shift, i->last_ns, i->tsc, i->now_tsc);
+	print("%lu,%lu,%lu,%lu,%d,%lu,%lu,%u,%u],\"out\":[%lu,%lu,%u,%d,%lu,%ld,%lu,%u,%lu]}\n", i->all.lo, i->all.hi, i->base.lo,
+	      i->base.hi, i->pull_ppb, i->pull_until_ns, i->late_ns, i->gap_in, i->gap_out, o->line.tsc, o->line.ref_ns, o->line.mul, o->line.shift, o->x_ns,
+	      o->moved_ns, o->radius_ns, o->growth_ppb, o->straight_ns);
 }
 
 static void add(struct guest_report *sum, const struct guest_report *r)
@@ -113,6 +133,8 @@ static const char *judge(const struct guest_report *sum, unsigned alive, unsigne
 		return "a guest's RDTSC was not the core TSC";
 	if (vmx_usable && atomic_load(&guest.code))
 		return "the guest says that it failed";
+	if (conduct_truth.beyond)
+		return "a bound was not true";
 	return 0;
 }
 
@@ -123,9 +145,12 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 
 	print("{\"verdict\":\"%s\",\"reason\":\"%s\",\"sync\":\"%s\",\"scenario\":\"%s\",\"seed\":%lu,\"cores\":%u,"
 	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
-	      "\"worst_error_ns\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n", failure ? "fail" : "pass", failure ? failure : "",
+	      "\"worst_error_ns\":%lu,", failure ? "fail" : "pass", failure ? failure : "",
 	      options.sync, options.scenario, options.seed, core_count, readers, alive, begun, over, sum->readings,
-	      sum->warps, worst_error_ns, guest.first_entry_tsc ? guest.first_entry_tsc - boot_tsc : 0, raw_now());
+	      sum->warps, worst_error_ns);
+	print("\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"bound_looks\":%lu,\"beyond_bounds\":%lu,"
+	      "\"boot_ticks\":%lu,\"ticks\":%lu}\n", conduct_truth.worst_skew_ns, conduct_truth.skew_bound_ns,
+	      conduct_truth.drift_bound_ns, conduct_truth.looks, conduct_truth.beyond, guest.first_entry_tsc ? guest.first_entry_tsc - boot_tsc : 0, raw_now());
 	print("howler: %s%s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive\n",
 	      failure ? "FAIL: " : "PASS", failure ? failure : "", "", sum->warps, sum->readings, over,
 	      options.events, alive, readers, vmx_usable ? "vCPUs" : "readers");

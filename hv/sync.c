@@ -12,7 +12,7 @@
 
 static unsigned base(void)
 {
-	return atomic_load_explicit(&the_clock.base, memory_order_relaxed);
+	return clock_base(&the_clock);
 }
 
 static bool online(unsigned core)
@@ -30,16 +30,21 @@ static void lead(unsigned bits)
 		enum clock_step s = bits & REQ_RESYNC ? p->resync(&the_clock) : p->lead(&the_clock);
 
 		if (s == CLOCK_NOT_BASE)
-			core_request(atomic_load_explicit(&the_clock.base, memory_order_relaxed), bits);
+			core_request(clock_base(&the_clock), bits);
 		if (s != CLOCK_NOT_YET)
 			return;
-		core_at("resync, waits for core", the_clock.waiting_for);
+		/* The one that is led may wait for a third one, which has joined the stop already. */
+		if (p->breaks_off && atomic_load_explicit(&this_core()->requests, memory_order_relaxed) & REQ_STOP) {
+			core_request(this_core()->index, REQ_SYNC);
+			return;
+		}
+		core_at("leads, waits for core", the_clock.core[this_core()->index].waits_for);
 		core_serve();
 		if (the_clock.resync == RESYNC_EVICTING)
 			core_relax(); /* not while leading: an exchange is as good as it is quick */
 		if (raw_now() - start > raw_of_ns(LEAD_LIMIT_NS))
-			panic("base core %u waited 20 s for core %u to be synchronised", this_core()->index,
-			      the_clock.waiting_for);
+			panic("core %u waited 20 s for core %u to be synchronised", this_core()->index,
+			      the_clock.core[this_core()->index].waits_for);
 	}
 }
 
@@ -51,6 +56,20 @@ static void stand_still(void)
 }
 
 /*
+ * Has this core come? It is brought online in a stop that it was not asked to
+ * join: it does nothing before that is over.
+ */
+static bool come(void)
+{
+	/* Acquire: pairs with the release in bring_up; the state is STILL or a later one then. */
+	if (!atomic_load_explicit(&the_clock.core[this_core()->index].online, memory_order_acquire))
+		return false;
+	while (atomic_load_explicit(&the_stop.state, memory_order_acquire) == STOP_STILL)
+		core_relax();
+	return true;
+}
+
+/*
  * A turn at the top of this core's loop: serve what must be served now, join a
  * stop, resync if this is the base. No vCPU is on the core meanwhile but its
  * own last one, and none during a stop. False: this core was taken down.
@@ -59,6 +78,8 @@ bool sync_turn(void)
 {
 	unsigned top;
 
+	if (!this_core()->leave && !come())
+		return true;
 	core_serve();
 	while ((top = core_take_top()) & REQ_STOP) {
 		/* Put back: if this core leaves in the stop, take_down hands it to the new base. */
@@ -71,7 +92,7 @@ bool sync_turn(void)
 	}
 	if (this_core()->leave)
 		return false;
-	if (top & (REQ_RESYNC | REQ_SYNC))
+	if (top & (REQ_RESYNC | REQ_SYNC) || !clock_due_ns(&the_clock))
 		lead(top & (REQ_RESYNC | REQ_SYNC));
 	return true;
 }

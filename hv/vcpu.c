@@ -79,7 +79,7 @@ static void set_tsc(struct vcpu *v, uint64_t now)
 
 	tsc.offset += v->tsc_adjust;
 	bool same = v->tsc_set && tsc.mult == v->now.tsc.mult && tsc.offset == v->now.tsc.offset;
-	v->before = v->now;
+	v->before[v->entries % VCPU_STRETCHES] = v->now;
 	v->now = (struct vcpu_stretch){ .tsc = tsc, .from_raw = now, .to_raw = UINT64_MAX };
 	v->tsc_set = true;
 	if (same || !vmx.tsc_scaling)
@@ -132,5 +132,9 @@ static bool stretch_shows(const struct vcpu_stretch *s, uint64_t to_raw, uint64_
 
 bool vcpu_tsc_proof(const struct vcpu *v, uint64_t tsc)
 {
-	return stretch_shows(&v->now, rdtsc_ordered(), tsc) || stretch_shows(&v->before, v->before.to_raw, tsc);
+	bool shows = stretch_shows(&v->now, rdtsc_ordered(), tsc);
+
+	for (unsigned i = 0; i < VCPU_STRETCHES; i++)
+		shows = shows || stretch_shows(&v->before[i], v->before[i].to_raw, tsc);
+	return shows;
 }

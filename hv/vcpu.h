@@ -32,6 +32,8 @@ struct vcpu_stretch {
 	uint64_t from_raw, to_raw;
 };
 
+enum { VCPU_STRETCHES = 8 };
+
 struct vcpu {
 	uint64_t regs[16]; /* in the order of instruction encodings; RSP is in the VMCS */
 
@@ -50,7 +52,7 @@ struct vcpu {
 
 	/* IA32_TSC_ADJUST: this vCPU's TSC less the core TSC of whatever core it is on, modulo 2^64 */
 	uint64_t tsc_adjust;
-	struct vcpu_stretch now, before;
+	struct vcpu_stretch now, before[VCPU_STRETCHES]; /* [entry number]: short turns may follow each other */
 	bool tsc_set;           /* now.tsc is in the VMCS as loaded on this core */
 	/* Figures; others read them when the run is over */
 	uint64_t entries, exits, evictions, moves;

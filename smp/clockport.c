@@ -15,9 +15,15 @@ uint64_t port_tsc(void)
 	return tempo_tsc(&this_core()->tempo, raw_now());
 }
 
-bool port_timebase(uint64_t *ns, uint32_t *resolution_ns)
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after)
 {
-	return timebase_ns(ns, resolution_ns);
+	struct tempo *t = &this_core()->tempo;
+
+	if (!timebase_ns(ns, resolution_ns, before, after))
+		return false;
+	*before = tempo_tsc(t, *before);
+	*after = tempo_tsc(t, *after);
+	return true;
 }
 
 void port_request(unsigned core, unsigned bits)

@@ -107,6 +107,11 @@ static struct core *make_core(uint32_t index, uint32_t id)
 	return c;
 }
 
+static _Atomic uint32_t gaps[CORES_MAX * CORES_MAX];
+static uint32_t placed[CORES_MAX];
+static struct span spans[CORES_MAX];
+static struct bound bounds[CORES_MAX];
+
 void cores_init(const struct boot_info *boot, const struct machine *m, unsigned wanted,
 		const struct policy *policy)
 {
@@ -119,6 +124,7 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 			core_count++;
 		}
 	clock_init(&the_clock, policy, clock_cores, core_count, 0);
+	clock_pairs(&the_clock, gaps, spans, placed, bounds);
 	start_page = boot->trampoline_phys;
 	CHECK(start_page && start_page < MIB && !(start_page & (PAGE_SIZE - 1)));
 	CHECK(ap_end - ap_start <= (long)PAGE_SIZE && read_cr3() <= UINT32_MAX);
@@ -208,5 +214,5 @@ void cores_report(void)
 		      state_names[atomic_load(&cores[i]->state)], atomic_load(&cores[i]->where),
 		      (int)atomic_load(&cores[i]->where_arg), atomic_load(&cores[i]->requests),
 		      atomic_load(&the_clock.core[i].synced), atomic_load(&the_clock.core[i].in_transition),
-		      atomic_load(&the_clock.core[i].generation), atomic_load(&the_clock.base) == i ? ", base" : "");
+		      atomic_load(&the_clock.core[i].generation), clock_base(&the_clock) == i ? ", base" : "");
 }

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "smp/format.h"
 
-enum options_log { OPTIONS_LOG_QUIET, OPTIONS_LOG_EVENTS, OPTIONS_LOG_JSON };
+enum options_log { OPTIONS_LOG_QUIET, OPTIONS_LOG_EVENTS, OPTIONS_LOG_JSON, OPTIONS_LOG_TRACE };
 enum options_discipline { OPTIONS_DISCIPLINE_ON, OPTIONS_DISCIPLINE_OFF, OPTIONS_DISCIPLINE_AUTO };
 
 #define OPTIONS_NAME_MAX 16u /* bytes, with the NUL */

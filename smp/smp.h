@@ -57,7 +57,7 @@ const char *timebase_find(const struct machine *m); /* its name; NULL: there is 
 uint32_t timebase_raw_khz(void);  /* the raw TSC's rate by it; 0: it stands still */
 bool timebase_check(int32_t *ppm); /* once more against the raw TSC, and says so; false: there is none */
 /* Any core: */
-bool timebase_ns(uint64_t *ns, uint32_t *resolution_ns); /* as port_timebase */
+bool timebase_ns(uint64_t *ns, uint32_t *resolution_ns, uint64_t *raw_before, uint64_t *raw_after); /* as port_timebase */
 
 /* trap.c: exceptions and NMI. */
 void trap_init(void);      /* boot core: the shared IDT */

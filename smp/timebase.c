@@ -190,11 +190,14 @@ bool timebase_check(int32_t *ppm)
 	return true;
 }
 
-bool timebase_ns(uint64_t *ns, uint32_t *resolution)
+bool timebase_ns(uint64_t *ns, uint32_t *resolution, uint64_t *raw_before, uint64_t *raw_after)
 {
 	if (!name)
 		return false;
-	*ns = counter_ns(&timer, counter_read(&timer));
+	*raw_before = rdtsc_ordered();
+	uint64_t counts = counter_read(&timer);
+	*raw_after = rdtsc_ordered();
+	*ns = counter_ns(&timer, counts);
 	*resolution = resolution_ns;
 	return true;
 }

@@ -164,6 +164,42 @@ static const char *tsc_fault(const struct pvclock_vcpu_time_info *page)
 	return NULL;
 }
 
+/* The bound page, one for all; vCPU 0 asks for it. */
+_Alignas(64) static struct howler_bounds bounds;
+
+static const char *bounds_fault(void)
+{
+	uint32_t msr = cpuid_read(CPUID_HOWLER_BOUNDS).eax;
+
+	if (!msr)
+		return NULL;
+	msr_write(msr, (uintptr_t)&bounds | 1);
+	if (!bounds.version || bounds.version & 1 || !bounds.policy[0] || !bounds.skew_ns || !bounds.drift_ns)
+		return "has a bound page that was not written";
+	return NULL;
+}
+
+/* Both bounds as they are at now_ns, by the rule of abi.h; false: there are none. */
+bool clocks_bounds(uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns)
+{
+	const _Atomic uint32_t *version = (const void *)&bounds;
+	struct howler_bounds b;
+	uint32_t v;
+
+	if (!bounds.version)
+		return false;
+	do {
+		v = atomic_load_explicit(version, memory_order_acquire);
+		b = *(volatile struct howler_bounds *)&bounds; /* a torn copy is thrown away */
+		atomic_thread_fence(memory_order_acquire);
+	} while (v & 1 || v != atomic_load_explicit(version, memory_order_relaxed));
+	uint64_t age_us = now_ns > b.at_ns ? (now_ns - b.at_ns) / 1000 : 0;
+
+	*skew_ns = b.skew_ns + age_us * b.skew_ppb / 1000000 + 1;
+	*drift_ns = b.drift_ns + age_us * b.drift_ppb / 1000000 + 1;
+	return true;
+}
+
 /* home: its clock page, enabled; so it is afterwards, and TSC_ADJUST is anything. */
 const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home)
 {
@@ -175,6 +211,8 @@ const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home)
 		fault = refusal_fault(home);
 	if (!fault)
 		fault = tsc_fault(home);
+	if (!fault && !index)
+		fault = bounds_fault();
 	/* Whatever went wrong: on with the rest. */
 	msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)home | 1);
 	return fault;

@@ -12,6 +12,7 @@
 #define ALONE_BATCHES   200u  /* without Howler nobody says when to stop */
 #define ADJUST_STEP     (1ull << 42) /* of TSC_ADJUST: hours */
 #define CPUID_TRIES     100u
+#define BOUND_NS_MAX    10000000u /* 10 ms */
 #define REPORT_WAIT_NS  2000000000u
 #define REPORT_WAIT_MAX (1u << 27) /* looks, should the clock stand still */
 #define PAGE_GAP        36u   /* bytes from one vCPU's clock page to the next */
@@ -253,6 +254,22 @@ static void guest_begin(uint32_t magic, const struct multiboot_info *info)
 	put_text(guest_howler ? "\n" : ", no Howler\n");
 }
 
+/* What the guest can tell of its clock without any other: between what and what the time is. */
+static void bounds_print(void)
+{
+	uint64_t retries = 0, skew_ns, drift_ns;
+
+	if (!clocks_bounds(page_read(vcpu_page(0), &retries), &skew_ns, &drift_ns))
+		return;
+	put_text("guest: any other vCPU reads within ");
+	put_num(skew_ns);
+	put_text(" ns of this one, the true time is within ");
+	put_num(drift_ns);
+	put_text(" ns\n");
+	if (skew_ns > BOUND_NS_MAX && !vcpus[0].fault)
+		vcpus[0].fault = "has a bound on the skew that says nothing";
+}
+
 _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboot_info *info)
 {
 	if (index == 0)
@@ -272,5 +289,6 @@ _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboo
 	if (index)
 		cpu_halt();
 	others_wait();
+	bounds_print();
 	guest_exit(report_print(vcpus, guest_vcpus));
 }

@@ -16,6 +16,7 @@ extern const struct policy pre15_policy;
 struct planned {
 	struct storm_event event;
 	unsigned by; /* the core that carries it out */
+	uint32_t gap_ns; /* not before so long after the event before it began */
 };
 
 enum phase { PHASE_NONE, PHASE_BEFORE, PHASE_EFFECT, PHASE_AFTER, PHASE_DOWN, PHASE_START, PHASE_UP };
@@ -30,6 +31,7 @@ struct flight {
 static struct planned *plan;
 static struct flight flight[CORES_MAX];
 static unsigned next_event, booted, flights;
+static uint64_t next_raw; /* the next event begins then, or later */
 static struct random tempos;
 
 static void draw_start(struct core *c)
@@ -63,6 +65,8 @@ static void make_plan(void)
 		while (!storm_next(&storm, state, sim.cores, base, false, &p->event))
 			;
 		p->by = (unsigned)random_below(&storm.random, sim.cores);
+		/* To find faults events come in one rush; to measure, with the pauses that they have on metal. */
+		p->gap_ns = sim.score ? storm_gap_ns(&storm) : 0;
 		if (p->event.kind == STORM_TEMPO)
 			continue;
 		state[p->event.core] = p->event.kind == STORM_ONLINE ? STORM_CORE_ONLINE : STORM_CORE_OFFLINE;
@@ -76,6 +80,7 @@ void conductor_reset(void)
 	make_plan();
 	memset(flight, 0, sim.cores * sizeof(flight[0]));
 	next_event = booted = flights = 0;
+	next_raw = 0;
 	sim.events_done = 0;
 	tempos.state = ~sim.seed;
 	for (unsigned i = 0; i < sim.cores; i++) {
@@ -206,7 +211,13 @@ bool conductor_wait(uint64_t *raw)
 		return all_up();
 	if (booted == 1)
 		return sim.core[0].task == TASK_NONE;
-	return event_ready() || due_flight(raw) >= 0;
+	bool due = due_flight(raw) >= 0;
+
+	if (!event_ready())
+		return due;
+	if (!due || next_raw < *raw)
+		*raw = next_raw;
+	return true;
 }
 
 bool conductor_ready(void)
@@ -235,6 +246,7 @@ static void begin(void)
 	struct core *c = &sim.core[p->event.core].core;
 	unsigned by = (unsigned)executor(p->by);
 
+	next_raw = sim.score && next_event < sim.events ? sim.raw + plan[next_event].gap_ns : 0;
 	if (f->phase) { /* a change on a core that leaves */
 		sim_log("core %u leaves within its change", p->event.core);
 		over(f);
@@ -296,6 +308,7 @@ static void go_on(struct flight *f, unsigned core)
 			return;
 		}
 		f->phase = PHASE_AFTER;
+		sim.core[core].after_raw = sim.raw;
 		f->by = (unsigned)by;
 		give(f->by, TASK_AFTER, core, 0);
 		return;
@@ -320,8 +333,10 @@ void conductor_act(void)
 	}
 	int i = due_flight(&raw);
 	/* With both possible, take turns by the step: which one is the schedule's choice, too. */
-	if (i >= 0 && raw <= sim.raw && (!event_ready() || (sim.steps & 1)))
+	bool event = event_ready() && next_raw <= sim.raw;
+
+	if (i >= 0 && raw <= sim.raw && (!event || (sim.steps & 1)))
 		go_on(&flight[i], (unsigned)i);
-	else if (event_ready())
+	else if (event)
 		begin();
 }

@@ -10,7 +10,10 @@
 
 #include "clock/port.h"
 
-enum { STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 400000, TIMEBASE_NS = 100 };
+enum {
+	STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 400000, JOIN_STEPS = 10000,
+	PAIRS_MAX = 64, TIMEBASE_NS = 100,
+};
 
 struct sim sim;
 struct core *cores[CORES_MAX];
@@ -18,6 +21,8 @@ unsigned core_count;
 struct guest guest;
 struct options options;
 
+static struct clock_core *clocks;
+static uint32_t *distance; /* [from * cores + to], ns */
 static struct core nobody = { .index = UINT32_MAX }; /* the conductor is no core */
 static void *main_sp;
 static bool on_fiber;
@@ -48,10 +53,36 @@ void sim_start_fiber(unsigned i)
 	c->stores = 0;
 }
 
+/*
+ * What the quickest message from core to core takes: unlike from pair to pair, and
+ * from one direction to the other. Handed on by a third core it may be quicker.
+ */
+static void place_cores(void)
+{
+	unsigned n = sim.cores;
+
+	distance = realloc(distance, (size_t)n * n * sizeof(*distance));
+	for (unsigned i = 0; i < n * n; i++) {
+		struct random r = { .state = sim.seed ^ ((uint64_t)(i / n) << 32 | i % n) };
+
+		distance[i] = 20 + (uint32_t)random_below(&r, 200);
+	}
+	for (unsigned by = 0; by < n; by++)
+		for (unsigned i = 0; i < n * n; i++) {
+			uint32_t relayed = distance[i / n * n + by] + distance[by * n + i % n];
+
+			if (i / n != by && i % n != by && relayed < distance[i])
+				distance[i] = relayed;
+		}
+}
+
 void machine_reset(void)
 {
-	static struct clock_core *clocks;
 	static unsigned made;
+	static _Atomic uint32_t gaps[PAIRS_MAX * PAIRS_MAX];
+	static struct span spans[PAIRS_MAX];
+	static uint32_t placed[PAIRS_MAX];
+	static struct bound bounds[CORES_MAX];
 
 	if (made < sim.cores) {
 		sim.core = realloc(sim.core, sim.cores * sizeof(*sim.core));
@@ -60,6 +91,8 @@ void machine_reset(void)
 			sim.core[i].stack = aligned_alloc(64, STACK_BYTES);
 		made = sim.cores;
 	}
+	if (sim.far)
+		place_cores();
 	sim.raw = 1000000;
 	sim.steps = progress_step = acted_step = 0;
 	sim.current = -1;
@@ -68,6 +101,7 @@ void machine_reset(void)
 	wanted = -1;
 	on_fiber = false;
 	core_count = sim.cores;
+	sim.truth = (struct sim_truth){ 0 };
 	for (unsigned i = 0; i < sim.cores; i++) {
 		char *stack = sim.core[i].stack;
 
@@ -78,9 +112,17 @@ void machine_reset(void)
 	}
 	the_stop = (struct stop){ 0 };
 	clock_init(&the_clock, sim.policy, clocks, sim.cores, 0);
+	the_clock.howler.use_timebase = true;
+	the_clock.howler.late_first_ns = 0; /* here timers are exact */
+	the_clock.howler.rate_bound_ppb = sim.tempo_error * 1000;
+	clock_pairs(&the_clock, sim.cores <= PAIRS_MAX ? gaps : 0, spans, placed, bounds);
 	/* Here a round trip has no least time that others could be held against. */
 	the_clock.rtt_pair_percent = the_clock.rtt_any_percent = UINT32_MAX;
-	the_clock.rounds_min = the_clock.rounds_first = sim.exhaustive ? 1 : 4;
+	if (sim.far) { /* here it has */
+		the_clock.rtt_pair_percent = 104;
+		the_clock.rounds_max = 128;
+	}
+	the_clock.rounds_min = the_clock.rounds_first = sim.exhaustive ? 1 : sim.far ? 16 : 4;
 }
 
 /* --- schedule --- */
@@ -101,8 +143,35 @@ static void leave(void)
 	fiber_switch(&c->sp, main_sp);
 }
 
+/* Is it a word of an exchange? Then it is a message. */
+static struct message *message(const volatile void *p)
+{
+	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks), size = sizeof(*clocks);
+
+	if (!sim.far || (const volatile char *)p < (const volatile char *)clocks || at >= sim.cores * size)
+		return 0;
+	struct sim_core *c = &sim.core[at / size];
+	at %= size;
+	return at == offsetof(struct clock_core, exchange.ask) ? &c->ask :
+	       at == offsetof(struct clock_core, exchange.answer) ? &c->answer : 0;
+}
+
+/* Mostly a little late, one in 8 up to 16 times as much: a heavy tail. */
+static uint64_t late_ns(void)
+{
+	uint64_t d = random_below(&sim.random, 4) ? random_below(&sim.random, 40) : 0;
+
+	return random_below(&sim.random, 8) ? d : d * (1 + random_below(&sim.random, 16));
+}
+
 static void apply(const struct store *s)
 {
+	struct message *m = message(s->p);
+
+	if (m && sim.current >= 0) {
+		sim.truth.exchanges += m == &sim.core[sim.current].ask;
+		*m = (struct message){ sim.core[sim.current].local_raw + STEP_NS, late_ns(), (unsigned)sim.current };
+	}
 	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size))
 		progress_step = sim.steps;
 	memcpy((void *)(uintptr_t)s->p, &s->value, s->size);
@@ -126,7 +195,7 @@ static void hang(void)
 		const struct clock_core *k = &the_clock.core[i];
 
 		n += snprintf(sim.text + n, sizeof(sim.text) - (size_t)n, " [%u] %s%s%s%s%s %x", i,
-			      the_clock.base == i ? "base " : "", k->online ? "" : "off ",
+			      (the_clock.base & BASE_CORE) == i ? "base " : "", k->online ? "" : "off ",
 			      k->synced ? "" : "unsynced ", k->in_transition ? "in transition " : "",
 			      k->led ? "led" : "", sim.core[i].core.requests);
 	}
@@ -140,8 +209,9 @@ void sim_step(void)
 	sim.raw += STEP_NS;
 	if (++sim.steps >= explore_next)
 		explore_decide();
+	/* All may come online at once, one after another, and each has to meet all. */
 	if (sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores ||
-	    sim.steps - acted_step > BUSY_STEPS + 20000 * (uint64_t)sim.cores)
+	    sim.steps - acted_step > BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores)
 		hang();
 }
 
@@ -161,6 +231,8 @@ void sim_rest(enum fiber_state s)
 	drain(&sim.core[sim.current]);
 	sim.core[sim.current].state = s;
 	leave();
+	if (s != FIBER_WAITING)
+		sim.core[sim.current].local_raw = sim.raw;
 }
 
 bool sim_kicked(void)
@@ -175,7 +247,8 @@ bool sim_kicked(void)
 
 static bool runnable(const struct sim_core *c)
 {
-	return c->state == FIBER_READY ||
+	return c->state == FIBER_READY || (c->state == FIBER_WAITING && sim.raw >= c->wake_raw) ||
+	       (c->state == FIBER_RESTING && c->wake_raw && sim.raw >= c->wake_raw) ||
 	       ((c->state == FIBER_RESTING || c->state == FIBER_HALTED) && c->kick && sim.raw >= c->kick_raw);
 }
 
@@ -199,20 +272,39 @@ static int next_core(int from)
 	return polling;
 }
 
+/* Does anybody still wait for something that was sent to it? Timers go on for ever. */
+static bool message_pending(void)
+{
+	for (unsigned i = 0; i < sim.cores; i++)
+		if (sim.core[i].state == FIBER_WAITING ||
+		    (sim.core[i].kick && sim.core[i].state != FIBER_OFF))
+			return true;
+	return false;
+}
+
 /* Nobody can run: true time passes until a kick arrives or the conductor can act. */
 static bool pass_time(void)
 {
 	uint64_t until = UINT64_MAX, raw;
 
 	for (unsigned i = 0; i < sim.cores; i++)
-		if (sim.core[i].kick && sim.core[i].kick_raw < until && sim.core[i].state != FIBER_OFF)
+		if (sim.core[i].kick && sim.core[i].kick_raw < until && sim.core[i].state != FIBER_OFF &&
+		    sim.core[i].state != FIBER_WAITING)
 			until = sim.core[i].kick_raw;
+	for (unsigned i = 0; i < sim.cores; i++)
+		if ((sim.core[i].state == FIBER_WAITING || (sim.core[i].state == FIBER_RESTING && sim.core[i].wake_raw)) &&
+		    sim.core[i].wake_raw < until)
+			until = sim.core[i].wake_raw;
+	if (conductor_done() && !message_pending())
+		return false;
 	if (conductor_wait(&raw) && raw < until)
 		until = raw;
 	if (until == UINT64_MAX)
 		return false;
 	if (until > sim.raw)
 		sim.raw = until;
+	if (sim.score)
+		progress_step = sim.steps; /* they all rest: nobody is stuck */
 	return true;
 }
 
@@ -244,10 +336,30 @@ void machine_obey(uint16_t what)
 		return;
 	}
 	if (what >= sim.cores || (int)what == sim.current || sim.core[what].state == FIBER_OFF ||
-	    (sim.core[what].state == FIBER_HALTED && !runnable(&sim.core[what])))
+	    ((sim.core[what].state == FIBER_HALTED || sim.core[what].state == FIBER_WAITING) &&
+	     !runnable(&sim.core[what])))
 		return;
 	wanted = what;
 	leave();
+}
+
+/* Who can run only looks again and again: true time passes until a message, or a kick, arrives. */
+static void pass_until_message(void)
+{
+	uint64_t until = UINT64_MAX;
+	bool message = false;
+
+	for (unsigned i = 0; i < sim.cores; i++) {
+		const struct sim_core *c = &sim.core[i];
+
+		message = message || c->state == FIBER_WAITING;
+		if (c->state == FIBER_WAITING && c->wake_raw < until)
+			until = c->wake_raw;
+		if (c->kick && c->kick_raw > sim.raw && c->kick_raw < until)
+			until = c->kick_raw;
+	}
+	if (message && until > sim.raw)
+		sim.raw = until;
 }
 
 void machine_run(void)
@@ -259,6 +371,10 @@ void machine_run(void)
 	for (;;) {
 		int next = wanted >= 0 ? wanted : next_core(last);
 
+		if (sim.far && next >= 0 && wanted < 0 && sim.core[next].state == FIBER_YIELDED) {
+			pass_until_message();
+			next = next_core(last);
+		}
 		wanted = -1;
 		if (next < 0 || (sim.core[next].state == FIBER_YIELDED && conductor_ready() &&
 				 sim.steps - progress_step > 64)) {
@@ -335,6 +451,27 @@ static uint64_t fetch(const volatile void *p, unsigned size)
 	return v;
 }
 
+uint64_t sim_distance(unsigned from, unsigned to)
+{
+	return from == to || !sim.far ? 0 : distance[from * sim.cores + to];
+}
+
+/*
+ * A message is read when it is here; the next stamp is taken then. A newer one
+ * may be sent while this core waits: then it is that one.
+ */
+static uint64_t receive(const struct message *m)
+{
+	struct sim_core *c = &sim.core[sim.current];
+	uint64_t here;
+
+	while ((here = m->raw + sim_distance(m->from, (unsigned)sim.current) + m->late_ns) > sim.raw) {
+		c->wake_raw = here;
+		sim_rest(FIBER_WAITING);
+	}
+	return here;
+}
+
 uint64_t sim_load(const volatile void *p, unsigned size)
 {
 	sim_step();
@@ -360,7 +497,7 @@ static bool stopped(void)
 
 static void check_base_change(const volatile void *p)
 {
-	if (p == (volatile void *)&the_clock.base && sim.current >= 0 && !stopped())
+	if (!sim.policy->first_base && p == (volatile void *)&the_clock.base && sim.current >= 0 && !stopped())
 		sim_violation(V_RULES, "R2: the base changes and not every core stands still");
 }
 
@@ -369,6 +506,12 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order ord
 	struct store s = { p, value, size };
 
 	check_base_change(p);
+	if (p == (volatile void *)&the_clock.base && !(value & BASE_CLAIMED) && sim.current >= 0 && !sim.truth.lines++) {
+		/* The first line of all begins the time; it was made just now. */
+		struct core *me = &sim.core[sim.current].core;
+
+		sim.start_ns = (int64_t)(line_read(&the_clock.core[me->index].line, tempo_tsc(&me->tempo, sim.raw)) - sim.raw);
+	}
 	if (sim.current < 0) {
 		apply(&s);
 		return;
@@ -407,6 +550,33 @@ uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t valu
 
 	apply(&s);
 	return old;
+}
+
+/* R2': the base role moves away from a core that is not synchronised, or is none any more. */
+static void check_base_swap(const volatile void *p)
+{
+	uint32_t base = the_clock.base;
+
+	if (p == (volatile void *)&the_clock.base && !(base & (BASE_LOST | BASE_CLAIMED)) &&
+	    the_clock.core[base & BASE_CORE].synced && the_clock.core[base & BASE_CORE].online)
+		sim_violation(V_RULES, "R2': the base role is taken from core %u, which is synchronised", base & BASE_CORE);
+}
+
+bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value)
+{
+	if (sim.current >= 0)
+		drain(&sim.core[sim.current]);
+	sim_step();
+	uint64_t old = fetch(p, size);
+	struct store s = { p, value, size };
+
+	if (memcmp(&old, expected, size)) {
+		memcpy(expected, &old, size);
+		return false;
+	}
+	check_base_swap(p);
+	apply(&s);
+	return true;
 }
 
 /* --- smp/ as the code under test sees it --- */
@@ -493,17 +663,29 @@ unsigned port_core(void)
 
 uint64_t port_tsc(void)
 {
+	struct sim_core *c = &sim.core[sim.current];
+
 	sim_step();
-	return tempo_tsc(&sim.core[sim.current].core.tempo, sim.raw);
+	if (c->awaited) {
+		uint64_t here = receive(c->awaited);
+
+		c->local_raw = (here > c->local_raw ? here : c->local_raw) + STEP_NS;
+		c->awaited = 0;
+	} else {
+		c->local_raw = sim.raw;
+	}
+	return tempo_tsc(&c->core.tempo, c->local_raw);
 }
 
 /* True time, but coarse, and from another beginning in each seed. */
-bool port_timebase(uint64_t *ns, uint32_t *resolution_ns)
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after)
 {
 	struct random r = { sim.seed ^ 0x74696d6562617365 };
 
+	*before = port_tsc();
 	sim_step();
 	*ns = (sim.raw + random_below(&r, 1ull << 40)) / TIMEBASE_NS * TIMEBASE_NS;
+	*after = port_tsc();
 	*resolution_ns = TIMEBASE_NS;
 	return true;
 }
@@ -515,10 +697,16 @@ void port_request(unsigned core, unsigned bits)
 
 bool port_await_change(const _Atomic uint32_t *word, uint32_t old)
 {
+	struct sim_core *c = &sim.core[sim.current];
+
 	for (unsigned i = 0; i < AWAIT_POLLS; i++) {
-		if (sim_load(word, sizeof(*word)) != old)
+		if (sim_load(word, sizeof(*word)) != old) {
+			c->awaited = message(word);
+			if (c->awaited)
+				receive(c->awaited);
 			return true;
+		}
 		sim_yield();
 	}
-	return sim_load(word, sizeof(*word)) != old;
+	return !sim.far && sim_load(word, sizeof(*word)) != old;
 }

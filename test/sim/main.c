@@ -2,10 +2,14 @@
 /*
  * sim races [SCHEDULES]
  *	the three races of the mail, before and after it
- * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
+ * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR]]
  *	long random storms; stops at a violation, shortens and shows it
  * sim truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
  *	how far the reference is carried from the truth
+ * sim score POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
+ *	any policy against true time: a line of JSON, and two of histograms
+ * sim trace POLICY CORES EVENTS SEED 1 [SCENARIO]
+ *	each reading of one storm: true time, core, its error, the bounds of skew and drift (or -)
  * sim all POLICY CORES EVENTS BOUND SEED [SCENARIO]
  *	every schedule with at most BOUND decisions
  */
@@ -15,10 +19,11 @@
 #include <time.h>
 
 #include "explore.h"
+#include "score.h"
 
 extern const struct policy pre15_policy;
 
-enum { STORM_MEAN = 24, PCT_LENGTH = 3000, PCT_DECISIONS = 8 };
+enum { STORM_MEAN = 24, SCORE_MEAN = 1000, PCT_LENGTH = 3000, PCT_DECISIONS = 8 };
 
 #define ALL_KINDS (~0u)
 
@@ -41,6 +46,7 @@ static void configure(const char *policy, unsigned cores, unsigned events, const
 	sim.scenario = scenario;
 	sim.watch = ALL_KINDS;
 	sim.readers = sim.exhaustive = false;
+	sim.far = sim.policy && sim.policy->first_base;
 	if (!sim.policy || !storm_known(scenario) || !cores || cores > CORES_MAX) {
 		fprintf(stderr, "sim: no such policy, scenario or number of cores\n");
 		exit(2);
@@ -81,7 +87,7 @@ static int storm(const char *policy, unsigned cores, unsigned events, uint64_t f
 		explore_random(seed, 0, STORM_MEAN, &s);
 		steps += sim.steps;
 		if (sim.violation) {
-			printf("seed %lu\n", (unsigned long)seed);
+			printf("seed %lu: %s: %s\n", (unsigned long)seed, violation_name(sim.violation), sim.text);
 			show(&s);
 			return 1;
 		}
@@ -121,6 +127,25 @@ static int truth(const char *policy, unsigned cores, unsigned events, uint64_t f
 	printf("  per 1,000 events: %.0f ns ahead, %.0f ns behind, %+.0f ns in all, %+.0f ppm of the time\n",
 	       (double)sim.ahead_ns * per, (double)sim.behind_ns * per, (double)net * per,
 	       (double)net / (double)time_ns * 1e6);
+	return 0;
+}
+
+static int score(const char *policy, unsigned cores, unsigned events, uint64_t first, uint64_t seeds,
+		 const char *scenario, bool trace)
+{
+	configure(policy, cores, events, scenario);
+	sim.watch = 0;
+	sim.far = sim.score = true;
+	sim.trace = trace;
+	for (uint64_t seed = first; seed < first + seeds; seed++) {
+		struct schedule s = { .decision = decisions };
+
+		sim.seed = seed;
+		explore_random(seed, 0, SCORE_MEAN, &s);
+		score_add();
+	}
+	if (!trace)
+		score_print(policy, first, seeds);
 	return 0;
 }
 
@@ -195,16 +220,20 @@ int main(int argc, char **argv)
 	began = seconds();
 	if (argc >= 2 && !strcmp(argv[1], "races"))
 		return races(argc > 2 ? strtoull(argv[2], 0, 0) : 1000000);
+	sim.tempo_error = argc > 8 ? (uint32_t)atoi(argv[8]) : 0;
 	if (argc >= 7 && !strcmp(argv[1], "storm"))
 		return storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
 			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
 	if (argc >= 7 && !strcmp(argv[1], "truth"))
 		return truth(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
 			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
+	if (argc >= 7 && (!strcmp(argv[1], "score") || !strcmp(argv[1], "trace")))
+		return score(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
+			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm", argv[1][0] == 't');
 	if (argc >= 7 && !strcmp(argv[1], "all"))
 		return all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]),
 			   strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
-	fprintf(stderr, "sim: races [SCHEDULES] | storm|truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
+	fprintf(stderr, "sim: races [SCHEDULES] | storm|truth|score|trace POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
 			"all POLICY CORES EVENTS BOUND SEED [SCENARIO]\n");
 	return 2;
 }

@@ -7,6 +7,7 @@
  *   world.c     what runs on the cores: loop, guest, host reader; the properties
  *   conductor.c what is done to them: tempo changes, take-downs, bring-ups
  *   explore.c   schedules: random, exhaustive, replay, shrinking
+ *   score.c     the scoreboard: any policy against true time
  *   main.c      the command line, tables
  *
  * A run is a function of its configuration and its schedule: a list of
@@ -34,7 +35,14 @@ struct decision {
 	uint16_t what; /* a core, or one of the above */
 };
 
-enum fiber_state { FIBER_READY, FIBER_YIELDED, FIBER_RESTING, FIBER_HALTED, FIBER_OFF };
+enum fiber_state {
+	FIBER_READY,
+	FIBER_YIELDED, /* waits for another core, and looks again */
+	FIBER_WAITING, /* until wake_raw */
+	FIBER_RESTING,
+	FIBER_HALTED,
+	FIBER_OFF,
+};
 
 struct store {
 	volatile void *p;
@@ -49,6 +57,19 @@ struct reading {
 	struct pvclock_vcpu_time_info page;
 	uint64_t tsc;
 	unsigned again;
+	/* when the TSC was read: true time, the extremes of the other cores' clocks, the bounds; 0: not looked at */
+	uint64_t raw, low, high, skew_ns, drift_ns;
+};
+
+/* A word of an exchange: who wrote it last, when, and what that message is late by. */
+struct message {
+	uint64_t raw, late_ns;
+	unsigned from;
+};
+
+enum { TAKEN_MAX = 16 };
+struct taken {
+	uint64_t raw, ns;
 };
 
 struct sim_core {
@@ -56,6 +77,7 @@ struct sim_core {
 	void *sp;            /* fiber */
 	char *stack;
 	enum fiber_state state;
+	uint64_t wake_raw;
 	bool kick;           /* an NMI is under way or pending */
 	uint64_t kick_raw;   /* it arrives then */
 	struct store buffer[TSO_DEPTH];
@@ -71,9 +93,33 @@ struct sim_core {
 	uint64_t slack_ns;   /* how far its line may be off that of the last resync's base */
 	uint32_t generation_seen;
 	uint64_t yields;
+	struct message ask, answer;
+	/*
+	 * Cores run side by side, though the simulator takes them one after another:
+	 * in an exchange a core is as far as its own last stamp, and takes its next
+	 * one when the message that it waits for is here.
+	 */
+	const struct message *awaited;
+	uint64_t local_raw;
+	struct taken taken[TAKEN_MAX]; /* this core's readings: the last ones, and the highest of all before */
+	unsigned takes;
+	struct taken taken_before;
+	struct line shown;   /* the last line that a page was made of */
+	uint32_t shown_count; /* ... its number */
+	uint64_t shown_out;  /* ... and when its core was out last */
+	/*
+	 * score.c: out of its guest since then, 0: it is not; the last notice after was
+	 * sent; for the conductor's sake only; it has come, and has not run it yet
+	 */
+	uint64_t out_raw, after_raw;
+	bool errand, came;
+	/* ... and by how much the last reading of the vCPU of this number was off */
+	bool error_known;
+	int64_t error_ns;
 };
 
-enum violation_kind { V_NONE, V_WARP, V_UNSYNCED, V_MISSED, V_RULES, V_HANG, V_TORN, V_LOST, V_CHECK, V_READER };
+enum violation_kind { V_NONE, V_WARP, V_UNSYNCED, V_MISSED, V_RULES, V_HANG, V_TORN, V_LOST, V_CHECK, V_READER, V_SKEW, V_DRIFT,
+		      V_STEP };
 
 struct sim {
 	/* configuration */
@@ -85,8 +131,11 @@ struct sim {
 	unsigned watch;  /* bit mask of violation kinds; V_HANG and V_CHECK always */
 	unsigned *order; /* [cores]: priorities of this schedule */
 	bool readers;    /* host readers, interruptible, run on every core */
+	bool far;        /* messages take time, by who sends and who receives */
 	bool exhaustive; /* kicks arrive at once; guests read once a turn */
 	bool log;
+	bool score;      /* measure, and judge nothing */
+	bool trace;      /* ... and print each reading */
 	/* state */
 	struct sim_core *core; /* [cores] */
 	int current;           /* core, -1: conductor or explorer */
@@ -102,6 +151,12 @@ struct sim {
 	bool error_set;        /* the first one is where both begin */
 	uint64_t ahead_ns, behind_ns; /* what resyncs put it ahead and behind, in all */
 	unsigned events_done;
+	struct sim_truth {
+		uint64_t looks, worst_skew_ns, worst_drift_ns, beyond_skew, beyond_drift, worst_step_ns, lines;
+		uint64_t skew_bounds_ns, drift_bounds_ns, worst_skew_bound_ns, worst_drift_bound_ns, exchanges;
+		uint64_t warps, worst_warp_ns;
+	} truth;
+	int64_t start_ns; /* the reference - truth when it began */
 };
 extern struct sim sim;
 
@@ -110,6 +165,7 @@ void machine_reset(void);          /* all of the machine as at power-on */
 void machine_run(void);            /* until nothing is left to do, or a violation */
 void sim_step(void);               /* the running core has made a step */
 void sim_yield(void);              /* it waits for another core */
+uint64_t sim_distance(unsigned from, unsigned to); /* ns that the quickest message takes */
 void sim_rest(enum fiber_state s); /* it waits for a kick or a decision */
 bool sim_kicked(void);             /* has a kick arrived at the running core? */
 void sim_start_fiber(unsigned core);

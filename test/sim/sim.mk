@@ -3,12 +3,14 @@
 #
 # make races                       the three races of the mail, before and after it
 # make sim POLICY=rfc15 CORES=4 SEED=1 SEEDS=1000 EVENTS=100 SCENARIO=storm
+# build/sim/sim score POLICY CORES EVENTS SEED SEEDS   figures of any policy against true time (make score)
+# make score                       the scoreboard of all policies: docs/policies.md
 # make campaign                    many seeds, side by side (GNU parallel; SSH= for more machines)
 # make sim-mutants                 the simulator finds what is broken on purpose
 
-SIM_SRC := $(addprefix clock/,line.c tempo.c exchange.c clock.c page.c rfc15.c storm.c) \
+SIM_SRC := $(addprefix clock/,line.c tempo.c exchange.c bound.c clock.c decide.c howler.c page.c rendezvous.c rfc15.c storm.c) \
 	smp/request.c smp/stop.c hv/sync.c hv/place.c \
-	$(addprefix test/sim/,machine.c world.c conductor.c pre15.c explore.c main.c)
+	$(addprefix test/sim/,machine.c world.c conductor.c pre15.c explore.c score.c main.c)
 SIM_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/sim/*.h test/sim/include/*.h test/sim/include/*/*.h)
 SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -Itest/sim/include -I. -Itest/sim
 SIM_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -38,5 +40,9 @@ sim-campaign: build/sim/sim
 	parallel $(SSH) --will-cite --halt now,fail=1 --tag \
 		$(CURDIR)/build/sim/sim storm $(POLICY) {2} 100 {1} $(SEEDS) {3} ::: $$(seq 1 $(SEEDS) 10000) \
 		::: 2 3 4 8 16 ::: storm tempo hotplug </dev/null
+# Every policy, in the simulator and on Bochs: tables, pictures, docs/policies.md.
+.PHONY: score
+score: all build/sim/sim | tools-test
+	test/score/score.sh
 sim-mutants: build/sim/sim
 	test/sim/mutants.sh

@@ -39,14 +39,14 @@ again() {
 	return $result
 }
 
-# The same seeds, the same steps, whatever compiled it.
+# POLICY: the same seeds, the same steps, whatever compiled it.
 same() {
-	"$sim" storm rfc15 4 100 1 100 | sed 's/; [0-9.]* s.*//' >"$log.1"
-	"$asan" storm rfc15 4 100 1 100 | sed 's/; [0-9.]* s.*//' >"$log.2"
+	"$sim" storm "$1" 4 100 1 100 | sed 's/; [0-9.]* s.*//' >"$log.1"
+	"$asan" storm "$1" 4 100 1 100 | sed 's/; [0-9.]* s.*//' >"$log.2"
 	cmp "$log.1" "$log.2" && cat "$log.1"
 }
 
-echo 1..11
+echo 1..21
 check 'races of the mail' '^races: PASS' "$sim" races "${SCHEDULES:-90000}"
 check 'rfc15, 4 cores' 'no violation' "$sim" storm rfc15 4 100 1 3000
 check 'rfc15, 8 cores' 'no violation' "$sim" storm rfc15 8 100 1 1000
@@ -56,7 +56,17 @@ check 'rfc15, every schedule, 2 cores, tempo' 'none left out' "$sim" all rfc15 2
 check 'rfc15, every schedule, 2 cores, hotplug' 'none left out' "$sim" all rfc15 2 2 2 3 hotplug
 check 'rfc15, every schedule, 3 cores, tempo' 'none left out' "$sim" all rfc15 3 2 2 1 tempo
 check 'ASan and UBSan, 8 cores' 'no violation' "$asan" storm rfc15 8 100 1 100
-check 'the same run with and without ASan' 'no violation' same
+check 'the same run with and without ASan' 'no violation' same rfc15
+check 'howler, 4 cores' 'no violation' "$sim" storm howler 4 100 1 1000
+check 'howler, 8 cores' 'no violation' "$sim" storm howler 8 100 1 300
+check 'howler, short storms of 3 cores' 'no violation' "$sim" storm howler 3 5 1 20000
+check 'howler, 4 cores, tempo' 'no violation' "$sim" storm howler 4 100 1 500 tempo
+check 'howler, 4 cores, hotplug' 'no violation' "$sim" storm howler 4 100 1 500 hotplug
+check 'howler, every schedule, 2 cores, tempo' 'none left out' "$sim" all howler 2 1 2 1 tempo
+check 'howler, every schedule, 2 cores, hotplug' 'none left out' "$sim" all howler 2 1 2 3 hotplug
+check 'howler, every schedule, 3 cores' 'none left out' "$sim" all howler 3 6 1 1
+check 'howler, ASan and UBSan, 8 cores' 'no violation' "$asan" storm howler 8 100 1 50
+check 'howler, the same run with and without ASan' 'no violation' same howler
 check 'a failing seed, twice' 'replayed' again
 echo "$((number - failed)) passed, $failed failed"
 [ $failed = 0 ]

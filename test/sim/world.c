@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* What runs on a simulated core, and the properties that are checked while it does. */
-#include "sim.h"
+#include "score.h"
 
 #include <string.h>
 
 #include "clock/port.h"
 
-enum { READ_AGAIN_MAX = 1000, ROUNDING_NS = 2 };
+enum {
+	PULL_PPB = 50000, /* as howler.c's */
+	READ_AGAIN_MAX = 1000,
+	READ_NS = 500, /* of all cores together, from one reading to the next, on average, when it is measured */
+	ROUNDING_NS = 2,
+	/* from the TSC of a reading on to that of one that knows of it, beside the message: tell, see, read the page */
+	READ_PATH_NS = 8 * STEP_NS,
+};
 
 extern const struct policy pre15_policy;
 void pre15_down_prepare(struct clock *c, unsigned core);
@@ -72,14 +79,67 @@ static void score(struct sim_core *c, const struct clock_core *cc)
 	sim.resyncs++;
 }
 
+/* Two bounds are promised, and no warp at all on any path that takes a message's time. */
+static bool exact(void)
+{
+	return sim.policy->first_base != 0;
+}
+
+/* Who makes an error good, or is pulled to the timebase, gains and loses no more than that in a second. */
+static void check_slope(const struct clock_core *cc)
+{
+	uint64_t second = cc->tempo_khz * 1000ull, ns = line_read(&cc->line, cc->line.tsc + second) - cc->line.ref_ns;
+	uint64_t exact = ticks_ns(second, cc->tempo_khz, cc->howler.rate_ppb), off = ns > exact ? ns - exact : exact - ns;
+
+	if (off > SLEW_PPB_MAX + PULL_PPB + ROUNDING_NS)
+		sim_violation(V_STEP, "the clock of core %d gains or loses %lu ns a second", sim.current, (unsigned long)off);
+}
+
+/* A line continues the one before it, unless the core was out in between. */
+static void note_exact(struct sim_core *c, const struct clock_core *cc)
+{
+	uint64_t out = cc->howler.out_tsc, step;
+
+	if (c->shown.mul && c->shown_out == out) {
+		uint64_t old = line_read(&c->shown, cc->line.tsc), new = cc->line.ref_ns;
+		/* There may have been others between the two, which made errors good. */
+		uint64_t slewed = 1 + (old - c->shown.ref_ns) / (1000000000 / SLEW_PPB_MAX);
+
+		/* A guest saw the one before it: to the nanosecond. */
+		if (cc->line_count == c->shown_count + 1)
+			slewed = 0;
+		step = new > old ? new - old : 0;
+		sim.truth.worst_step_ns = step > sim.truth.worst_step_ns ? step : sim.truth.worst_step_ns;
+		if (new + slewed < old || step > slewed)
+			sim_violation(V_STEP, "the clock of core %d steps by %ld ns", sim.current, (long)(new - old));
+	}
+	c->shown = cc->line;
+	c->shown_count = cc->line_count;
+	c->shown_out = out;
+	check_slope(cc);
+	sim_log("line %u: %lu ns at tsc %lu, %u kHz, generation %u; off the base by %lu ns at most", cc->line_count,
+		(unsigned long)cc->line.ref_ns, (unsigned long)cc->line.tsc, cc->tempo_khz, cc->generation,
+		(unsigned long)the_clock.howler.bound[sim.current].radius_ns);
+}
+
 /* A line that was got from an exchange is true to half its round trip and to what its leader's is. */
 static void note_line(struct sim_core *c, const struct clock_core *cc)
 {
 	if (c->lines_seen == cc->line_count)
 		return;
 	c->lines_seen = cc->line_count;
+	if (!sim.truth.lines++) { /* the first of all begins the time */
+		unsigned base = the_clock.base & BASE_CORE;
+
+		sim.start_ns = (int64_t)(line_read(&the_clock.core[base].line,
+						   tempo_tsc(&sim.core[base].core.tempo, sim.raw)) - sim.raw);
+	}
+	if (exact()) {
+		note_exact(c, cc);
+		return;
+	}
 	if (cc->exchange.rounds)
-		c->slack_ns = sim.core[the_clock.base].slack_ns + ROUNDING_NS +
+		c->slack_ns = sim.core[the_clock.base & BASE_CORE].slack_ns + ROUNDING_NS +
 			      cc->exchange.best_rtt * 1000000 / cc->tempo_khz / 2;
 	else if (strict() && cc->generation == c->generation_seen)
 		sim_violation(V_MISSED, "core %d made a line of its own within generation %u", sim.current,
@@ -93,8 +153,96 @@ static void note_line(struct sim_core *c, const struct clock_core *cc)
 		(unsigned long)cc->line.tsc, cc->tempo_khz, cc->generation);
 }
 
+/* How the clocks of all cores are now, to be held against the reading of this instant. */
+static void look(struct reading *r)
+{
+	const struct bound_page *p = &the_clock.howler.page;
+	uint64_t own = line_read(&the_clock.core[sim.current].line, r->tsc);
+
+	r->raw = sim.raw;
+	r->low = r->high = own;
+	for (unsigned i = 0; sim.far && i < sim.cores; i++) {
+		if (!the_clock.core[i].online || !the_clock.core[i].synced)
+			continue;
+		uint64_t ns = line_read(&the_clock.core[i].line, tempo_tsc(&sim.core[i].core.tempo, sim.raw));
+
+		r->low = ns < r->low ? ns : r->low;
+		r->high = ns > r->high ? ns : r->high;
+	}
+	r->skew_ns = !exact() || p->version & 1 ? 0 : bound_aged(p->skew_ns, p->at_ns, p->skew_ppb, own);
+	r->drift_ns = !exact() || p->version & 1 ? 0 : bound_aged(p->drift_ns, p->at_ns, p->drift_ppb, own);
+}
+
+static void check_bounds(const struct reading *r, uint64_t ns, unsigned v)
+{
+	struct sim_truth *t = &sim.truth;
+	uint64_t skew = ns - r->low > r->high - ns ? ns - r->low : r->high - ns;
+	int64_t error = (int64_t)(ns - r->raw) - sim.start_ns;
+	uint64_t drift = (uint64_t)(error < 0 ? -error : error);
+
+	t->looks++;
+	if (sim.score)
+		score_reading(r, v, skew, error);
+	t->worst_skew_ns = skew > t->worst_skew_ns ? skew : t->worst_skew_ns;
+	t->worst_drift_ns = drift > t->worst_drift_ns ? drift : t->worst_drift_ns;
+	if (!r->skew_ns)
+		return;
+	t->skew_bounds_ns += r->skew_ns;
+	t->drift_bounds_ns += r->drift_ns;
+	t->worst_skew_bound_ns = r->skew_ns > t->worst_skew_bound_ns ? r->skew_ns : t->worst_skew_bound_ns;
+	t->worst_drift_bound_ns = r->drift_ns > t->worst_drift_bound_ns ? r->drift_ns : t->worst_drift_bound_ns;
+	t->beyond_skew += skew > r->skew_ns;
+	t->beyond_drift += drift > r->drift_ns;
+	if (skew > r->skew_ns)
+		sim_violation(V_SKEW, "vCPU %u on core %d reads %lu ns; others read %lu to %lu then: more than %lu apart", v,
+			      sim.current, (unsigned long)ns, (unsigned long)r->low, (unsigned long)r->high,
+			      (unsigned long)r->skew_ns);
+	if (drift > r->drift_ns)
+		sim_violation(V_DRIFT, "vCPU %u on core %d reads %lu ns, which is %ld off the truth: more than %lu", v,
+			      sim.current, (unsigned long)ns, (long)error, (unsigned long)r->drift_ns);
+}
+
+/* No reading is smaller than one whose message could have been here before it. */
+static void check_order(const struct reading *r, uint64_t ns, unsigned v)
+{
+	struct sim_core *me = self();
+	uint64_t highest = 0;
+
+	for (unsigned i = 0; i < sim.cores; i++) {
+		const struct sim_core *c = &sim.core[i];
+		uint64_t far = sim_distance(i, (unsigned)sim.current) + READ_PATH_NS, floor = 0;
+
+		if (c->taken_before.raw + far <= r->raw)
+			floor = c->taken_before.ns;
+
+		for (unsigned n = 0; n < TAKEN_MAX && n < c->takes; n++)
+			if (c->taken[n].ns > floor && c->taken[n].raw + far <= r->raw)
+				floor = c->taken[n].ns;
+		highest = floor > highest ? floor : highest;
+		if (ns < floor)
+			sim_violation(V_WARP, "vCPU %u on core %d reads %lu ns after core %u had read %lu ns, %lu less", v,
+				      sim.current, (unsigned long)ns, i, (unsigned long)floor, (unsigned long)(floor - ns));
+	}
+	if (ns < highest) {
+		sim.truth.warps++;
+		if (highest - ns > sim.truth.worst_warp_ns)
+			sim.truth.worst_warp_ns = highest - ns;
+	}
+	struct taken *t = &me->taken[me->takes++ % TAKEN_MAX];
+	if (t->ns > me->taken_before.ns)
+		me->taken_before = *t;
+	*t = (struct taken){ r->raw, ns };
+}
+
 static void check_reading(struct reading *r, uint64_t ns, unsigned v)
 {
+	if (sim.far)
+		check_bounds(r, ns, v);
+	if ((exact() || sim.score) && sim.far) {
+		sim.readings++;
+		check_order(r, ns, v);
+		return;
+	}
 	uint64_t slack = r->floor_slack + self()->slack_ns + ROUNDING_NS;
 
 	sim.readings++;
@@ -139,6 +287,8 @@ static bool read_phase(struct reading *r, unsigned v)
 		return false;
 	case 3:
 		r->tsc = tempo_tsc(&self()->core.tempo, sim.raw);
+		if (sim.far)
+			look(r);
 		return false;
 	default:
 		r->phase = 0;
@@ -179,14 +329,32 @@ static void run_guest(unsigned v)
 		return;
 	sim_fence(memory_order_seq_cst); /* VM entry serializes */
 	check_entry(v);
+	if (sim.score)
+		score_in();
+	uint64_t due_ns = sim.far ? clock_due_ns(&the_clock) : UINT64_MAX;
+
+	uint64_t due_raw = due_ns == UINT64_MAX ? 0 : sim.raw + due_ns;
+
+	self()->wake_raw = due_raw;
 	for (;;) {
 		sim_step();
-		if (sim_kicked())
+		bool due = due_raw && sim.raw >= due_raw;
+
+		if (sim_kicked() || due) {
+			if (sim.score)
+				score_out(due);
 			return;
+		}
 		if (strict() && !the_clock.core[sim.current].synced)
 			sim_violation(V_UNSYNCED, "vCPU %u goes on on core %d, which is unsynchronised", v, sim.current);
-		if (read_phase(&readings[v], v))
-			sim_rest(FIBER_RESTING);
+		if (!read_phase(&readings[v], v))
+			continue;
+		if (sim.score) {
+			uint64_t mean = READ_NS * (uint64_t)sim.cores, next = sim.raw + mean / 2 + random_below(&sim.random, mean);
+
+			self()->wake_raw = due_raw && due_raw < next ? due_raw : next;
+		}
+		sim_rest(FIBER_RESTING);
 	}
 }
 
@@ -242,16 +410,18 @@ static void do_task(struct sim_core *c)
 			core_serve(), sim_yield();
 		break;
 	case TASK_DOWN:
+		c->errand = false; /* it stops them all, and itself */
 		sim_log("takes core %u down", core);
 		if (sim.policy == &pre15_policy)
 			pre15_down_prepare(&the_clock, core);
 		sync_take_down(core);
 		break;
 	default:
+		c->errand = false;
 		sim_log("brings cores online");
 		sync_bring_up();
 		if (!the_clock.generation)
-			core_request(the_clock.base, REQ_RESYNC);
+			core_request(the_clock.base & BASE_CORE, REQ_RESYNC);
 	}
 	sim_fence(memory_order_seq_cst); /* the conductor sees all that was done for it */
 	c->task = TASK_NONE;
@@ -265,6 +435,8 @@ static void run_something(struct sim_core *c)
 	if (sim.readers && cc->line.mul)
 		host_reader();
 	if (!clock_synced(&the_clock, (unsigned)sim.current) || cc->led) {
+		if (sim.score)
+			score_unsynced();
 		/* As main.c's run(). */
 		if (sim.readers || sim_load(&cc->led, sizeof(cc->led)))
 			sim_yield();
@@ -278,6 +450,8 @@ static void run_something(struct sim_core *c)
 			run_guest(v);
 			return;
 		}
+	if (sim.score)
+		score_idle();
 	core_idle("idle");
 }
 
@@ -293,6 +467,7 @@ _Noreturn void world_core(void)
 		the_clock.core[i].tempo_khz = me->start_khz;
 		me->leave = false;
 		me->state = CORE_UP;
+		c->shown.mul = 0;
 		sim_log("up at %u kHz", me->start_khz);
 		while (sync_turn()) {
 			do_task(c);
@@ -303,6 +478,8 @@ _Noreturn void world_core(void)
 		c->task = TASK_NONE; /* it took itself down */
 		me->requests = 0;
 		me->state = CORE_OFF;
+		score_idle();
+		c->came = true; /* next time */
 		sim_rest(FIBER_OFF);
 	}
 }
@@ -319,9 +496,15 @@ void world_settled(void)
 		if (!c->synced || c->generation != the_clock.generation)
 			sim_violation(V_MISSED, "core %u is left behind: synchronised %u, generation %u of %u", i,
 				      c->synced, c->generation, the_clock.generation);
-		struct reading r = { .floor = sim.last, .floor_slack = sim.last_slack };
+		unsigned base = the_clock.base & BASE_CORE;
+		if (exact() && i != base && c->howler.base != base)
+			sim_violation(V_MISSED, "core %u is left behind: held against core %u, the base is %u", i,
+				      c->howler.base, base);
+		struct reading r = { .tsc = 0, .floor = sim.last, .floor_slack = sim.last_slack };
 		sim.current = (int)i;
 		note_line(&sim.core[i], c);
+		r.tsc = tempo_tsc(&sim.core[i].core.tempo, sim.raw);
+		look(&r);
 		check_reading(&r, line_read(&c->line, tempo_tsc(&sim.core[i].core.tempo, sim.raw)), i);
 		sim.current = -1;
 	}

@@ -92,8 +92,7 @@ static void draw(void)
 		states[i] = online(i) ? (flight[i].phase ? STORM_CORE_BUSY : STORM_CORE_ONLINE) :
 			    state(i) == CORE_OFF && !flight[i].phase ? STORM_CORE_OFFLINE : STORM_CORE_ABSENT;
 	}
-	drawn = storm_next(&storm, states, core_count, atomic_load_explicit(&the_clock.base, memory_order_relaxed),
-			   hotplug, &next);
+	drawn = storm_next(&storm, states, core_count, clock_base(&the_clock), hotplug, &next);
 }
 
 /* False: not yet. A core leaves when no step is its own or meant for it. */

@@ -13,7 +13,7 @@
 #include "clock/port.h"
 #include "threads.h"
 
-enum { AWAIT_POLLS = 200, TIMEBASE_NS = 100 };
+enum { AWAIT_POLLS = 200, TIMEBASE_NS = 100, CHECK_NS = 100000000 };
 
 struct core *cores[CORES_MAX];
 unsigned core_count;
@@ -22,6 +22,10 @@ struct thread_core thread_core[CORES_MAX];
 uint32_t raw_khz = 1000000, apic_timer_khz = 1000000; /* the raw TSC counts nanoseconds */
 
 static struct clock_core clock_cores[CORES_MAX];
+static _Atomic uint32_t gaps[CORES_MAX * CORES_MAX];
+static uint32_t placed[CORES_MAX];
+static struct span spans[CORES_MAX];
+static struct bound bounds[CORES_MAX];
 static pthread_t thread[CORES_MAX];
 static struct core nobody = { .index = UINT32_MAX }; /* the conductor is no core */
 static _Thread_local struct core *self = &nobody;
@@ -68,8 +72,11 @@ void machine_start(const struct policy *p, unsigned count)
 
 	core_count = count;
 	clock_init(&the_clock, p, clock_cores, count, 0);
+	clock_pairs(&the_clock, gaps, spans, placed, bounds);
+	the_clock.howler.use_timebase = true;
+	atomic_init(&the_clock.howler.check_ns, CHECK_NS); /* more often: a storm is soon over */
 	/* Who shares a processor with its leader is never quick: take what there is, and be less certain. */
-	the_clock.rounds_min = the_clock.rounds_first = 16;
+	the_clock.rounds_min = the_clock.rounds_first = p->bounds ? 4 : 16;
 	the_clock.rtt_pair_percent = the_clock.rtt_any_percent = UINT32_MAX;
 	for (unsigned i = 0; i < count; i++) {
 		cores[i] = &thread_core[i].core;
@@ -105,7 +112,7 @@ void machine_join(void)
 
 void machine_where(int signal)
 {
-	fprintf(stderr, "threads: %s; the base is core %u\n", signal ? "hangs" : "stops", the_clock.base);
+	fprintf(stderr, "threads: %s; the base is core %u\n", signal ? "hangs" : "stops", clock_base(&the_clock));
 	for (unsigned i = 0; i < core_count; i++) {
 		const struct clock_core *c = &the_clock.core[i];
 
@@ -208,12 +215,11 @@ uint64_t port_tsc(void)
 	return tempo_tsc(&self->tempo, raw_now());
 }
 
-bool port_timebase(uint64_t *ns, uint32_t *resolution_ns)
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	*ns = ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec) / TIMEBASE_NS * TIMEBASE_NS;
+	*before = port_tsc();
+	*ns = raw_now() / TIMEBASE_NS * TIMEBASE_NS;
+	*after = port_tsc();
 	*resolution_ns = TIMEBASE_NS;
 	return true;
 }

@@ -37,12 +37,17 @@ static bool verdict(const char *what, unsigned events)
 	for (unsigned i = 0; i < core_count; i++)
 		readings += thread_core[i].readings;
 	bool good = over == events && readings && !races && !world.warps && !world.missed && !world.lost &&
-		    !world.apart;
+		    !world.apart && !world.adrift;
+	uint64_t number = world.looks ? world.looks : world.lines;
+
 	printf("%s: %s: %u events done, %" PRIu64 " readings, %" PRIu64 " warps, worst warp %" PRIu64 " ns, %u races; "
 	       "%u resyncs, %" PRIu64 " exchanges, uncertain by %" PRIu64 " ns (worst %" PRIu64 "), "
 	       "steps back within that by %" PRIu64 " ns at most",
 	       what, good ? "PASS" : "FAIL", over, readings, world.warps, world.worst_ns, races, the_clock.generation,
-	       world.lines, world.lines ? world.widths_ns / world.lines : 0, world.widest_ns, world.back_ns);
+	       world.lines, number ? world.widths_ns / number : 0, world.widest_ns, world.back_ns);
+	if (world.looks)
+		printf("; off the truth by %" PRIu64 " ns, bound %" PRIu64 " ns, %" PRIu64 " beyond it", world.drift_ns,
+		       world.drift_bound_ns, world.adrift);
 	if (world.missed || world.lost)
 		printf("; %u cores were missed by a resync, %u vCPUs are lost", world.missed, world.lost);
 	printf(world.apart ? "; in the end the cores are too far apart\n" : "\n");

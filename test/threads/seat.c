@@ -17,6 +17,11 @@ void report_event(const struct event_record *e)
 	(void)e;
 }
 
+void report_decision(unsigned core, const struct trace_record *r)
+{
+	(void)core, (void)r;
+}
+
 /* On the seat, at the top of its loop; it does not go back there. */
 _Noreturn void report_end(const char *failure)
 {

@@ -41,6 +41,8 @@ struct world {
 	_Atomic uint64_t warps, worst_ns;  /* steps back beyond the uncertainty, and by how much beyond */
 	_Atomic uint64_t back_ns;          /* the largest step back within it */
 	_Atomic uint64_t widest_ns, widths_ns, lines; /* uncertainty of lines that were got by an exchange */
+	/* of a policy that promises bounds: uncertainty is the skew bound, of so many readings; and the same of drift */
+	_Atomic uint64_t looks, drift_ns, drift_bound_ns, adrift;
 	_Atomic uint32_t ended;
 	/* by who ends it */
 	unsigned missed, lost; /* cores without the newest generation; vCPUs on cores that are off */

@@ -7,6 +7,7 @@
 #include "threads.h"
 
 enum { BATCH = 64, TICKS_NS = 12 }; /* an exchange is true to three ticks, besides its round trip */
+enum { LINES = 1 << 16, FOLLOW_TURNS = 16 };
 
 struct world world;
 _Atomic uint32_t reader_batches[CORES_MAX]; /* as in hv/reader.c: complete ones */
@@ -14,6 +15,8 @@ static struct vcpu vcpus[CORES_MAX];
 static struct pvclock_vcpu_time_info pages[CORES_MAX];
 static const struct policy *real;
 static struct policy watched; /* the real one, looked at */
+static _Atomic uint64_t highest_of[LINES]; /* the highest reading while the bounds were these: half of their version */
+static _Atomic int64_t start_ns; /* the reference less true time, at the first line of all; 0: there is none yet */
 
 void *guest_at(uint64_t gpa, uint64_t bytes)
 {
@@ -41,6 +44,23 @@ static uint64_t aged(uint64_t width_ns, uint64_t age_ns)
 	return width_ns + (age_ns >> 31);
 }
 
+/* Does the policy promise bounds? Then they are what it is held against. */
+static bool bounded(void)
+{
+	return real->bounds;
+}
+
+/* The first line of all begins the time. */
+static void note_start(const struct clock_core *me)
+{
+	if (!bounded() || !me->line_count || atomic_load_explicit(&start_ns, memory_order_relaxed))
+		return;
+	uint64_t raw = raw_now();
+
+	atomic_store_explicit(&start_ns, (int64_t)(line_read(&me->line, tempo_tsc(&this_core()->tempo, raw)) - raw),
+			      memory_order_relaxed);
+}
+
 /*
  * A core that followed is off its base by half of the round trip at most, and
  * its base may be off the line that all go back to. With a resync all begins anew.
@@ -51,9 +71,14 @@ static void watch_follow(struct clock *c)
 	uint32_t lines = me->line_count;
 
 	real->follow(c);
+	note_start(me);
 	if (me->line_count == lines)
 		return;
-	unsigned base = atomic_load_explicit(&c->base, memory_order_relaxed);
+	if (bounded()) {
+		atomic_fetch_add_explicit(&world.lines, 1, memory_order_relaxed);
+		return;
+	}
+	unsigned base = clock_base(c);
 	uint64_t own = me->exchange.best_rtt * 1000000 / me->tempo_khz / 2 + TICKS_NS;
 	uint64_t of_base = atomic_load_explicit(&thread_core[base].width_ns, memory_order_relaxed);
 
@@ -69,8 +94,17 @@ static enum clock_step watch_resync(struct clock *c)
 	uint32_t lines = c->core[port_core()].line_count;
 	enum clock_step s = real->resync(c);
 
+	note_start(&c->core[port_core()]);
 	if (c->core[port_core()].line_count != lines)
 		atomic_store_explicit(&thread_core[port_core()].width_ns, 0, memory_order_relaxed);
+	return s;
+}
+
+static enum clock_step watch_lead(struct clock *c)
+{
+	enum clock_step s = real->lead(c);
+
+	note_start(&c->core[port_core()]);
 	return s;
 }
 
@@ -84,27 +118,118 @@ const struct policy *world_start(const struct policy *p, unsigned count)
 	watched = *p;
 	watched.follow = watch_follow;
 	watched.resync = watch_resync;
+	watched.lead = watch_lead;
 	return &watched;
 }
 
 /* A reading by the reader's rule of pvclock.h. Who writes a page is who reads it: it is never seen half done. */
-static uint64_t read_page(const struct pvclock_vcpu_time_info *p, uint64_t *tsc)
+static uint64_t read_page(const struct pvclock_vcpu_time_info *p, uint64_t *raw, uint64_t *tsc)
 {
 	uint32_t version = p->version;
 
 	CHECK(!(version & 1));
-	*tsc = port_tsc();
+	*raw = raw_now();
+	*tsc = tempo_tsc(&this_core()->tempo, *raw);
 	uint64_t ns = p->system_time + pvclock_scale(*tsc - p->tsc_timestamp, p->tsc_to_system_mul, p->tsc_shift);
 	CHECK(p->version == version);
 	return ns;
+}
+
+struct published {
+	uint32_t version;
+	uint64_t at_ns, skew_ns, drift_ns;
+	uint32_t skew_ppb, drift_ppb;
+};
+
+/* Have the bounds been the same since *p was read? Odd: they were just written. */
+static bool still(const struct published *p)
+{
+	return !(p->version & 1) &&
+	       atomic_load_explicit(&the_clock.howler.page.version, memory_order_relaxed) == p->version;
+}
+
+/*
+ * Relaxed, as ThreadSanitizer must not take it for an order; x86 keeps these in
+ * order, and the compiler by the fences.
+ */
+static struct published published(void)
+{
+	const struct bound_page *p = &the_clock.howler.page;
+	struct published b = { .version = atomic_load_explicit(&p->version, memory_order_relaxed) };
+
+	atomic_signal_fence(memory_order_seq_cst);
+	b.at_ns = atomic_load_explicit(&p->at_ns, memory_order_relaxed);
+	b.skew_ns = atomic_load_explicit(&p->skew_ns, memory_order_relaxed);
+	b.drift_ns = atomic_load_explicit(&p->drift_ns, memory_order_relaxed);
+	b.skew_ppb = atomic_load_explicit(&p->skew_ppb, memory_order_relaxed);
+	b.drift_ppb = atomic_load_explicit(&p->drift_ppb, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	return b;
+}
+
+static void count_warp(uint64_t by_ns)
+{
+	atomic_fetch_add_explicit(&world.warps, 1, memory_order_relaxed);
+	raise(&world.worst_ns, by_ns);
+}
+
+/* Within the drift bound? Before the first line is on record, nobody can tell. */
+static void check_drift(const struct published *b, uint64_t ns, uint64_t raw)
+{
+	int64_t start = atomic_load_explicit(&start_ns, memory_order_relaxed), error = (int64_t)(ns - raw) - start;
+	uint64_t drift = (uint64_t)(error < 0 ? -error : error);
+	uint64_t bound = bound_aged(b->drift_ns, b->at_ns, b->drift_ppb, ns) + ROUNDING_NS;
+
+	if (!start)
+		return;
+	raise(&world.drift_ns, drift);
+	raise(&world.drift_bound_ns, bound);
+	if (drift > bound)
+		atomic_fetch_add_explicit(&world.adrift, 1, memory_order_relaxed);
+}
+
+/*
+ * Two clocks are never apart by more than the skew bound of that time. So no
+ * reading is less than an earlier one by more than that, while it is the same;
+ * over many bounds, by no more than that of then and that of now.
+ */
+static void check_bounds(const struct core *me, const struct vcpu *v)
+{
+	const struct clock_core *cc = &the_clock.core[me->index];
+	struct published b = published();
+	uint64_t certain = atomic_load_explicit(&world.certain, memory_order_relaxed);
+	_Atomic uint64_t *of = &highest_of[b.version / 2 % LINES];
+	uint64_t highest = b.version / 2 < LINES ? atomic_load_explicit(of, memory_order_relaxed) : 0, tsc, raw;
+
+	atomic_signal_fence(memory_order_seq_cst);
+	uint64_t ns = read_page(&pages[v->index], &raw, &tsc);
+
+	atomic_signal_fence(memory_order_seq_cst);
+	CHECK(ns == line_read(&cc->line, tsc)); /* host and guest: the same nanosecond */
+	if (!still(&b))
+		return;
+	uint64_t skew = bound_aged(b.skew_ns, b.at_ns, b.skew_ppb, ns) + ROUNDING_NS;
+
+	if (ns + skew < highest)
+		count_warp(highest - ns - skew);
+	else if (ns + skew < certain)
+		count_warp(certain - ns - skew);
+	else if (ns < highest)
+		raise(&world.back_ns, highest - ns);
+	check_drift(&b, ns, raw);
+	raise(&world.widest_ns, skew);
+	atomic_fetch_add_explicit(&world.widths_ns, skew, memory_order_relaxed);
+	atomic_fetch_add_explicit(&world.looks, 1, memory_order_relaxed);
+	raise(of, ns);
+	raise(&world.certain, ns > skew ? ns - skew : 0);
 }
 
 static void check_reading(const struct core *me, const struct vcpu *v)
 {
 	const struct clock_core *cc = &the_clock.core[me->index];
 	uint64_t certain = atomic_load_explicit(&world.certain, memory_order_relaxed);
-	uint64_t highest = atomic_load_explicit(&world.highest, memory_order_relaxed), tsc;
-	uint64_t ns = read_page(&pages[v->index], &tsc);
+	uint64_t highest = atomic_load_explicit(&world.highest, memory_order_relaxed), tsc, raw;
+	uint64_t ns = read_page(&pages[v->index], &raw, &tsc);
 	uint64_t width = aged(atomic_load_explicit(&thread_core[me->index].width_ns, memory_order_relaxed),
 			      ns - cc->line.ref_ns);
 
@@ -130,7 +255,7 @@ static void run_guest(struct core *me, struct vcpu *v)
 	while (n < BATCH && !atomic_load_explicit(&me->requests, memory_order_relaxed)) {
 		CHECK(v->core == me->index && clock_synced(&the_clock, me->index));
 		CHECK(tempo_at(&me->tempo, raw_now())->khz == cc->tempo_khz);
-		check_reading(me, v);
+		(bounded() ? check_bounds : check_reading)(me, v);
 		n++;
 	}
 	atomic_fetch_add_explicit(&thread_core[me->index].readings, n, memory_order_relaxed);
@@ -140,10 +265,16 @@ static void run_guest(struct core *me, struct vcpu *v)
 /* As run() in hv/main.c. */
 static void run(struct core *me)
 {
+	static _Thread_local unsigned turns;
+
+	if (clock_follows(&the_clock, me->index)) {
+		core_at("follows", 0);
+		if (++turns % FOLLOW_TURNS == 0)
+			core_relax();
+		return;
+	}
 	if (!clock_synced(&the_clock, me->index)) {
-		if (atomic_load_explicit(&the_clock.core[me->index].led, memory_order_acquire))
-			core_at("follows", 0);
-		else if (conduct_seat())
+		if (conduct_seat())
 			core_relax();
 		else
 			core_idle("unsynchronised");
@@ -169,26 +300,35 @@ bool world_synced(void)
 	return true;
 }
 
-/* Stopped: what must hold then, and all leave. */
+/* Stopped: what must hold then, and all leave; or a core has fallen behind since, and all go on. */
 static void end(const struct stopped *s, void *arg)
 {
-	uint64_t raw = raw_now(), low = UINT64_MAX, high = 0;
+	uint64_t raw = raw_now(), low = UINT64_MAX, high = 0, skew = UINT64_MAX;
+	struct published b = published();
 
 	(void)s, (void)arg;
+	if (bounded() && !world_synced())
+		return;
 	for (unsigned i = 0; i < core_count; i++) {
 		const struct clock_core *c = &the_clock.core[i];
 
 		if (!c->online)
 			continue;
 		uint64_t ns = line_read(&c->line, tempo_tsc(&cores[i]->tempo, raw));
-		uint64_t width = aged(thread_core[i].width_ns, ns - c->line.ref_ns) + ROUNDING_NS;
+		uint64_t width = bounded() ? 0 : aged(thread_core[i].width_ns, ns - c->line.ref_ns) + ROUNDING_NS;
 
+		if (bounded()) {
+			CHECK(still(&b));
+			check_drift(&b, ns, raw);
+			uint64_t bound = bound_aged(b.skew_ns, b.at_ns, b.skew_ppb, ns) + ROUNDING_NS;
+			skew = bound < skew ? bound : skew;
+		}
 		low = ns + width < low ? ns + width : low;
 		high = ns - width > high ? ns - width : high;
 		world.missed += !c->synced || c->generation != the_clock.generation;
 		cores[i]->leave = true;
 	}
-	world.apart = low < high || low < world.certain;
+	world.apart = bounded() ? high - low > skew || low + skew < world.certain : low < high || low < world.certain;
 	for (unsigned v = 0; v < guest.vcpu_count; v++)
 		world.lost += !the_clock.core[guest.vcpu[v].core].online;
 	world.ended = 1;
@@ -196,8 +336,15 @@ static void end(const struct stopped *s, void *arg)
 
 void world_end(void)
 {
-	clock_note(&the_clock);
-	stop_run(end, 0);
+	while (!atomic_load_explicit(&world.ended, memory_order_relaxed)) {
+		/* A base that holds all against itself now and then makes them all behind for a moment. */
+		while (!world_synced()) {
+			CHECK(sync_turn());
+			core_relax();
+		}
+		clock_note(&the_clock);
+		stop_run(end, 0);
+	}
 }
 
 /* As core_started, core_loop and core_stop of main.c and smp/core.c. */

@@ -22,10 +22,12 @@ uint64_t port_tsc(void)
 }
 
 /* No test has one. */
-bool port_timebase(uint64_t *ns, uint32_t *resolution_ns)
+bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after)
 {
 	(void)ns;
 	(void)resolution_ns;
+	(void)before;
+	(void)after;
 	return false;
 }
 

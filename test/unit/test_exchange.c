@@ -188,6 +188,73 @@ static void test_nobody(void **state)
 	assert_int_equal(x.rounds, 0);
 }
 
+static struct line given;
+static uint64_t given_tag, stamps;
+
+/* At the first stamp that the follower may have of a line it has the line, too: the leader gives it before. */
+static uint64_t stamp_on_line(unsigned core)
+{
+	if (core == LEADER) {
+		stamps++;
+		assert_int_equal(x.line_tag, given_tag);
+		assert_memory_equal(&x.line, &given, sizeof(given));
+	}
+	return ticking(core);
+}
+
+static void answer_on_line(void)
+{
+	struct line other = given;
+
+	port_fake_poll = NULL;
+	port_fake_core = LEADER;
+	assert_true(exchange_answer_on(&x, &given, given_tag));
+	port_fake_core = FOLLOWER;
+	/* Whoever has it already is not given it again: the follower may be looking at it. */
+	other.ref_ns++;
+	assert_false(exchange_answer_on(&x, &other, given_tag + 1)); /* it did not ask */
+	assert_int_equal(x.line_tag, given_tag);
+	assert_int_equal(x.line.ref_ns, given.ref_ns);
+}
+
+static void answer_on_same_tag(void)
+{
+	struct line other = given;
+
+	other.ref_ns++;
+	port_fake_poll = NULL;
+	port_fake_core = LEADER;
+	assert_true(exchange_answer_on(&x, &other, given_tag));
+	port_fake_core = FOLLOWER;
+	assert_int_equal(x.line.ref_ns, given.ref_ns);
+}
+
+static void test_line_first(void **state)
+{
+	(void)state;
+	port_fake_tsc = stamp_on_line;
+	port_fake_polls = POLLS;
+	port_fake_core = FOLLOWER;
+	for (unsigned i = 1; i <= 3; i++) {
+		line_start(&given, 1000 * i, 77 * i, 1000000 * i);
+		given_tag = (uint64_t)i << 32 | 5;
+		port_fake_poll = NULL;
+		exchange_begin(&x);
+		port_fake_poll = answer_on_line;
+		assert_true(exchange_round(&x));
+		port_fake_poll = answer_on_same_tag;
+		assert_true(exchange_round(&x));
+		assert_int_equal(x.leader, 1000 + x.before + 1);
+		assert_int_equal(x.line_tag, given_tag);
+	}
+	assert_int_equal(stamps, 6);
+	/* No line to give: what it has stays. */
+	port_fake_tsc = ticking;
+	port_fake_poll = answer_now;
+	assert_true(exchange_round(&x));
+	assert_int_equal(x.line_tag, given_tag);
+}
+
 /* The numbers of rounds go round. */
 static void test_wrap(void **state)
 {
@@ -206,8 +273,8 @@ static void test_wrap(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_round), cmocka_unit_test(test_nobody), cmocka_unit_test(test_wrap),
-		cmocka_unit_test(test_interleavings),
+		cmocka_unit_test(test_one_round), cmocka_unit_test(test_nobody), cmocka_unit_test(test_line_first),
+		cmocka_unit_test(test_wrap), cmocka_unit_test(test_interleavings),
 	};
 
 	return cmocka_run_group_tests_name("exchange", tests, NULL, NULL);

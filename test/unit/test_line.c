@@ -45,6 +45,56 @@ static void test_slope(void **state)
 	}
 }
 
+/* Steeper or flatter, up to 10^6 ppb: the same, of 10^6 / khz * (1 + ppb / 10^9). */
+static void test_steeper(void **state)
+{
+	struct random r = { 2 };
+	const wide billion = 1000000000;
+
+	(void)state;
+	for (unsigned i = 0; i < EDGES + RANDOM; i++) {
+		uint32_t khz = rate(&r, i);
+		int32_t ppb = (int32_t)random_below(&r, 2000001) - 1000000;
+		struct line l;
+
+		ppb = i % 8 == 0 ? 1000000 : i % 8 == 1 ? -1000000 : i % 8 == 2 ? 0 : ppb;
+		line_start_steeper(&l, i, ~(uint64_t)i, khz, ppb);
+		wide up = (wide)1 << (l.shift > 0 ? l.shift : 0), down = (wide)1 << (l.shift < 0 ? -l.shift : 0);
+		wide exact = 1000000 * (billion + ppb) * down, error = l.mul * up * khz * billion - (exact << 32);
+		if (l.mul < 1u << 31 || l.tsc != i || l.ref_ns != ~(uint64_t)i || (error < 0 ? -error : error) > exact)
+			fail_msg("%u kHz, %d ppb: mul %u, shift %d", khz, ppb, l.mul, l.shift);
+		if (!ppb) {
+			struct line plain;
+
+			line_start(&plain, i, ~(uint64_t)i, khz);
+			assert_int_equal(plain.mul, l.mul);
+			assert_int_equal(plain.shift, l.shift);
+		}
+	}
+}
+
+/* ns <= ticks * 10^6 / khz * (1 + ppb / 10^9) < ns + 1, without division. */
+static void test_ticks_ns(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < RANDOM; seed++) {
+		struct random r = { seed };
+		uint32_t khz = rate(&r, seed % (2 * EDGES));
+		int32_t ppb = (int32_t)random_below(&r, 2000001) - 1000000;
+		/* Up to 2^63, if that is less than a century. */
+		wide most = (wide)khz * 1000 * 3600 * 24 * 36500;
+		uint64_t ticks = random_below(&r, most >> 63 ? 1ull << 63 : (uint64_t)most) >> random_below(&r, 64);
+		wide ns = ticks_ns(ticks, khz, ppb), exact = (wide)ticks * (1000000000 + ppb);
+
+		if (ns * khz * 1000 > exact || (ns + 1) * khz * 1000 <= exact)
+			fail_msg("seed %u: %llu ticks, %u kHz, %d ppb", seed, (unsigned long long)ticks, khz, ppb);
+	}
+	assert_int_equal(ticks_ns(3000000, 3000000, 0), 1000000);
+	assert_int_equal(ticks_ns(2999999, 3000000, 0), 999999);
+	assert_int_equal(ticks_ns(3000000000, 3000000, 200000), 1000200000);
+	assert_int_equal(ticks_ns(3000000000, 3000000, -200000), 999800000);
+}
+
 static struct line some_line(struct random *r, unsigned i, uint32_t *khz)
 {
 	struct line l;
@@ -164,7 +214,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slope), cmocka_unit_test(test_reading), cmocka_unit_test(test_monotone),
 		cmocka_unit_test(test_before_origin), cmocka_unit_test(test_by_hand),
-		cmocka_unit_test(test_page_arithmetic),
+		cmocka_unit_test(test_page_arithmetic), cmocka_unit_test(test_steeper), cmocka_unit_test(test_ticks_ns),
 	};
 
 	return cmocka_run_group_tests_name("line", tests, NULL, NULL);

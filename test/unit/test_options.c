@@ -22,7 +22,7 @@ static void check_defaults(void)
 	assert_int_equal(o.vcpus, 0);
 	assert_int_equal(o.seed, 1);
 	assert_int_equal(o.events, 100);
-	assert_string_equal(o.sync, "rfc15");
+	assert_string_equal(o.sync, "howler");
 	assert_string_equal(o.scenario, "storm");
 	assert_int_equal(o.log, OPTIONS_LOG_EVENTS);
 	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_AUTO);
@@ -107,7 +107,7 @@ static const struct { const char *line, *text; } refusals[] = {
 	{ "a\x1b[2Jb\xff\x7f", "option \"a?[2Jb??\": unknown; known: " KNOWN },
 	{ "cores", "option \"cores\": no value; give cores=1..64" },
 	{ "cores=", "option \"cores=\": no value; give cores=1..64" },
-	{ "log= quiet", "option \"log=\": no value; give log=quiet|events|json" },
+	{ "log= quiet", "option \"log=\": no value; give log=quiet|events|json|trace" },
 	{ "cores=four", "option \"cores=four\": not a number; give cores=1..64" },
 	{ "cores=4k", "option \"cores=4k\": not a number; give cores=1..64" },
 	{ "cores=-1", "option \"cores=-1\": not a number; give cores=1..64" },
@@ -133,14 +133,14 @@ static const struct { const char *line, *text; } refusals[] = {
 	  "give seed=0..18446744073709551615" },
 	{ "seed=99999999999999999999x", "option \"seed=99999999999999999999x\": not a number; "
 	  "give seed=0..18446744073709551615" },
-	{ "sync=rfc1", "option \"sync=rfc1\": unknown choice; give sync=rfc15" },
-	{ "sync=rfc155", "option \"sync=rfc155\": unknown choice; give sync=rfc15" },
+	{ "sync=rfc1", "option \"sync=rfc1\": unknown choice; give sync=howler|rfc15|rendezvous" },
+	{ "sync=rfc155", "option \"sync=rfc155\": unknown choice; give sync=howler|rfc15|rendezvous" },
 	{ "scenario=Storm", "option \"scenario=Storm\": unknown choice; "
 	  "give scenario=storm|calm|tempo|hotplug|still" },
 	{ "scenario=storm|calm", "option \"scenario=storm|calm\": unknown choice; "
 	  "give scenario=storm|calm|tempo|hotplug|still" },
 	{ "scenario=|", "option \"scenario=|\": unknown choice; give scenario=storm|calm|tempo|hotplug|still" },
-	{ "log=loud", "option \"log=loud\": unknown choice; give log=quiet|events|json" },
+	{ "log=loud", "option \"log=loud\": unknown choice; give log=quiet|events|json|trace" },
 	{ "discipline=yes", "option \"discipline=yes\": unknown choice; give discipline=on|off|auto" },
 	{ "discipline", "option \"discipline\": no value; give discipline=on|off|auto" },
 	{ "acpi=yes", "option \"acpi=yes\": unknown choice; give acpi=on|off" },

@@ -32,4 +32,7 @@ uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t valu
 #define atomic_fetch_and_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_AND, v))
 #define atomic_fetch_add_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_ADD, v))
 #define atomic_exchange_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_XCHG, v))
+bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value);
+#define atomic_compare_exchange_strong_explicit(p, e, v, yes, no) \
+	((void)(yes), (void)(no), sim_cas(p, sizeof(*(p)), e, (uint64_t)(v)))
 #define atomic_thread_fence(order) sim_fence(order)

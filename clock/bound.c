@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "clock/bound.h"
+
+#include "clock/clock.h"
+#include "clock/port.h"
+
+bool bound_try(struct clock *c)
+{
+	uint32_t old = 0;
+
+	/* acquire: what the last holder left; pairs with the release in bound_done */
+	return atomic_compare_exchange_strong_explicit(&c->howler.busy, &old, 1, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+void bound_done(struct clock *c)
+{
+	atomic_store_explicit(&c->howler.busy, 0, memory_order_release);
+}
+
+uint64_t bound_radius(const struct clock *c, unsigned core, uint64_t now_ns)
+{
+	const struct bound *b = &c->howler.bound[core];
+
+	return bound_aged(b->radius_ns, b->at_ns, b->growth_ppb, now_ns) +
+	       atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed) - b->carry_ns;
+}
+
+static void put(_Atomic uint64_t *p, uint64_t v)
+{
+	atomic_store_explicit(p, v, memory_order_relaxed);
+}
+
+static void put32(_Atomic uint32_t *p, uint32_t v)
+{
+	atomic_store_explicit(p, v, memory_order_relaxed);
+}
+
+/* By the version protocol of pvclock.h. */
+static void write_page(struct bound_page *to, const struct bound_page *from)
+{
+	uint32_t v = (atomic_load_explicit(&to->version, memory_order_relaxed) + 1) | 1;
+
+	put32(&to->version, v);
+	atomic_thread_fence(memory_order_release); /* pairs with the reader's second look at the version */
+	put32(&to->generation, from->generation);
+	put32(&to->base, from->base);
+	put(&to->at_ns, from->at_ns);
+	put(&to->skew_ns, from->skew_ns);
+	put(&to->drift_ns, from->drift_ns);
+	put32(&to->skew_ppb, from->skew_ppb);
+	put32(&to->drift_ppb, from->drift_ppb);
+	/* Even again; pairs with the reader's first look. */
+	atomic_store_explicit(&to->version, v + 1, memory_order_release);
+}
+
+void bound_show(struct clock *c, struct bound_page *page)
+{
+	struct howler *h = &c->howler;
+
+	while (!bound_try(c))
+		; /* who has it is on its way out */
+	h->guest_page = page;
+	for (unsigned i = 0; page && i < sizeof(page->policy); i++)
+		page->policy[i] = h->page.policy[i];
+	if (page)
+		write_page(page, &h->page);
+	bound_done(c);
+}
+
+bool bound_read(const struct clock *c, uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns)
+{
+	const struct bound_page *p = &c->howler.page;
+	uint32_t v = atomic_load_explicit(&p->version, memory_order_acquire);
+	uint64_t at = atomic_load_explicit(&p->at_ns, memory_order_relaxed);
+
+	*skew_ns = bound_aged(atomic_load_explicit(&p->skew_ns, memory_order_relaxed), at,
+			      atomic_load_explicit(&p->skew_ppb, memory_order_relaxed), now_ns);
+	*drift_ns = bound_aged(atomic_load_explicit(&p->drift_ns, memory_order_relaxed), at,
+			       atomic_load_explicit(&p->drift_ppb, memory_order_relaxed), now_ns);
+	atomic_thread_fence(memory_order_acquire);
+	return v && !(v & 1) && atomic_load_explicit(&p->version, memory_order_relaxed) == v;
+}
+
+/*
+ * Two cores are apart by at most the sum of their radii: the two largest count.
+ * A core that is not synchronised shows nothing; it publishes before it does, and
+ * keeps `busy` until it is, so that nobody publishes without it in between.
+ */
+void bound_publish(struct clock *c, uint64_t now_ns)
+{
+	struct howler *h = &c->howler;
+	uint64_t first = 0, second = 0;
+	uint32_t growth = 0, growth2 = 0;
+
+	for (unsigned i = 0; i < c->count; i++) {
+		if (i != port_core() && !clock_synced(c, i))
+			continue;
+		uint64_t r = bound_radius(c, i, now_ns);
+		uint32_t g = h->bound[i].growth_ppb;
+
+		if (r > first)
+			second = first, first = r;
+		else if (r > second)
+			second = r;
+		if (g > growth)
+			growth2 = growth, growth = g;
+		else if (g > growth2)
+			growth2 = g;
+	}
+	struct bound_page now = {
+		.generation = atomic_load_explicit(&c->generation, memory_order_relaxed),
+		.base = clock_base(c),
+		.at_ns = now_ns,
+		.skew_ns = first + second,
+		.drift_ns = bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now_ns) + first,
+		.skew_ppb = growth + growth2,
+		.drift_ppb = h->drift_ppb + growth,
+	};
+
+	write_page(&h->page, &now);
+	if (h->guest_page)
+		write_page(h->guest_page, &now);
+}

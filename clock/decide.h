@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What howler makes of its measurements: pure, so that a trace of what was
+ * measured on metal gives the same decisions on any host.
+ *
+ * A measurement says between which values the leader's reference lay when this
+ * core's TSC was `tsc`: `lo` by what the leader said, `hi` by what it was told.
+ * Any line between them agrees with every message seen.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "clock/line.h"
+
+#define GAP_UNKNOWN UINT32_MAX
+/* No reading gains or loses more than that while an error is made good, nor than 500 ppm if there is a hurry. */
+#define SLEW_PPB     100000
+#define SLEW_PPB_MAX 500000
+
+struct span {
+	uint64_t lo, hi; /* ns */
+};
+
+struct clock_input {
+	uint32_t khz;
+	int32_t rate_ppb;     /* its TSC is slower than told by that */
+	uint32_t rate_err_ppb; /* ... give or take that */
+	uint32_t continues;   /* it has a line, which may not step; else it has none that fits its tempo */
+	struct line old;
+	uint64_t last_ns;     /* what it has shown by now at most */
+	uint64_t tsc, now_tsc; /* of the measurement; of the decision */
+	struct span all;      /* where lines agree with all that was measured; lo > hi: nowhere */
+	struct span base;     /* ... with the base: from this the radius comes */
+	int32_t pull_ppb;     /* all lines are steeper by that until the clock shows pull_until_ns: discipline */
+	uint64_t pull_until_ns;
+	uint64_t late_ns;     /* how late this core may be to go straight again */
+	uint32_t gap_in, gap_out; /* how long the quickest message from the base, to it, took on the clocks; or GAP_UNKNOWN */
+};
+
+struct clock_decision {
+	struct line line;
+	uint64_t x_ns;        /* the value at in->tsc that it aims at */
+	int64_t moved_ns;     /* that much ahead of where it was, against the base, to suit those that it met */
+	uint64_t radius_ns;   /* the line is off the base's by at most that now, */
+	uint32_t growth_ppb;  /* and so much more as time goes on */
+	uint64_t straight_ns; /* an error is made good, or the pull ends, when the clock shows this; 0: neither */
+};
+
+void decide(const struct clock_input *in, struct clock_decision *out);

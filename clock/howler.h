@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* The state of sync=howler (howler.c): of all cores, and of each. */
+#pragma once
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "clock/bound.h"
+#include "clock/decide.h"
+#include "clock/trace.h"
+
+struct howler {
+	_Atomic uint32_t busy;    /* guards bounds and gaps: bound.h */
+	_Atomic uint32_t joiner;  /* core + 1 of the one that is measuring itself against all; 0: none */
+	/* busy, to be changed: */
+	_Atomic uint32_t *gap;    /* [from * count + to]: the quickest message between two cores, on their clocks, ns */
+	/* busy: */
+	struct bound *bound;      /* [count] */
+	_Atomic uint64_t carry_ns; /* the radii of all bases when they became it; busy to write */
+	uint64_t drift_ns, drift_at_ns; /* the base against the truth */
+	uint32_t drift_ppb;
+	uint32_t rate_bound_ppb;  /* fixed at start: a tempo may be other than told by that */
+	/* the joiner: */
+	struct span *span;        /* [count]: by what each other core said, .. */
+	uint32_t *placed;         /* [count]: .. where it was then */
+	/* the base, at the top of its loop: */
+	/* discipline: the base to write, all to read while they take a line (busy) */
+	uint32_t late_first_ns;   /* fixed at start: what a core is taken to be late by, until it shows */
+	bool use_timebase;        /* fixed at start */
+	bool timebase_set;
+	uint64_t timebase_ns, timebase_ref_ns, timebase_doubt_ns; /* when the clock began, by both, and give or take */
+	int32_t pull_ppb;
+	uint64_t pull_from_ns, pull_until_ns;
+	int64_t pulled_ns;        /* by all pulls before */
+	_Atomic uint64_t check_at_ns; /* when it holds all against itself next */
+	_Atomic uint64_t check_ns;    /* how often */
+	struct bound_page page;   /* busy to write; to read, by its version */
+	struct bound_page *guest_page; /* busy: a copy in the guest's memory; NULL: it wants none */
+};
+
+struct howler_core {
+	_Atomic uint32_t partner;   /* core + 1 of the one that it exchanges stamps with; 0: none. Own, now */
+	_Atomic uint32_t answers;   /* core + 1 of the one that it is answering just now; 0: none. Own, top */
+	_Atomic uint32_t placed;    /* how often it took a place anew. Own, with `busy` */
+	_Atomic uint32_t had_line;  /* it has been synchronised since it came. Own, now */
+	/* own, now */
+	uint32_t with;              /* its last partner */
+	uint32_t base;              /* the base that its measurement began with, and what that said */
+	struct span base_span;
+	uint32_t base_placed;
+	uint32_t meets;             /* it has the array of what others say */
+	uint32_t restarts, generation; /* of the clock when the exchange began */
+	uint64_t carry_ns;          /* ... likewise */
+	uint32_t checks;            /* as the base: it holds all against itself, because it was time */
+	uint32_t looked;            /* the last generation that it held against the timebase, as the base */
+	uint64_t late_ns;           /* how late it was to go straight, lately */
+	uint64_t pass_ns, pass_from_ns; /* as the base: how long the last check of all took; when this one began */
+	uint64_t straight_ns;       /* of its line, as decided; 0: it is straight */
+	uint32_t ready;             /* all is measured, only `busy` was missing */
+	uint32_t rounds, narrowed;  /* exchanges with this partner, and which one said something new */
+	uint64_t tag;               /* the leader's line that `span` goes by */
+	uint64_t tsc;               /* the instant that all spans of one measurement are of; 0: none yet */
+	struct span span;
+	/* since it was synchronised last */
+	uint64_t out_tsc, out_ns;
+	uint32_t out_khz_min, out_khz_max;
+	uint64_t out_base_ns;       /* by the timebase */
+	uint32_t out_base_late_ns, out_base_early_ns;
+	bool out_base_known;
+	/* its rate, against the reference: */
+	int32_t rate_ppb;
+	_Atomic uint32_t rate_err_ppb; /* own, now */
+	uint64_t anchor_tsc;        /* a measurement to learn it from; 0: none */
+	uint32_t anchor_base, anchor_restarts;
+	struct span anchor;
+	int64_t anchor_pulled_ns;
+	struct trace trace;
+};

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* decide(): from what was measured to a line, by hand and for anything that may be measured. */
+#include "unit.h"
+#include "clock/decide.h"
+#include "clock/random.h"
+
+enum { KHZ = 1000000, RANDOM = 200000 }; /* a tick a nanosecond */
+#define AT 5000000ull
+#define LO 1000000000ull
+
+/* The base said LO .. LO + 100 at AT; 500 ns later. */
+static struct clock_input first(void)
+{
+	return (struct clock_input){
+		.khz = KHZ, .tsc = AT, .now_tsc = AT + 500, .base = { LO, LO + 100 }, .all = { LO, LO + 100 },
+		.gap_in = GAP_UNKNOWN, .gap_out = GAP_UNKNOWN,
+	};
+}
+
+/* It has met the base: messages took 30 ns on the clocks, and 70 ns the other way. It has a line. */
+static struct clock_input again(uint64_t old_ns_at)
+{
+	struct clock_input in = first();
+
+	in.gap_in = 30;
+	in.gap_out = 70;
+	in.continues = 1;
+	line_start(&in.old, AT - 1000000, old_ns_at - 1000000, KHZ);
+	return in;
+}
+
+static void test_middle(void **state)
+{
+	struct clock_input in = first();
+	struct clock_decision d;
+
+	(void)state;
+	decide(&in, &d);
+	assert_int_equal(d.x_ns, LO + 50);
+	assert_int_equal(d.moved_ns, 0);
+	assert_int_equal(d.straight_ns, 0);
+	assert_int_equal(d.line.tsc, in.now_tsc);
+	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 550);
+	assert_int_equal(line_read(&d.line, in.now_tsc + 1000000), LO + 1000550);
+	assert_in_range(d.radius_ns, 50, 55);
+	assert_in_range(d.growth_ppb, 1, 2);
+	/* Of all that it met; the radius is against the base. */
+	in.all = (struct span){ LO + 80, LO + 90 };
+	decide(&in, &d);
+	assert_int_equal(d.x_ns, LO + 85);
+	assert_in_range(d.radius_ns, 85, 90);
+	/* Unsure of its own rate: the longer ago it was. */
+	in.rate_err_ppb = 200000;
+	in.now_tsc = AT + 1000000;
+	decide(&in, &d);
+	assert_in_range(d.radius_ns, 285, 290);
+	assert_in_range(d.growth_ppb, 200001, 200002);
+}
+
+static void test_keeps_place(void **state)
+{
+	struct clock_input in = again(LO + 30);
+	struct clock_decision d;
+
+	(void)state;
+	decide(&in, &d);
+	assert_int_equal(d.x_ns, LO + 30);
+	/* 300 wider: on which side, nobody knows. */
+	in.base = in.all = (struct span){ LO - 100, LO + 300 };
+	decide(&in, &d);
+	assert_int_equal(d.x_ns, LO + 80);
+	assert_int_equal(d.moved_ns, 0);
+	/* Narrower, and even off its place. */
+	in.base = in.all = (struct span){ LO, LO + 20 };
+	decide(&in, &d);
+	assert_int_equal(d.x_ns, LO);
+	assert_int_equal(d.moved_ns, 0);
+	/* Beneath what is left of the time: no wrap below zero. */
+	in.base = in.all = (struct span){ 0, 50 };
+	in.continues = 0;
+	decide(&in, &d);
+	assert_in_range(d.x_ns, 0, 50);
+}
+
+static void test_suits_others(void **state)
+{
+	struct clock_input in = again(LO + 30);
+	struct clock_decision d;
+
+	(void)state;
+	in.all = (struct span){ LO + 40, LO + 60 };
+	decide(&in, &d);
+	assert_int_equal(d.x_ns, LO + 40);
+	assert_int_equal(d.moved_ns, 10);
+	in.all = (struct span){ LO + 5, LO + 10 };
+	decide(&in, &d);
+	assert_int_equal(d.x_ns, LO + 10);
+	assert_int_equal(d.moved_ns, -20);
+	/* They have no room for it: half of what is missing for each. */
+	in.all = (struct span){ LO + 80, LO + 20 };
+	decide(&in, &d);
+	assert_int_equal(d.x_ns, LO + 50);
+	assert_int_equal(d.moved_ns, 20);
+}
+
+/* What a line gains on one of the right slope within a second, in ppb. */
+static int64_t steepness(const struct line *l)
+{
+	return (int64_t)(line_read(l, l->tsc + 1000000000) - l->ref_ns) - 1000000000;
+}
+
+static void test_no_line_steps_back(void **state)
+{
+	struct clock_input in = first();
+	struct clock_decision d;
+
+	(void)state;
+	in.last_ns = LO + 550;
+	decide(&in, &d);
+	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 550);
+	assert_int_equal(d.straight_ns, 0);
+	in.last_ns = LO + 650; /* 100 more than it should be: it waits until the others are there */
+	decide(&in, &d);
+	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 650);
+	assert_in_range(-steepness(&d.line), SLEW_PPB - 2, SLEW_PPB + 2);
+	assert_int_equal(d.straight_ns, LO + 650 + 100 * (1000000000 / SLEW_PPB));
+	assert_in_range(d.radius_ns, 150, 155);
+	assert_in_range(d.growth_ppb, SLEW_PPB + 1, SLEW_PPB + 2);
+	in.last_ns = LO + 550 + 100000; /* in a hurry */
+	decide(&in, &d);
+	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 100550);
+	assert_in_range(-steepness(&d.line), SLEW_PPB_MAX - 2, SLEW_PPB_MAX + 2);
+	in.last_ns = 0; /* and without any it may go on from wherever the base is */
+	decide(&in, &d);
+	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 550);
+}
+
+static void test_continues(void **state)
+{
+	struct clock_input in;
+	struct clock_decision d;
+
+	(void)state;
+	for (int off = -3000; off <= 3000; off++) { /* against its place, LO + 30 */
+		in = again(LO + 30 + (uint64_t)off);
+		decide(&in, &d);
+		unsigned by = (unsigned)(off < 0 ? -off : off), ppb = by <= 1 ? 0 : by <= 1000 ? SLEW_PPB : SLEW_PPB_MAX;
+		int64_t steep = steepness(&d.line);
+
+		assert_int_equal(line_read(&d.line, in.now_tsc), LO + 530 + (uint64_t)off);
+		assert_in_range((off < 0 ? steep : -steep) + 2, ppb, ppb + 4);
+		assert_int_equal(d.straight_ns, ppb ? LO + 530 + (uint64_t)off + by * (1000000000ull / ppb) : 0);
+	}
+	/* A measurement that is 300 wider can't tell 151 from nothing, but 152. */
+	for (unsigned i = 0; i < 2; i++) {
+		in = again(LO + 80 + 151 + i);
+		in.base = in.all = (struct span){ LO - 100, LO + 300 };
+		decide(&in, &d);
+		assert_int_equal(line_read(&d.line, in.now_tsc), LO + 580 + 151 + i);
+		assert_int_equal(d.straight_ns != 0, i);
+		assert_true(d.radius_ns >= 180 + 151 + i);
+	}
+	/* But whoever was moved, or has no line, is not let off. */
+	in = again(LO + 80 + 151);
+	in.base = (struct span){ LO - 100, LO + 300 };
+	in.all = (struct span){ LO + 90, LO + 300 };
+	decide(&in, &d);
+	assert_true(d.moved_ns == 10 && d.straight_ns);
+	in = again(0);
+	in.base = in.all = (struct span){ LO - 100, LO + 300 };
+	in.continues = 0;
+	in.last_ns = LO + 580 + 100;
+	decide(&in, &d);
+	assert_true(d.straight_ns);
+}
+
+/* The pull of the timebase is all cores' alike: it comes to whatever else is there, and ends in time. */
+static void test_pull(void **state)
+{
+	struct clock_input in = again(LO + 30);
+	struct clock_decision d;
+
+	(void)state;
+	in.pull_ppb = -50000;
+	in.pull_until_ns = LO + 530;
+	decide(&in, &d); /* it is over */
+	assert_in_range(steepness(&d.line) + 2, 0, 4);
+	assert_int_equal(d.straight_ns, 0);
+	in.pull_until_ns = LO + 531;
+	decide(&in, &d);
+	assert_in_range(-steepness(&d.line), 49998, 50002);
+	assert_int_equal(d.straight_ns, LO + 531);
+	assert_in_range(d.growth_ppb, 50001, 50002);
+	in.old.ref_ns -= 100; /* with an error of 100, which is made good in 1 ms: the earlier end counts */
+	decide(&in, &d);
+	assert_in_range(steepness(&d.line), 49998, 50002);
+	assert_int_equal(d.straight_ns, LO + 531);
+	in.pull_until_ns = LO + 10000000;
+	decide(&in, &d);
+	assert_int_equal(d.straight_ns, LO + 430 + 1000000);
+	assert_in_range(d.growth_ppb, 150001, 150002);
+}
+
+static struct clock_input any(struct random *r)
+{
+	struct clock_input in = { .khz = (uint32_t)(100000 + random_below(r, 5000000)) };
+
+	in.rate_ppb = (int32_t)random_below(r, 400001) - 200000;
+	in.rate_err_ppb = (uint32_t)random_below(r, 3) ? 0 : (uint32_t)random_below(r, 400000);
+	in.tsc = random_below(r, 1ull << 60);
+	in.now_tsc = in.tsc + (random_below(r, 1ull << 32) >> random_below(r, 32));
+	in.base.lo = 1000000 + random_below(r, 1ull << 55);
+	in.base.hi = in.base.lo + (random_below(r, 1 << 20) >> random_below(r, 20));
+	in.all.lo = in.base.lo + random_below(r, in.base.hi - in.base.lo + 1);
+	in.all.hi = in.all.lo + random_below(r, in.base.hi - in.all.lo + 1);
+	if (!random_below(r, 2))
+		in.all = in.base;
+	bool met = random_below(r, 2);
+	in.gap_in = met ? (uint32_t)(random_below(r, 1 << 16) >> random_below(r, 16)) : GAP_UNKNOWN;
+	in.gap_out = met ? (uint32_t)(random_below(r, 1 << 16) >> random_below(r, 16)) : GAP_UNKNOWN;
+	in.continues = met && random_below(r, 2);
+	uint64_t age = ticks_ns(in.now_tsc - in.tsc, in.khz, in.rate_ppb), near = in.base.lo + age;
+	uint64_t off = random_below(r, 1 << 20) >> random_below(r, 20);
+
+	line_start_steeper(&in.old, in.now_tsc, random_below(r, 2) ? near + off : near - off, in.khz, in.rate_ppb);
+	in.last_ns = random_below(r, 2) ? near - off : near + off;
+	return in;
+}
+
+/* Whatever was measured: a line that does not step, is not steep, is off by the radius at most, and is right in time. */
+static void test_any(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < RANDOM; seed++) {
+		struct random r = { seed };
+		struct clock_input in = any(&r);
+		struct clock_decision d;
+
+		decide(&in, &d);
+		uint64_t value = line_read(&d.line, in.now_tsc), age = ticks_ns(in.now_tsc - in.tsc, in.khz, in.rate_ppb);
+		uint64_t lo = in.base.lo + age, hi = in.base.hi + age, target = d.x_ns + age;
+		const char *wrong = 0;
+
+		if (d.line.tsc != in.now_tsc)
+			wrong = "not from now on";
+		else if (d.x_ns < in.all.lo || d.x_ns > in.all.hi)
+			wrong = "it does not agree with what was measured";
+		else if (in.continues ? value != line_read(&in.old, in.now_tsc) : value < in.last_ns || value < target ||
+			 (value > target && value != in.last_ns))
+			wrong = "the clock steps";
+		else if (value > lo + d.radius_ns || hi > value + d.radius_ns)
+			wrong = "off by more than the radius";
+		uint64_t second = in.khz * 1000ull;
+		int64_t exact = (int64_t)ticks_ns(second, in.khz, in.rate_ppb);
+		int64_t steep = (int64_t)(line_read(&d.line, in.now_tsc + second) - value) - exact;
+		if (steep > SLEW_PPB_MAX + 6 || steep < -SLEW_PPB_MAX - 6)
+			wrong = "too steep";
+		if (!d.straight_ns ? steep > 16 || steep < -16 : (steep > 0) != (value < target))
+			wrong = "it goes the wrong way";
+		/* When the clock shows straight_ns, it is where it should be. */
+		if (d.straight_ns) {
+			uint64_t ticks = 0;
+
+			for (uint64_t bit = 1ull << 44; bit; bit /= 2)
+				ticks += line_read(&d.line, in.now_tsc + ticks + bit) <= d.straight_ns ? bit : 0;
+			uint64_t right = target + ticks_ns(ticks, in.khz, in.rate_ppb), then = line_read(&d.line, in.now_tsc + ticks);
+			uint64_t off = target > value ? target - value : value - target;
+			uint64_t error = right > then ? right - then : then - right;
+
+			if (error > 16 + off / 1000)
+				wrong = "the error is not made good in time";
+		}
+		if (wrong)
+			fail_msg("seed %u: %s", seed, wrong);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_middle), cmocka_unit_test(test_keeps_place), cmocka_unit_test(test_suits_others),
+		cmocka_unit_test(test_no_line_steps_back), cmocka_unit_test(test_continues), cmocka_unit_test(test_pull),
+		cmocka_unit_test(test_any),
+	};
+
+	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
+}
