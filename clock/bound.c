@@ -54,18 +54,19 @@ static void write_page(struct bound_page *to, const struct bound_page *from)
 	atomic_store_explicit(&to->version, v + 1, memory_order_release);
 }
 
-void bound_show(struct clock *c, struct bound_page *page)
+bool bound_show(struct clock *c, struct bound_page *page)
 {
 	struct howler *h = &c->howler;
 
-	while (!bound_try(c))
-		; /* who has it is on its way out */
+	if (!bound_try(c))
+		return false;
 	h->guest_page = page;
 	for (unsigned i = 0; page && i < sizeof(page->policy); i++)
 		page->policy[i] = h->page.policy[i];
 	if (page)
 		write_page(page, &h->page);
 	bound_done(c);
+	return true;
 }
 
 bool bound_read(const struct clock *c, uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns)

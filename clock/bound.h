@@ -55,8 +55,8 @@ void bound_done(struct clock *c);
 /* With `busy`: how far the core's line is off the base's at now_ns, at most. */
 uint64_t bound_radius(const struct clock *c, unsigned core, uint64_t now_ns);
 
-/* Any core, interrupts off; waits for `busy` a moment: keep a copy of the page there, too; NULL: no more. */
-void bound_show(struct clock *c, struct bound_page *page);
+/* Any core, interrupts off: keep a copy of the page there, too; NULL: no more. False: `busy` is taken, come again. */
+bool bound_show(struct clock *c, struct bound_page *page);
 
 /* A consistent copy of the bounds as they are at now_ns; false: they are being written just now, or there are none. */
 bool bound_read(const struct clock *c, uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns);

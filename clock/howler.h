@@ -22,8 +22,7 @@ struct howler {
 	/* the joiner: */
 	struct span *span;        /* [count]: by what each other core said, .. */
 	uint32_t *placed;         /* [count]: .. where it was then */
-	/* the base, at the top of its loop: */
-	/* discipline: the base to write, all to read while they take a line (busy) */
+	/* discipline; busy: the base writes, at the top of its loop, all read while they take a line */
 	uint32_t late_first_ns;   /* fixed at start: what a core is taken to be late by, until it shows */
 	bool use_timebase;        /* fixed at start */
 	bool timebase_set;
@@ -31,8 +30,12 @@ struct howler {
 	int32_t pull_ppb;
 	uint64_t pull_from_ns, pull_until_ns;
 	int64_t pulled_ns;        /* by all pulls before */
-	_Atomic uint64_t check_at_ns; /* when it holds all against itself next */
-	_Atomic uint64_t check_ns;    /* how often */
+	/*
+	 * When the base holds all against itself next: it writes, and so does who takes a
+	 * line that must be looked after sooner. Relaxed: one that is lost comes with the next check.
+	 */
+	_Atomic uint64_t check_at_ns;
+	_Atomic uint64_t check_ns;    /* how often; fixed at start */
 	struct bound_page page;   /* busy to write; to read, by its version */
 	struct bound_page *guest_page; /* busy: a copy in the guest's memory; NULL: it wants none */
 };
@@ -60,7 +63,10 @@ struct howler_core {
 	uint64_t tag;               /* the leader's line that `span` goes by */
 	uint64_t tsc;               /* the instant that all spans of one measurement are of; 0: none yet */
 	struct span span;
-	/* since it was synchronised last */
+	/*
+	 * Where it was when it was out last. Own, while synchronised; who restarts the time
+	 * reads all cores': the seq_cst store of synced = 0, or the stop, hands them over.
+	 */
 	uint64_t out_tsc, out_ns;
 	uint32_t out_khz_min, out_khz_max;
 	uint64_t out_base_ns;       /* by the timebase */

@@ -282,7 +282,8 @@ static enum verdict show_bounds(uint64_t value)
 
 	if (!the_clock.policy->bounds || (value & 63) > 1 || (value & 1 && !page))
 		return fault_gp();
-	bound_show(&the_clock, value & 1 ? page : 0);
+	while (!bound_show(&the_clock, value & 1 ? page : 0))
+		core_relax(); /* who is at the bounds waits for nobody */
 	return NEXT;
 }
 
