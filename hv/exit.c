@@ -52,7 +52,7 @@ static enum verdict exit_rdtsc(struct vcpu *v, bool p)
 {
 	set_edx_eax(v, guest_tsc(v));
 	if (p)
-		v->regs[RCX] = v->index; /* TSC_AUX, as Linux sets it */
+		v->regs[RCX] = rdmsr(MSR_TSC_AUX); /* the guest's, while its vCPU is loaded */
 	return NEXT;
 }
 

@@ -26,4 +26,5 @@ uint64_t guest_tsc(const struct vcpu *v);
 enum verdict exit_cpuid(struct vcpu *v); /* cpuid.c */
 enum verdict exit_rdmsr(struct vcpu *v); /* msr.c */
 enum verdict exit_wrmsr(struct vcpu *v);
+void msr_make_bitmap(uint8_t *bitmap);   /* of a page */
 enum verdict exit_io(struct vcpu *v);    /* port.c */

@@ -30,6 +30,7 @@ static void save_rest(struct vcpu *v)
 	v->msr_cstar = rdmsr(MSR_CSTAR);
 	v->msr_fmask = rdmsr(MSR_FMASK);
 	v->msr_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	v->msr_tsc_aux = rdmsr(MSR_TSC_AUX);
 }
 
 static void load_rest(const struct vcpu *v)
@@ -41,6 +42,7 @@ static void load_rest(const struct vcpu *v)
 	wrmsr(MSR_CSTAR, v->msr_cstar);
 	wrmsr(MSR_FMASK, v->msr_fmask);
 	wrmsr(MSR_KERNEL_GS_BASE, v->msr_kernel_gs_base);
+	wrmsr(MSR_TSC_AUX, v->msr_tsc_aux);
 }
 
 void vcpu_unload(void)

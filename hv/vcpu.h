@@ -43,7 +43,8 @@ struct vcpu {
 	uint32_t start_eip, start_ebx;
 	uint64_t cr2;
 	void *vmcs;             /* physical = virtual */
-	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base;
+	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base, msr_tsc_aux;
+	uint64_t misc_enable;   /* IA32_MISC_ENABLE: the bits that are not as at reset */
 
 	/* The clock page: where, and from which line it was made */
 	uint64_t page_gpa;      /* GPA | 1, as the MSR has it; 0: not registered */

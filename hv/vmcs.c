@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Setting up a VMCS, in the manual's parts: controls, host state, guest state; and its dump. */
-#include "hv/hv.h"
+#include "hv/exit.h"
 #include "hv/vmx.h"
 #include "smp/lib.h"
 #include "smp/smp.h"
@@ -25,24 +25,11 @@ void vmcs_write_failed(enum vmcs_field field, uint64_t value)
 	      vmcs_read(VM_INSTRUCTION_ERROR));
 }
 
-/* Guest may read and write this MSR directly; all others exit. Layout: SDM vol. 3, 25.6.9. */
-static void pass_msr(uint32_t msr)
-{
-	unsigned bit = msr & 0x1fff, half = msr >= 0xc0000000 ? 1024 : 0;
-
-	msr_bitmap[half + bit / 8] &= (uint8_t)~(1u << bit % 8);
-	msr_bitmap[2048 + half + bit / 8] &= (uint8_t)~(1u << bit % 8);
-}
-
 void vmcs_init(void)
 {
-	static const uint32_t passed[] = { MSR_EFER, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK, MSR_FS_BASE,
-					   MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_PAT };
-
-	msr_bitmap = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0xff, PAGE_SIZE);
+	msr_bitmap = mem_alloc(PAGE_SIZE, PAGE_SIZE);
+	msr_make_bitmap(msr_bitmap);
 	io_bitmap = memset(mem_alloc(2 * PAGE_SIZE, PAGE_SIZE), 0xff, 2 * PAGE_SIZE);
-	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
-		pass_msr(passed[i]);
 }
 
 static void set_controls(const struct vcpu *v, uint64_t eptp)

@@ -21,6 +21,11 @@
 #define MSR_APIC_BASE       0x1bu
 #define MSR_FEATURE_CONTROL 0x3au
 #define MSR_TSC_ADJUST      0x3bu
+#define MSR_BIOS_SIGN_ID    0x8bu
+#define MSR_SYSENTER_CS     0x174u /* then ESP, EIP */
+#define MSR_SYSENTER_EIP    0x176u
+#define MSR_MISC_ENABLE     0x1a0u
+#define MSR_DEBUGCTL        0x1d9u
 #define MSR_PAT             0x277u
 #define MSR_EFER            0xc0000080u
 #define MSR_STAR            0xc0000081u
@@ -30,6 +35,7 @@
 #define MSR_FS_BASE         0xc0000100u
 #define MSR_GS_BASE         0xc0000101u
 #define MSR_KERNEL_GS_BASE  0xc0000102u
+#define MSR_TSC_AUX         0xc0000103u
 #define MSR_X2APIC          0x800u /* + register offset / 16 */
 
 #define EFER_LME (1ull << 8)
