@@ -55,10 +55,12 @@ _Static_assert(sizeof(struct howler_bounds) == 64, "guest ABI");
 
 /*
  * Hypercalls: VMCALL in 64- or 32-bit mode at CPL 0, EAX = number, arguments
- * in EBX, ECX, EDX, result in EAX (negative: error). Unknown: HC_ENOSYS, as KVM.
+ * in EBX, ECX, EDX, result in RAX (negative: error). Unknown: HC_ENOSYS, elsewhere
+ * than at CPL 0: HC_EPERM; as KVM.
  */
 #define HC_ENOSYS (-1000)
 #define HC_EINVAL (-22)
+#define HC_EPERM  (-1)
 
 /*
  * Start vCPU EBX at EIP = ECX with EBX = EDX: 32-bit flat protected mode,

@@ -80,6 +80,10 @@ static enum verdict exit_hypercall(struct vcpu *v)
 	uint32_t gpa = (uint32_t)v->regs[RBX];
 	const void *report;
 
+	if (vmcs_read(GUEST_SS_ACCESS) >> 5 & 3) { /* DPL, which is CPL: VMCALL exits at any */
+		v->regs[RAX] = (uint64_t)HC_EPERM;
+		return NEXT;
+	}
 	switch ((uint32_t)v->regs[RAX]) {
 	case HC_VCPU_START:
 		return hypercall_start(v);
@@ -102,26 +106,20 @@ static enum verdict exit_hypercall(struct vcpu *v)
 	return NEXT;
 }
 
-/* MOV to CR0 or CR4 that touches a bit of the host's; everything else does not exit. */
+/*
+ * MOV to CR0 or CR4 that would change a bit of the host's (SDM vol. 3, 26.1.3); CLTS and LMSW reach none. In CR4
+ * those are what a guest does not have. CR0's only need a new shadow: then the processor does it all, with its checks.
+ */
 static enum verdict exit_cr(struct vcpu *v)
 {
 	uint64_t q = vmcs_read(EXIT_QUALIFICATION);
-	unsigned cr = q & 15, access = q >> 4 & 3, reg = q >> 8 & 15;
+	unsigned reg = q >> 8 & 15;
 	uint64_t value = reg == RSP ? vmcs_read(GUEST_RSP) : v->regs[reg];
 
-	if (access != 0)
-		return park(v, "CLTS or LMSW on a bit of the host's");
-	if (cr == 0) {
-		vmcs_write(CR0_SHADOW, value);
-		vmcs_write(GUEST_CR0, (value | CR0_NE) & ~0x60000000ull);
-		return NEXT;
-	}
-	if (cr == 4 && !(value & CR4_VMXE)) {
-		vmcs_write(CR4_SHADOW, value);
-		vmcs_write(GUEST_CR4, value | CR4_VMXE);
-		return NEXT;
-	}
-	return fault_gp();
+	if ((q & 15) != 0 || (value & (CR0_NW | CR0_CD)) == CR0_NW || (value & (CR0_PG | CR0_PE)) == CR0_PG)
+		return fault_gp();
+	vmcs_write(CR0_SHADOW, value);
+	return RESUME;
 }
 
 static enum verdict exit_hlt(struct vcpu *v)
@@ -167,9 +165,18 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 		return exit_rdmsr(v);
 	case EXIT_WRMSR:
 		return exit_wrmsr(v);
+	/* What exits unconditionally (26.1.2), and what this guest does not have: VMX, SMX, XSAVE */
+	case EXIT_INVD: /* the host's data is in those caches, too; none of the guest's is ever stale in memory */
+		return NEXT;
+	case EXIT_VMCLEAR ... EXIT_VMXON:
+	case EXIT_GETSEC:
+	case EXIT_INVEPT:
+	case EXIT_INVVPID:
 	case EXIT_XSETBV:
 		inject(INJECT_UD);
 		return RESUME;
+	case EXIT_TASK_SWITCH:
+		return park(v, "a task switch, which Howler does not do: switch tasks in software");
 	case EXIT_TRIPLE_FAULT:
 		return park(v, "triple fault");
 	case EXIT_EPT_VIOLATION:

@@ -12,6 +12,9 @@
 #define ACCESS_TSS    0x008bu /* busy 32-bit TSS */
 #define ACCESS_UNUSABLE 0x10000u
 
+/* VME to OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, SMEP, SMAP: what goes with CPUID as the guest sees it */
+#define CR4_GUEST     0x330fffull
+
 #define PAT_RESET 0x0007040600070406ull
 #define ACTIVITY_ACTIVE 0
 
@@ -54,8 +57,8 @@ static void set_controls(const struct vcpu *v, uint64_t eptp)
 	vmcs_write(EPT_POINTER, eptp);
 	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
 	/* What VMX fixes belongs to the host: the guest sees its shadow of it. */
-	vmcs_write(CR0_MASK, CR0_NE | 0x60000000u); /* NE, NW, CD */
-	vmcs_write(CR4_MASK, CR4_VMXE);
+	vmcs_write(CR0_MASK, CR0_NE | CR0_NW | CR0_CD);
+	vmcs_write(CR4_MASK, ~CR4_GUEST);
 }
 
 /* Everything of the host that differs between cores, and what doesn't. */
