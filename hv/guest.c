@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The one virtual machine: its memory, its vCPUs, its serial line. */
+/* The one virtual machine: its memory, its vCPUs. */
 #include "hv/hv.h"
 #include "smp/lib.h"
 #include "smp/rtc.h"
@@ -87,23 +87,4 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	first->regs[RAX] = 0x2badb002; /* Multiboot 3.2 */
 	atomic_store_explicit(&first->state, VCPU_STARTED, memory_order_release);
 	return true;
-}
-
-/* One line for all vCPUs, as a UART is one for all; whole lines go to the log. */
-void guest_serial(char c)
-{
-	static atomic_flag lock = ATOMIC_FLAG_INIT; /* protects line and used; held for a copy only */
-	static char line[128];
-	static unsigned used;
-
-	while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire))
-		cpu_relax();
-	if (c != '\r' && c != '\n')
-		line[used++] = c;
-	if (c == '\n' || used == sizeof(line) - 1) {
-		line[used++] = '\n';
-		console_write(line, used);
-		used = 0;
-	}
-	atomic_flag_clear_explicit(&lock, memory_order_release);
 }

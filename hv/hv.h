@@ -47,7 +47,6 @@ extern struct guest guest;
 bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why);
 void *guest_at(uint64_t gpa, uint64_t bytes); /* guest memory, or NULL */
 void guest_first_entry(uint64_t now_raw); /* on a synchronised core, before any guest instruction */
-void guest_serial(char c);
 
 /* load.c: a multiboot image into guest memory; pure */
 struct load_entry {

@@ -1,29 +1,220 @@
 /* SPDX-License-Identifier: MIT */
-/* Ports: the serial line and the end; everything else answers as absent hardware does. */
+/*
+ * A guest's ports: a serial line, fw_cfg, a CMOS clock, and two ways to end;
+ * everything else answers as absent hardware does. One of each for all vCPUs,
+ * so port_lock protects them all; held for a copy to the log at most.
+ */
+#include "clock/port.h"
 #include "hv/exit.h"
 #include "hv/vmx.h"
+#include "smp/rtc.h"
+#include "smp/util.h"
+#include "smp/x86.h"
+
+static atomic_flag port_lock = ATOMIC_FLAG_INIT;
+
+/* The 8250, whose line takes a byte at once. */
+enum { THR = 0, RBR = 0, IER = 1, IIR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
+#define IER_RDA  0x01u
+#define IER_THRE 0x02u
+#define IIR_NONE 1u
+#define IIR_THRE 2u
+#define IIR_RDA  4u
+#define LCR_DLAB 0x80u
+#define MCR_LOOP 0x10u
+#define LSR_IDLE 0x60u /* THR empty, and sent */
+#define LSR_DR   0x01u
+#define MSR_PEER 0xb0u /* DCD, DSR, CTS: somebody is there */
+
+static struct {
+	uint8_t reg[8], divisor[2], received; /* reg: those that read as written */
+	bool has_received, has_sent;          /* of the interrupt: RBR is not read, THRE is not told yet */
+	char line[160];
+	unsigned used;
+} uart;
+
+/* Whole lines go to the log, each marked as the guest's: none can be taken for Howler's own. */
+static void line_put(char c)
+{
+	static const char tag[] = "guest: ";
+
+	if (!uart.used)
+		for (const char *t = tag; *t; t++)
+			uart.line[uart.used++] = *t;
+	if (c != '\r' && c != '\n')
+		uart.line[uart.used++] = c;
+	if (c == '\n' || uart.used == sizeof(uart.line) - 1) {
+		uart.line[uart.used++] = '\n';
+		console_write(uart.line, uart.used);
+		uart.used = 0;
+	}
+}
+
+static uint32_t uart_cause(void)
+{
+	return uart.has_received && uart.reg[IER] & IER_RDA ? IIR_RDA :
+	       uart.has_sent && uart.reg[IER] & IER_THRE ? IIR_THRE : IIR_NONE;
+}
+
+static uint32_t uart_in(unsigned reg)
+{
+	uint32_t mcr = uart.reg[MCR], cause;
+
+	if (reg < 2 && uart.reg[LCR] & LCR_DLAB)
+		return uart.divisor[reg];
+	switch (reg) {
+	case RBR:
+		uart.has_received = false;
+		return uart.received;
+	case IIR:
+		cause = uart_cause();
+		if (cause == IIR_THRE)
+			uart.has_sent = false;
+		return cause;
+	case LSR:
+		return LSR_IDLE | (uart.has_received ? LSR_DR : 0);
+	case MSR: /* looped: from RTS, DTR, OUT1, OUT2 */
+		return mcr & MCR_LOOP ? (mcr & 2) << 3 | (mcr & 1) << 5 | (mcr & 12) << 4 : MSR_PEER;
+	}
+	return uart.reg[reg];
+}
+
+static void uart_out(unsigned reg, uint32_t value)
+{
+	static const uint8_t keeps[8] = { [IER] = 0x0f, [LCR] = 0xff, [MCR] = 0x1f, [SCR] = 0xff };
+
+	if (reg < 2 && uart.reg[LCR] & LCR_DLAB) {
+		uart.divisor[reg] = (uint8_t)value;
+		return;
+	}
+	if (reg == THR && uart.reg[MCR] & MCR_LOOP) {
+		uart.received = (uint8_t)value;
+		uart.has_received = true;
+	} else if (reg == THR) {
+		line_put((char)value);
+	}
+	/* Sent at once; and who switches the interrupt on while THR is empty gets one. */
+	if (reg == THR || (reg == IER && value & ~uart.reg[IER] & IER_THRE))
+		uart.has_sent = true;
+	uart.reg[reg] = value & keeps[reg];
+}
+
+/* fw_cfg: a selector of 16 bits, then the bytes of that item one by one; items that are not here are zeros. */
+enum { FW_CFG_SELECTOR = 0, FW_CFG_DATA = 1 };
+enum { FW_CFG_SIGNATURE = 0x00, FW_CFG_NB_CPUS = 0x05, FW_CFG_MAX_CPUS = 0x0f };
+static unsigned fw_cfg_item, fw_cfg_at;
+
+static void fw_cfg_out(unsigned reg, uint32_t value)
+{
+	if (reg != FW_CFG_SELECTOR)
+		return;
+	fw_cfg_item = value & UINT16_MAX;
+	fw_cfg_at = 0;
+}
+
+static uint32_t fw_cfg_in(unsigned reg)
+{
+	uint32_t item = fw_cfg_item == FW_CFG_SIGNATURE ? 'Q' | 'E' << 8 | 'M' << 16 | 'U' << 24 :
+			fw_cfg_item == FW_CFG_NB_CPUS || fw_cfg_item == FW_CFG_MAX_CPUS ? guest.vcpu_count : 0;
+
+	if (reg != FW_CFG_DATA)
+		return UINT32_MAX;
+	return fw_cfg_at < sizeof(item) ? item >> 8 * fw_cfg_at++ & 0xff : 0;
+}
+
+/* The CMOS clock shows the guest's wall time; it can't be set. */
+static unsigned rtc_index;
+
+static void rtc_out(unsigned reg, uint32_t value)
+{
+	if (!reg)
+		rtc_index = value & 0x7f;
+}
+
+static uint32_t rtc_in(unsigned reg)
+{
+	return reg ? rtc_register(rtc_index, guest.wall_ns + clock_now(&the_clock)) : UINT32_MAX;
+}
+
+/* The guest is over: the first code counts. */
+static void end_out(unsigned reg, uint32_t code)
+{
+	(void)reg;
+	if (uart.used)
+		line_put('\n');
+	if (atomic_load_explicit(&guest.ended, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&guest.code, code, memory_order_relaxed);
+	atomic_store_explicit(&guest.ended, 1, memory_order_release);
+}
+
+/* Bochs' port for switching off: there is no code, so all was well. */
+static void off_out(unsigned reg, uint32_t value)
+{
+	static const char word[] = "Shutdown";
+	static unsigned at;
+
+	at = (uint8_t)value == (uint8_t)word[at] ? at + 1 : (uint8_t)value == (uint8_t)word[0];
+	if (!word[at]) {
+		at = 0;
+		end_out(reg, 0);
+	}
+}
+
+static const struct range {
+	uint16_t first, last;
+	uint32_t (*in)(unsigned reg); /* a byte */
+	void (*out)(unsigned reg, uint32_t value);
+} ranges[] = {
+	{ PORT_GUEST_SERIAL, PORT_GUEST_SERIAL + 7, uart_in, uart_out },
+	{ 0x70, 0x71, rtc_in, rtc_out },
+	{ PORT_GUEST_EXIT, PORT_GUEST_EXIT, 0, end_out },
+	{ 0x510, 0x511, fw_cfg_in, fw_cfg_out },
+	{ 0x8900, 0x8900, 0, off_out },
+};
+
+/* ports=on: what a guest looks for in vain, once per port. */
+static void tell_absent(const struct vcpu *v, uint16_t port, unsigned bytes, bool in)
+{
+	static uint8_t told[UINT16_MAX / 8 + 1];
+
+	if (!options.ports || told[port / 8] >> port % 8 & 1)
+		return;
+	told[port / 8] |= (uint8_t)(1u << port % 8);
+	print("howler: port 0x%x: %s of %u bits by vCPU %u: nothing there\n", port, in ? "read" : "write", 8 * bytes, v->index);
+}
+
+static uint32_t port_access(const struct vcpu *v, uint16_t port, unsigned bytes, bool in, uint32_t value)
+{
+	const struct range *r = ranges;
+
+	while (atomic_flag_test_and_set_explicit(&port_lock, memory_order_acquire))
+		cpu_relax();
+	while (r < ranges + ARRAY_SIZE(ranges) && (port < r->first || port > r->last))
+		r++;
+	if (r == ranges + ARRAY_SIZE(ranges)) {
+		tell_absent(v, port, bytes, in);
+		value = UINT32_MAX;
+	} else if (in) {
+		value = r->in ? r->in(port - r->first) | (bytes > 1 ? 0xffffff00 : 0) : UINT32_MAX;
+	} else if (r->out) {
+		r->out(port - r->first, value);
+	}
+	atomic_flag_clear_explicit(&port_lock, memory_order_release);
+	return value;
+}
 
 enum verdict exit_io(struct vcpu *v)
 {
 	uint64_t q = vmcs_read(EXIT_QUALIFICATION);
-	uint16_t port = (uint16_t)(q >> 16);
 	unsigned bytes = (q & 7) + 1;
+	uint32_t mask = UINT32_MAX >> (32 - 8 * bytes);
 	bool in = q & 8;
 
 	if (q & 16)
 		return park(v, "string I/O");
-	if (in) {
-		uint64_t mask = bytes == 4 ? UINT32_MAX : bytes == 2 ? UINT16_MAX : UINT8_MAX;
-		uint64_t value = port == PORT_GUEST_SERIAL + 5 ? 0x60 : UINT32_MAX; /* THR empty, line idle */
-
-		v->regs[RAX] = bytes == 4 ? value : (v->regs[RAX] & ~mask) | (value & mask);
-		return NEXT;
-	}
-	if (port == PORT_GUEST_SERIAL)
-		guest_serial((char)v->regs[RAX]);
-	if (port == PORT_GUEST_EXIT) {
-		atomic_store_explicit(&guest.code, (uint32_t)v->regs[RAX], memory_order_relaxed);
-		atomic_store_explicit(&guest.ended, 1, memory_order_release);
-	}
+	uint32_t value = port_access(v, (uint16_t)(q >> 16), bytes, in, (uint32_t)v->regs[RAX] & mask) & mask;
+	if (in)
+		v->regs[RAX] = bytes == 4 ? value : (v->regs[RAX] & ~(uint64_t)mask) | value;
 	return NEXT;
 }

@@ -39,6 +39,7 @@ static const struct options_row options_rows[] = {
 	{ "mem", OPTIONS_U32, 4, 1024, AT(mem_mib), NULL, "16", "guest memory in MiB" },
 	{ "acpi", OPTIONS_BOOL, 0, 0, AT(acpi), "on|off", "on", "believe the ACPI tables" },
 	{ "vmx", OPTIONS_BOOL, 0, 0, AT(vmx), "on|off", "on", "run a guest; off: host side" },
+	{ "ports", OPTIONS_BOOL, 0, 0, AT(ports), "on|off", "off", "tell ports that a guest misses" },
 };
 
 #define ROWS ARRAY_SIZE(options_rows)

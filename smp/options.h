@@ -24,7 +24,7 @@ struct options {
 	enum options_log log;
 	enum options_discipline discipline; /* AUTO until main.c has settled it, before other cores run */
 	uint32_t tempo_error; /* ppm */
-	bool acpi, vmx;
+	bool acpi, vmx, ports;
 };
 
 /*

@@ -8,9 +8,15 @@
 #define CMOS_INDEX 0x70
 #define CMOS_DATA  0x71
 #define STATUS_A   0x0a
+#define STATUS_B   0x0b
+#define STATUS_D   0x0d
 #define UPDATING   0x80u /* of status A: set from 244 us before an update to its end, 2 ms */
 #define BINARY     0x04u /* of status B; else BCD */
 #define HOURS_24   0x02u /* ... else 1 to 12, and bit 7 for the afternoon */
+#define RATES      0x26u /* of status A: 32768 Hz, interrupts 1024 times a second */
+#define VALID      0x80u /* of status D: the battery is well */
+#define NS_PER_S   1000000000ull
+#define UPDATE_NS  1000000u
 #define READS_MAX  100000u /* each a port access of a microsecond or so: far longer than an update */
 
 static uint8_t cmos(uint8_t index)
@@ -22,7 +28,7 @@ static uint8_t cmos(uint8_t index)
 static void read_registers(struct rtc *r)
 {
 	*r = (struct rtc){ cmos(0x00), cmos(0x02), cmos(0x04), cmos(0x07), cmos(0x08), cmos(0x09), cmos(0x32),
-			   cmos(0x0b) };
+			   cmos(STATUS_B) };
 }
 
 bool rtc_read(struct rtc *r)
@@ -91,4 +97,29 @@ uint64_t rtc_unix_s(const struct rtc *r)
 	if (hour > 23 || year < 1970 || (month == 2 && day == 29 && !leap))
 		return 0;
 	return ((days_to(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+}
+
+uint8_t rtc_register(unsigned index, uint64_t unix_ns)
+{
+	uint64_t s = unix_ns / NS_PER_S, days = s / 86400;
+	unsigned year = 1970 + (unsigned)days / 366, month = 12, v = 0;
+
+	while (days_to(year + 1, 1, 1) <= days)
+		year++;
+	while (days_to(year, month, 1) > days)
+		month--;
+	switch (index) {
+	case 0x00: v = s % 60; break;
+	case 0x02: v = s / 60 % 60; break;
+	case 0x04: v = s / 3600 % 24; break;
+	case 0x06: v = (days + 4) % 7 + 1; break; /* Sunday is 1, and 1970 began on a Thursday */
+	case 0x07: v = (unsigned)(days - days_to(year, month, 1)) + 1; break;
+	case 0x08: v = month; break;
+	case 0x09: v = year % 100; break;
+	case 0x32: v = year / 100; break;
+	case STATUS_A: return RATES | (unix_ns % NS_PER_S >= NS_PER_S - UPDATE_NS ? UPDATING : 0);
+	case STATUS_B: return HOURS_24;
+	case STATUS_D: return VALID;
+	}
+	return (uint8_t)(v / 10 << 4 | v % 10);
 }

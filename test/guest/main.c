@@ -243,7 +243,6 @@ static void guest_begin(uint32_t magic, const struct multiboot_info *info)
 		guest_vcpus = cpuid_read(CPUID_HOWLER_VCPU).eax;
 	if (guest_vcpus < 1 || guest_vcpus > GUEST_VCPUS_MAX)
 		guest_refuse(GUEST_FAIL, "not 1 to 64 vCPUs", "");
-	put_text("guest: ");
 	put_num(guest_vcpus);
 	put_text(" vCPUs, KVM clock at MSR ");
 	put_hex(MSR_KVM_SYSTEM_TIME_NEW);
@@ -261,7 +260,7 @@ static void bounds_print(void)
 
 	if (!clocks_bounds(page_read(vcpu_page(0), &retries), &skew_ns, &drift_ns))
 		return;
-	put_text("guest: any other vCPU reads within ");
+	put_text("any other vCPU reads within ");
 	put_num(skew_ns);
 	put_text(" ns of this one, the true time is within ");
 	put_num(drift_ns);

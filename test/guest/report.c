@@ -90,7 +90,7 @@ _Noreturn void guest_exit(enum guest_exit code)
 
 _Noreturn void guest_refuse(enum guest_exit code, const char *why, const char *what)
 {
-	put_text(code == GUEST_SKIP ? "guest: SKIP " : "guest: FAIL ");
+	put_text(code == GUEST_SKIP ? "SKIP " : "FAIL ");
 	put_text(why);
 	put_text(what);
 	put_text("\n");
@@ -151,13 +151,13 @@ enum guest_exit report_print(struct vcpu *vcpus, unsigned count)
 			bad += r->tsc_proof_failures;
 		}
 		if (!done || vcpus[i].fault) {
-			put_count("guest: vCPU ", i, " ");
+			put_count("vCPU ", i, " ");
 			put_text(done ? vcpus[i].fault : "did not report");
 			put_text("\n");
 			faults++;
 		}
 	}
-	put_text(warps || bad || faults ? "guest: FAIL " : "guest: PASS ");
+	put_text(warps || bad || faults ? "FAIL " : "PASS ");
 	put_count("", count, " vCPUs, ");
 	put_count("", readings, " readings, ");
 	put_count("", warps, " warps");

@@ -58,7 +58,7 @@ _Noreturn void guest_trap(const struct trap_frame *frame)
 	/* One vCPU speaks; another that follows it, or a trap in here, is silent. */
 	if (atomic_exchange_explicit(&trapped, true, memory_order_relaxed))
 		cpu_halt();
-	put_text("\nguest: TRAP vector ");
+	put_text("\nTRAP vector ");
 	put_num(frame->vector);
 	put_text(", error ");
 	put_hex(frame->error);

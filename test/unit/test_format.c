@@ -179,18 +179,19 @@ static void test_complaint(void **state)
 static void test_complaint_full(void **state)
 {
 	struct complaint why;
+	const int size = sizeof(why.text);
 
 	(void)state;
-	for (int length = 0; length < 200; length++) {
-		int kept = length < 159 ? length : 159;
+	for (int length = 0; length < size + 40; length++) {
+		int kept = length < size - 1 ? length : size - 1;
 
 		format_complaint(&why, "%*s", length, "");
 		assert_int_equal(strlen(why.text), kept);
 		format_note(&why, "%s", "note");
-		if (kept + 3 < 160) /* room for "; " and a letter at least, or for nothing */
+		if (kept + 3 < size) /* room for "; " and a letter at least, or for nothing */
 			assert_string_equal(why.text + kept + (length ? 2 : 0),
-					    kept + 2 + 4 < 160 ? "note" : kept + 2 + 3 < 160 ? "not" :
-					    kept + 2 + 2 < 160 ? "no" : "n");
+					    kept + 2 + 4 < size ? "note" : kept + 2 + 3 < size ? "not" :
+					    kept + 2 + 2 < size ? "no" : "n");
 		else
 			assert_int_equal(strlen(why.text), kept);
 	}

@@ -30,6 +30,7 @@ static void check_defaults(void)
 	assert_int_equal(o.mem_mib, 16);
 	assert_true(o.acpi);
 	assert_true(o.vmx);
+	assert_false(o.ports);
 }
 
 static void test_defaults(void **state)
@@ -93,7 +94,7 @@ static void test_edges(void **state)
 }
 
 #define KNOWN "cores= vcpus= seed= events= sync= scenario= log= discipline= " \
-	"tempo_error= mem= acpi= vmx="
+	"tempo_error= mem= acpi= vmx= ports="
 #define FORTY "0123456789012345678901234567890123456789"
 
 static const struct { const char *line, *text; } refusals[] = {
@@ -194,7 +195,7 @@ static void test_help(void **state)
 				assert_string_equal(o.scenario, choice);
 		}
 	}
-	assert_int_equal(lines, 12);
+	assert_int_equal(lines, 13);
 }
 
 static void test_help_cut(void **state)
@@ -228,7 +229,7 @@ static void test_complaints_fit(void **state)
 static void test_random(void **state)
 {
 	static const char *const pieces[] = {
-		"cores", "vcpus", "seed", "events", "sync", "scenario", "log", "mem", "acpi", "vmx", "=",
+		"cores", "vcpus", "seed", "events", "sync", "scenario", "log", "mem", "acpi", "vmx", "ports", "=",
 		"discipline", "tempo_error", "auto",
 		"=", "=", " ", " ", "0", "1", "9", "0x", "f", "18446744073709551615", "on", "off", "storm",
 		"|", "rfc15", "json", "\t", "\xff", "-",

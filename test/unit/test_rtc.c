@@ -44,6 +44,38 @@ static void check(uint64_t unix_s)
 	}
 }
 
+/* The other way: a clock that shows this time is read as it. */
+static void check_shown(uint64_t unix_s)
+{
+	const uint64_t ns = unix_s * 1000000000;
+	time_t t = (time_t)unix_s;
+	struct tm tm;
+	struct rtc r = {
+		rtc_register(0x00, ns), rtc_register(0x02, ns), rtc_register(0x04, ns), rtc_register(0x07, ns),
+		rtc_register(0x08, ns), rtc_register(0x09, ns), rtc_register(0x32, ns), rtc_register(0x0b, ns),
+	};
+
+	gmtime_r(&t, &tm);
+	if (rtc_unix_s(&r) != unix_s)
+		fail_msg("%llu is shown as %llu", (unsigned long long)unix_s, (unsigned long long)rtc_unix_s(&r));
+	assert_int_equal(rtc_register(0x06, ns), tm.tm_wday + 1);
+}
+
+/* A reader that sees no update under way has 244 us until the next one. */
+static void test_update(void **state)
+{
+	(void)state;
+	for (uint64_t ns = 0; ns < 2000000000; ns += 1000) {
+		bool updating = rtc_register(0x0a, ns) & 0x80;
+
+		if (!updating)
+			assert_int_equal(rtc_register(0x00, ns), rtc_register(0x00, ns + 244000));
+		assert_true(!updating || ns % 1000000000 > 990000000);
+	}
+	assert_int_equal(rtc_register(0x0d, 0), 0x80);
+	assert_int_equal(rtc_register(0x0c, 0), 0);
+}
+
 static void test_days(void **state)
 {
 	struct tm end = { .tm_year = LAST_YEAR - 1900, .tm_mon = 11, .tm_mday = 31 };
@@ -52,7 +84,7 @@ static void test_days(void **state)
 
 	(void)state;
 	for (uint64_t day = 0; day <= days; day++)
-		check(day * 86400 + random_below(&r, 86400) + !day);
+		check(day * 86400 + random_below(&r, 86400) + !day), check_shown(day * 86400 + random_below(&r, 86400) + !day);
 	for (uint64_t s = 0; s < 86400; s += 59)
 		check(951782400 + s); /* 2000-02-29 */
 }
@@ -118,7 +150,7 @@ static void test_any(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_days), cmocka_unit_test(test_century),
+		cmocka_unit_test(test_days), cmocka_unit_test(test_update), cmocka_unit_test(test_century),
 		cmocka_unit_test(test_refused), cmocka_unit_test(test_any),
 	};
 
