@@ -53,6 +53,10 @@ void decide(const struct clock_input *in, struct clock_decision *out)
 	uint64_t off = apart(value, target), width = in->base.hi - in->base.lo, known = (uint64_t)in->gap_in + in->gap_out;
 	/* So slow that being late does not matter. */
 	uint64_t most = off > 1000 || in->rate_err_ppb > SLEW_PPB / 2 ? SLEW_PPB_MAX : SLEW_PPB;
+	int32_t pull = value < in->pull_until_ns ? in->pull_ppb : 0;
+	uint64_t left = SLEW_PPB_MAX - (uint32_t)(pull < 0 ? -pull : pull);
+
+	most = most < left ? most : left;
 	uint64_t slow = in->late_ns ? off * (1000000000 / LATE_PARTS) / in->late_ns + 1 : most;
 	int32_t slew = (int32_t)(slow < most ? slow : most) * (value > target ? -1 : 1);
 
@@ -61,7 +65,6 @@ void decide(const struct clock_input *in, struct clock_decision *out)
 				 width > known && off <= (width - known) / 2 + 1);
 	if (good)
 		slew = 0;
-	int32_t pull = value < in->pull_until_ns ? in->pull_ppb : 0;
 	line_start_steeper(&out->line, in->now_tsc, value, in->khz, in->rate_ppb + slew + pull);
 	uint32_t steep = (uint32_t)(slew < 0 ? -slew : slew);
 	out->straight_ns = steep ? value + off * (1000000000 / steep) : 0;

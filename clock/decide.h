@@ -14,7 +14,7 @@
 #include "clock/line.h"
 
 #define GAP_UNKNOWN UINT32_MAX
-/* No reading gains or loses more than that while an error is made good, nor than 500 ppm if there is a hurry. */
+/* No reading gains or loses more than that while an error is made good, nor than 500 ppm in a hurry, a pull included. */
 #define SLEW_PPB     100000
 #define SLEW_PPB_MAX 500000
 

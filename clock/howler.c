@@ -30,7 +30,7 @@
 #include "clock/clock.h"
 #include "clock/port.h"
 
-enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 20000 };
+enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 20000, OLD_TIMES = 4 };
 
 static struct clock_core *self(struct clock *c)
 {
@@ -407,6 +407,11 @@ static void begin_with(struct clock *c, unsigned other)
 		h->generation = atomic_load_explicit(&c->generation, memory_order_acquire);
 		h->carry_ns = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
 		h->base = other;
+		if (h->fresh_ns && clock_synced(c, port_core())) { /* should it be stale in the end, it may begin anew */
+			h->out_tsc = port_tsc();
+			h->out_ns = line_read(&me->line, h->out_tsc);
+			atomic_store_explicit(&me->last_ref_ns, h->out_ns, memory_order_relaxed);
+		}
 	}
 	h->rounds = h->narrowed = 0;
 	h->tag = 0;
@@ -574,26 +579,18 @@ static uint64_t alone_ns(const struct clock *c, uint32_t err)
 	return ns < CHECK_NS_MIN ? CHECK_NS_MIN : ns < most ? ns : most;
 }
 
+/* Its rate may show by now. */
+static bool stale(const struct clock *c)
+{
+	const struct howler_core *h = &c->core[port_core()].howler;
+
+	return h->fresh_ns && clock_now(c) >= h->fresh_ns;
+}
+
 /* The base: when all are to be held against it again. */
 static void check_later(struct clock *c)
 {
-	uint32_t err = 0;
-
-	for (unsigned i = 0; i < c->count; i++)
-		if (i != port_core() && carries(c, i) && rate_err(&c->core[i].howler) > err)
-			err = rate_err(&c->core[i].howler);
-	atomic_store_explicit(&c->howler.check_at_ns, clock_now(c) + alone_ns(c, err), memory_order_relaxed);
-}
-
-/* Another core, with a new line: the base is to look after it in time. */
-static void check_sooner(struct clock *c)
-{
-	uint64_t by = clock_now(c) + alone_ns(c, rate_err(&self(c)->howler));
-
-	if (by >= atomic_load_explicit(&c->howler.check_at_ns, memory_order_relaxed))
-		return;
-	atomic_store_explicit(&c->howler.check_at_ns, by, memory_order_relaxed);
-	port_request(clock_base(c), REQ_SYNC); /* it may be in a guest until later */
+	atomic_store_explicit(&c->howler.check_at_ns, clock_now(c) + alone_ns(c, 0), memory_order_relaxed);
 }
 
 /* All is measured: a line, as soon as nobody else is at the bounds. */
@@ -625,10 +622,16 @@ static void conclude(struct clock *c)
 		bound_done(c);
 		return;
 	}
+	/* Too long ago, for how little of its rate is known. Who meets many can't help it: the base alone is next. */
+	if (rate_err(h) && !h->meets && ticks_ns(port_tsc() - h->tsc, me->tempo_khz, 0) > OLD_TIMES * alone_ns(c, rate_err(h))) {
+		let_go(c);
+		bound_done(c);
+		return;
+	}
 	learn_rate(c);
 	struct clock_input in = {
 		.khz = me->tempo_khz, .rate_ppb = h->rate_ppb, .rate_err_ppb = rate_err(h),
-		.continues = flag(&me->synced), .old = me->line,
+		.continues = flag(&me->synced) && !stale(c), .old = me->line,
 		.last_ns = atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed),
 		.tsc = h->tsc, .now_tsc = port_tsc(), .all = h->base_span, .base = h->base_span,
 		.gap_in = GAP_UNKNOWN, .gap_out = GAP_UNKNOWN,
@@ -676,8 +679,7 @@ static void conclude(struct clock *c)
 		return;
 	if (flag(&c->generation) == h->generation)
 		atomic_store_explicit(&me->led, 0, memory_order_release);
-	if (rate_err(h))
-		check_sooner(c);
+	h->fresh_ns = rate_err(h) ? d.x_ns + OLD_TIMES * alone_ns(c, rate_err(h)) : 0;
 }
 
 /* This core, led: one step towards a line. */
@@ -803,12 +805,15 @@ static bool account(struct clock *c)
 
 static uint64_t howler_due_ns(const struct clock *c)
 {
-	uint64_t straight = c->core[port_core()].howler.straight_ns, check = UINT64_MAX;
+	const struct clock_core *me = &c->core[port_core()];
+	uint64_t straight = me->howler.straight_ns, check = UINT64_MAX;
 
 	if (!clock_synced(c, port_core()))
 		return UINT64_MAX;
 	if (atomic_load_explicit(&c->base, memory_order_relaxed) % BASE_RESTART == port_core())
 		check = atomic_load_explicit(&c->howler.check_at_ns, memory_order_relaxed);
+	else if (me->howler.fresh_ns && !atomic_load_explicit(&me->led, memory_order_relaxed))
+		check = me->howler.fresh_ns;
 	check = straight && straight < check ? straight : check;
 	if (check == UINT64_MAX)
 		return check;
@@ -857,7 +862,7 @@ static bool look_at_timebase(struct clock *c)
 	 */
 	uint64_t lag = me->howler.pass_ns > me->howler.late_ns ? me->howler.pass_ns : me->howler.late_ns;
 	uint64_t most_ppb = lag ? part_of_rtt(c) * 1000000000 / lag + 1 : SLEW_PPB_MAX;
-	int32_t pull = PULL_PPB + (int32_t)(2 * h->rate_bound_ppb < SLEW_PPB_MAX ? 2 * h->rate_bound_ppb : SLEW_PPB_MAX - PULL_PPB);
+	int32_t pull = PULL_PPB + (int32_t)h->rate_bound_ppb;
 
 	if (most_ppb < (uint64_t)pull)
 		pull = (int32_t)most_ppb;
@@ -954,6 +959,9 @@ static enum clock_step howler_lead(struct clock *c)
 	}
 	uint32_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed);
 
+	/* It may show by now that its rate is not what it is taken for: no guest before it is known again. */
+	if (!base && stale(c))
+		set(&me->led, 1);
 	if (base)
 		atomic_store_explicit(&me->generation, generation, memory_order_release);
 	for (unsigned i = 0; base && i < c->count; i++) {

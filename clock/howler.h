@@ -57,6 +57,7 @@ struct howler_core {
 	uint32_t looked;            /* the last generation that it held against the timebase, as the base */
 	uint64_t late_ns;           /* how late it was to go straight, lately */
 	uint64_t pass_ns, pass_from_ns; /* as the base: how long the last check of all took; when this one began */
+	uint64_t fresh_ns;          /* of its line: it must be checked again when the clock shows this; 0: by the base's own time */
 	uint64_t straight_ns;       /* of its line, as decided; 0: it is straight */
 	uint32_t ready;             /* all is measured, only `busy` was missing */
 	uint32_t rounds, narrowed;  /* exchanges with this partner, and which one said something new */

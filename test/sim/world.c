@@ -7,7 +7,6 @@
 #include "clock/port.h"
 
 enum {
-	PULL_PPB = 50000, /* as howler.c's */
 	READ_AGAIN_MAX = 1000,
 	READ_NS = 500, /* of all cores together, from one reading to the next, on average, when it is measured */
 	ROUNDING_NS = 2,
@@ -91,7 +90,7 @@ static void check_slope(const struct clock_core *cc)
 	uint64_t second = cc->tempo_khz * 1000ull, ns = line_read(&cc->line, cc->line.tsc + second) - cc->line.ref_ns;
 	uint64_t exact = ticks_ns(second, cc->tempo_khz, cc->howler.rate_ppb), off = ns > exact ? ns - exact : exact - ns;
 
-	if (off > SLEW_PPB_MAX + PULL_PPB + ROUNDING_NS)
+	if (off > SLEW_PPB_MAX + ROUNDING_NS)
 		sim_violation(V_STEP, "the clock of core %d gains or loses %lu ns a second", sim.current, (unsigned long)off);
 }
 
