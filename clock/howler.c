@@ -30,7 +30,7 @@
 #include "clock/clock.h"
 #include "clock/port.h"
 
-enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 20000, OLD_TIMES = 4 };
+enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 20000, OLD_TIMES = 1, FRESH_TIMES = 3 };
 
 static struct clock_core *self(struct clock *c)
 {
@@ -398,11 +398,15 @@ static void begin_with(struct clock *c, unsigned other)
 	set(&h->partner, 0);
 	if (flag(&c->core[h->with].howler.answers) == port_core() + 1)
 		return;
-	if (h->meets)
+	if (h->tsc)
 		c->howler.placed[other] = placed(c, other);
 	else
 		h->base_placed = placed(c, other);
 	if (!h->tsc) {
+		if (h->meets && other != h->base) { /* all that was said is of another one */
+			let_go(c);
+			return;
+		}
 		h->restarts = atomic_load_explicit(&c->base, memory_order_seq_cst) / BASE_RESTART;
 		h->generation = atomic_load_explicit(&c->generation, memory_order_acquire);
 		h->carry_ns = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
@@ -579,6 +583,14 @@ static uint64_t alone_ns(const struct clock *c, uint32_t err)
 	return ns < CHECK_NS_MIN ? CHECK_NS_MIN : ns < most ? ns : most;
 }
 
+/* Of a line that was right at `was`: until then it is fresh. But it must be of some use, too. */
+static uint64_t fresh(const struct clock *c, uint64_t was, uint64_t now)
+{
+	uint64_t alone = alone_ns(c, rate_err(&c->core[port_core()].howler));
+
+	return was + FRESH_TIMES * alone > now + alone ? was + FRESH_TIMES * alone : now + alone;
+}
+
 /* Its rate may show by now. */
 static bool stale(const struct clock *c)
 {
@@ -623,7 +635,7 @@ static void conclude(struct clock *c)
 		return;
 	}
 	/* Too long ago, for how little of its rate is known. Who meets many can't help it: the base alone is next. */
-	if (rate_err(h) && !h->meets && ticks_ns(port_tsc() - h->tsc, me->tempo_khz, 0) > OLD_TIMES * alone_ns(c, rate_err(h))) {
+	if (rate_err(h) && !h->meets && ticks_ns(port_tsc() - me->exchange.after, me->tempo_khz, 0) > OLD_TIMES * alone_ns(c, rate_err(h))) {
 		let_go(c);
 		bound_done(c);
 		return;
@@ -679,7 +691,22 @@ static void conclude(struct clock *c)
 		return;
 	if (flag(&c->generation) == h->generation)
 		atomic_store_explicit(&me->led, 0, memory_order_release);
-	h->fresh_ns = rate_err(h) ? d.x_ns + OLD_TIMES * alone_ns(c, rate_err(h)) : 0;
+	h->fresh_ns = rate_err(h) ? fresh(c, d.x_ns, d.line.ref_ns) : 0;
+}
+
+/* The base has said its span; what others said goes by where this core was against it then. */
+static void base_said(struct clock *c)
+{
+	struct howler_core *h = &self(c)->howler;
+	uint64_t was = h->base_mid;
+
+	h->base_span = h->span;
+	h->base_mid = h->span.lo / 2 + h->span.hi / 2;
+	for (unsigned i = 0; h->meets && i < c->count; i++)
+		if (c->howler.span[i].hi) {
+			c->howler.span[i].lo += h->base_mid - was;
+			c->howler.span[i].hi += h->base_mid - was;
+		}
 }
 
 /* This core, led: one step towards a line. */
@@ -725,11 +752,14 @@ static void howler_follow(struct clock *c)
 	if (!enough(c, h, partner - 1))
 		return;
 	if (partner - 1 == h->base)
-		h->base_span = h->span;
+		base_said(c);
 	else
 		c->howler.span[partner - 1] = h->span;
+	/* What others said is held against what the base says at nearly the same time. */
+	if (partner - 1 != h->base && rate_err(h))
+		h->tsc = 0;
 	set(&h->partner, 0);
-	h->ready = next_partner(c) == c->count;
+	h->ready = h->tsc && next_partner(c) == c->count;
 	if (h->ready)
 		conclude(c);
 }
@@ -948,11 +978,16 @@ static enum clock_step howler_lead(struct clock *c)
 		port_await_change(&c->howler.busy, 1);
 		return CLOCK_NOT_YET;
 	}
-	for (unsigned i = 0; i < c->count; i++)
+	/* To the end whom it has begun with, then the next one: nobody is passed over by who asks more often. */
+	for (unsigned n = 0; n < c->count; n++) {
+		unsigned i = (me->howler.asked + n) % c->count;
+
 		if (i != my && online(c, i) && flag(&c->core[i].howler.partner) == my + 1) {
+			me->howler.asked = i;
 			answer(c, i);
 			return CLOCK_NOT_YET;
 		}
+	}
 	if (!straighten(c) || (base && !look(c))) {
 		port_await_change(&c->howler.busy, 1);
 		return CLOCK_NOT_YET;

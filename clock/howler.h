@@ -49,10 +49,12 @@ struct howler_core {
 	uint32_t with;              /* its last partner */
 	uint32_t base;              /* the base that its measurement began with, and what that said */
 	struct span base_span;
+	uint64_t base_mid;
 	uint32_t base_placed;
 	uint32_t meets;             /* it has the array of what others say */
 	uint32_t restarts, generation; /* of the clock when the exchange began */
 	uint64_t carry_ns;          /* ... likewise */
+	uint32_t asked;             /* whom it answered last */
 	uint32_t checks;            /* as the base: it holds all against itself, because it was time */
 	uint32_t looked;            /* the last generation that it held against the timebase, as the base */
 	uint64_t late_ns;           /* how late it was to go straight, lately */
