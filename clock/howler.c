@@ -574,11 +574,19 @@ static uint64_t part_of_rtt(const struct clock *c)
 	return atomic_load_explicit(&c->rtt_floor_ns, memory_order_relaxed) / RTT_PARTS + 1;
 }
 
-/* How long a rate that is known to `err` may be left alone, before it shows. */
+/* How long this core, whose rate is known to `err`, may be left alone before that shows to anybody that it knows. */
 static uint64_t alone_ns(const struct clock *c, uint32_t err)
 {
-	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed);
-	uint64_t ns = err ? part_of_rtt(c) * 1000000000 / err : most;
+	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), room = part_of_rtt(c);
+	unsigned me = port_core();
+
+	for (unsigned i = 0; err && c->howler.gap && i < c->count; i++) {
+		uint32_t in = gap(c, i, me), out = gap(c, me, i), least = in < out ? in : out;
+
+		if (carries(c, i) && least / 2 + 1 < room)
+			room = least / 2 + 1;
+	}
+	uint64_t ns = err ? room * 1000000000 / err : most;
 
 	return ns < CHECK_NS_MIN ? CHECK_NS_MIN : ns < most ? ns : most;
 }
@@ -676,7 +684,7 @@ static void conclude(struct clock *c)
 	}
 	trace_put(&h->trace, &(struct trace_record){ .base = base, .generation = h->generation, .rounds = h->rounds,
 						     .in = in, .out = d });
-	if (!in.continues || d.moved_ns)
+	if (!flag(&me->synced) || lost || d.moved_ns) /* who was stale is back where it was */
 		atomic_fetch_add_explicit(&h->placed, 1, memory_order_relaxed);
 	let_go(c);
 	uint64_t carry = h->carry_ns, known = bound_radius(c, my, d.line.ref_ns);
