@@ -78,6 +78,17 @@ static bool carries(const struct clock *c, unsigned core)
 	return online(c, core) && flag(&c->core[core].synced);
 }
 
+/* Who carries the time on: best one that needs no check just now. count: nobody. */
+static unsigned next_base(const struct clock *c)
+{
+	unsigned heir = c->count;
+
+	for (unsigned i = c->count; i-- > 0;)
+		if (carries(c, i) && (heir == c->count || !clock_follows(c, i) || clock_follows(c, heir)))
+			heir = i;
+	return heir;
+}
+
 /* The base role where it belongs; call it after each change of a `synced`. */
 static void settle(struct clock *c)
 {
@@ -86,8 +97,7 @@ static void settle(struct clock *c)
 
 		if (was & BASE_CLAIMED || (!(was & BASE_LOST) && carries(c, base)))
 			return;
-		for (heir = 0; heir < c->count && !carries(c, heir); heir++)
-			;
+		heir = next_base(c);
 		uint32_t to = (was & ~(BASE_LOST | BASE_CORE)) | heir;
 
 		if (heir == c->count) {
