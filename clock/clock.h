@@ -71,10 +71,12 @@ struct clock_core {
 };
 
 /* `base` of struct clock: a core, and with sync=howler what is the matter with it. */
-#define BASE_CORE     0xffffu
-#define BASE_LOST     (1u << 16) /* no core is synchronised: time stands with whoever ends its transition first */
-#define BASE_CLAIMED  (1u << 17) /* ... which is this one: it makes a new line just now */
-#define BASE_RESTART  (1u << 18) /* unit of the number of such new lines */
+#define BASE_CORE     0xfffu
+#define BASE_LOST     (1u << 12) /* no core is synchronised: time stands with whoever ends its transition first */
+#define BASE_CLAIMED  (1u << 13) /* ... which is this one: it makes a new line just now */
+#define BASE_RESTART  (1u << 14) /* unit of the number of such new lines, */
+#define BASE_RESTARTS (0x3ffu << 14)
+#define BASE_MOVE     (1u << 24) /* and of the number of moves: the same core again is another word */
 
 enum clock_step {
 	CLOCK_DONE,

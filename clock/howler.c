@@ -15,10 +15,8 @@
  *     that is not synchronised (or leaves, machine stopped), to one that is.
  *     Whoever has changed a `synced` looks whether the role must move (settle).
  *     Both words are seq_cst: of two cores that change them crosswise, at least
- *     one sees what the other did. (A swap that was prepared before the role went
- *     round and came back may still take it from a core that is synchronised
- *     again. Then two can carry the time for a moment, both rightly; settle, in the
- *     same call, looks again. test/model/howler.pml has the trail.)
+ *     one sees what the other did. The role's word counts its moves, so that a swap
+ *     that was prepared before the role went round and came back comes to nothing.
  *
  * So a tempo change stops its own core only, the base's too: another core that
  * is synchronised carries the time on, as its own line says, without a step.
@@ -30,7 +28,7 @@
 #include "clock/clock.h"
 #include "clock/port.h"
 
-enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 20000, OLD_TIMES = 1, FRESH_TIMES = 3 };
+enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 20000, OLD_TIMES = 1, FRESH_TIMES = 3, LOOK_NS = 20000000 };
 
 static struct clock_core *self(struct clock *c)
 {
@@ -78,6 +76,12 @@ static bool carries(const struct clock *c, unsigned core)
 	return online(c, core) && flag(&c->core[core].synced);
 }
 
+/* Is the role this core's, and nothing the matter with it? */
+static bool is_base(uint32_t base, unsigned core)
+{
+	return (base & (BASE_CORE | BASE_LOST | BASE_CLAIMED)) == core;
+}
+
 /* Who carries the time on: best one that needs no check just now. count: nobody. */
 static unsigned next_base(const struct clock *c)
 {
@@ -107,6 +111,7 @@ static void settle(struct clock *c)
 			if (to == was)
 				return;
 		}
+		to += BASE_MOVE;
 		if (!atomic_compare_exchange_strong_explicit(&c->base, &was, to, memory_order_seq_cst,
 							     memory_order_seq_cst))
 			continue;
@@ -196,7 +201,7 @@ static bool take(struct clock *c, const struct clock_decision *d, uint32_t gener
 	atomic_store_explicit(&me->generation, generation, memory_order_release);
 	set(&me->synced, 1);
 	/* If the time was lost meanwhile and begun anew elsewhere, this line is of another time. */
-	if ((atomic_load_explicit(&c->base, memory_order_seq_cst) / BASE_RESTART) != restarts)
+	if ((atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_RESTARTS) != restarts)
 		set(&me->synced, 0);
 	else
 		atomic_store_explicit(&me->howler.had_line, 1, memory_order_relaxed);
@@ -281,12 +286,14 @@ static void restart(struct clock *c)
 {
 	struct clock_core *me = self(c);
 	struct howler *h = &c->howler;
-	uint32_t base = atomic_load_explicit(&c->base, memory_order_seq_cst), restarts = base / BASE_RESTART + 1;
+	uint32_t base = atomic_load_explicit(&c->base, memory_order_seq_cst), restarts = (base + BASE_RESTART) & BASE_RESTARTS;
 
-	restarts = restarts > UINT32_MAX / BASE_RESTART ? 1 : restarts;
+	restarts = restarts ? restarts : BASE_RESTART;
+	uint32_t word = restarts | (base & ~(BASE_MOVE - 1));
+
 	if (!may_restart(c, base) || !bound_try(c))
 		return;
-	if (!atomic_compare_exchange_strong_explicit(&c->base, &base, restarts * BASE_RESTART | BASE_CLAIMED | port_core(),
+	if (!atomic_compare_exchange_strong_explicit(&c->base, &base, word | BASE_CLAIMED | port_core(),
 						     memory_order_seq_cst, memory_order_seq_cst)) {
 		bound_done(c);
 		return;
@@ -295,7 +302,7 @@ static void restart(struct clock *c)
 	for (unsigned i = 0; i < c->count; i++)
 		if (carries(c, i)) {
 			bound_done(c);
-			set(&c->base, restarts * BASE_RESTART | BASE_LOST | i); /* not just its: settle tells it, too */
+			set(&c->base, word | BASE_LOST | i); /* not just its: settle tells it, too */
 			settle(c);
 			return;
 		}
@@ -334,10 +341,10 @@ static void restart(struct clock *c)
 			      atomic_load_explicit(&h->check_ns, memory_order_relaxed)), memory_order_relaxed);
 	uint32_t generation = atomic_fetch_add_explicit(&c->generation, 1, memory_order_release) + 1;
 
-	set(&c->base, restarts * BASE_RESTART | BASE_CLAIMED | port_core());
+	set(&c->base, word | BASE_CLAIMED | port_core());
 	atomic_store_explicit(&me->led, 0, memory_order_release);
 	if (take(c, &d, generation, restarts, carry)) {
-		set(&c->base, restarts * BASE_RESTART | port_core());
+		set(&c->base, word | port_core());
 		settle(c);
 	}
 }
@@ -417,7 +424,7 @@ static void begin_with(struct clock *c, unsigned other)
 			let_go(c);
 			return;
 		}
-		h->restarts = atomic_load_explicit(&c->base, memory_order_seq_cst) / BASE_RESTART;
+		h->restarts = atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_RESTARTS;
 		h->generation = atomic_load_explicit(&c->generation, memory_order_acquire);
 		h->carry_ns = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
 		h->base = other;
@@ -584,6 +591,14 @@ static uint64_t part_of_rtt(const struct clock *c)
 	return atomic_load_explicit(&c->rtt_floor_ns, memory_order_relaxed) / RTT_PARTS + 1;
 }
 
+/* How long the base may go without a look at the timebase, which is one at all others, too. */
+static uint64_t check_ns(const struct clock *c)
+{
+	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed);
+
+	return c->howler.rate_bound_ppb && most > LOOK_NS ? LOOK_NS : most;
+}
+
 /* How long this core, whose rate is known to `err`, may be left alone before that shows to anybody that it knows. */
 static uint64_t alone_ns(const struct clock *c, uint32_t err)
 {
@@ -620,7 +635,7 @@ static bool stale(const struct clock *c)
 /* The base: when all are to be held against it again. */
 static void check_later(struct clock *c)
 {
-	atomic_store_explicit(&c->howler.check_at_ns, clock_now(c) + alone_ns(c, 0), memory_order_relaxed);
+	atomic_store_explicit(&c->howler.check_at_ns, clock_now(c) + check_ns(c), memory_order_relaxed);
 }
 
 /* All is measured: a line, as soon as nobody else is at the bounds. */
@@ -639,7 +654,7 @@ static void conclude(struct clock *c)
 	 * anything if the time was lost meanwhile and begun anew (with `busy`) elsewhere.
 	 */
 	if (h->base_placed != placed(c, base) ||
-	    atomic_load_explicit(&c->base, memory_order_seq_cst) / BASE_RESTART != h->restarts) {
+	    (atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_RESTARTS) != h->restarts) {
 		let_go(c);
 		bound_done(c);
 		return;
@@ -858,7 +873,7 @@ static uint64_t howler_due_ns(const struct clock *c)
 
 	if (!clock_synced(c, port_core()))
 		return UINT64_MAX;
-	if (atomic_load_explicit(&c->base, memory_order_relaxed) % BASE_RESTART == port_core())
+	if (is_base(atomic_load_explicit(&c->base, memory_order_relaxed), port_core()))
 		check = atomic_load_explicit(&c->howler.check_at_ns, memory_order_relaxed);
 	else if (me->howler.fresh_ns && !atomic_load_explicit(&me->led, memory_order_relaxed))
 		check = me->howler.fresh_ns;
@@ -990,7 +1005,7 @@ static enum clock_step howler_lead(struct clock *c)
 			restart(c);
 		return CLOCK_DONE;
 	}
-	bool base = atomic_load_explicit(&c->base, memory_order_seq_cst) % BASE_RESTART == my;
+	bool base = is_base(atomic_load_explicit(&c->base, memory_order_seq_cst), my);
 
 	if (base && !account(c)) {
 		port_await_change(&c->howler.busy, 1);

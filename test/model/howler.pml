@@ -68,16 +68,16 @@ byte eras, era[N];
 byte changes[N], checks;
 bit inside[N], gone;                   /* not at the top of its loop */
 
-/* COUNTED: as if the base word had a number that each move makes another one. */
-#ifdef COUNTED
+/* The number of moves that is in the base word, too; UNCOUNTED: as if it were not. */
+#ifdef UNCOUNTED
+#define SAME
+#define MOVED skip
+#define SEEN skip
+#else
 byte moves;
 #define SAME && moves == seen
 #define MOVED moves++
 #define SEEN seen = moves
-#else
-#define SAME
-#define MOVED skip
-#define SEEN skip
 #endif
 
 /* Broken on purpose, or as it once was: check.sh. */
