@@ -18,6 +18,7 @@ static const struct storm_scenario scenarios[] = {
 	{ "calm",    20, 30, 10, 15, 25, 0, 5000000 },
 	{ "tempo",   45, 55, 0, 0, 0, 60, 1000000 },
 	{ "hotplug", 5, 5, 25, 25, 40, 20, 2000000 },
+	{ "sparse",  20, 30, 10, 15, 25, 0, 200000000 }, /* most of the time nothing happens: much is read */
 	{ "still",   0, 0, 0, 0, 0, 0, 1000000 }, /* no events: for measuring what things cost */
 };
 

@@ -137,10 +137,10 @@ static const struct { const char *line, *text; } refusals[] = {
 	{ "sync=rfc1", "option \"sync=rfc1\": unknown choice; give sync=howler|rfc15|rendezvous" },
 	{ "sync=rfc155", "option \"sync=rfc155\": unknown choice; give sync=howler|rfc15|rendezvous" },
 	{ "scenario=Storm", "option \"scenario=Storm\": unknown choice; "
-	  "give scenario=storm|calm|tempo|hotplug|still" },
+	  "give scenario=storm|calm|tempo|hotplug|sparse|still" },
 	{ "scenario=storm|calm", "option \"scenario=storm|calm\": unknown choice; "
-	  "give scenario=storm|calm|tempo|hotplug|still" },
-	{ "scenario=|", "option \"scenario=|\": unknown choice; give scenario=storm|calm|tempo|hotplug|still" },
+	  "give scenario=storm|calm|tempo|hotplug|sparse|still" },
+	{ "scenario=|", "option \"scenario=|\": unknown choice; give scenario=storm|calm|tempo|hotplug|sparse|still" },
 	{ "log=loud", "option \"log=loud\": unknown choice; give log=quiet|events|json|trace" },
 	{ "discipline=yes", "option \"discipline=yes\": unknown choice; give discipline=on|off|auto" },
 	{ "discipline", "option \"discipline\": no value; give discipline=on|off|auto" },

@@ -8,7 +8,7 @@
 
 enum { CORES_MAX = 8, EVENTS = 400 };
 
-static const char *const scenarios[] = { "storm", "calm", "tempo", "hotplug", "still" };
+static const char *const scenarios[] = { "storm", "calm", "tempo", "hotplug", "sparse", "still" };
 
 /* What a machine answers: changes end, cores come and go, after some events each. */
 struct machine {
