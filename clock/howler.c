@@ -608,7 +608,7 @@ static uint64_t alone_ns(const struct clock *c, uint32_t err)
 	for (unsigned i = 0; err && c->howler.gap && i < c->count; i++) {
 		uint32_t in = gap(c, i, me), out = gap(c, me, i), least = in < out ? in : out;
 
-		if (carries(c, i) && least / 2 + 1 < room)
+		if (online(c, i) && least / 2 + 1 < room)
 			room = least / 2 + 1;
 	}
 	uint64_t ns = err ? room * 1000000000 / err : most;
