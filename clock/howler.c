@@ -28,7 +28,7 @@
 #include "clock/clock.h"
 #include "clock/port.h"
 
-enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 20000, OLD_TIMES = 1, FRESH_TIMES = 3, LOOK_NS = 20000000 };
+enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 15000, OLD_TIMES = 1, FRESH_TIMES = 3, LOOK_NS = 20000000 };
 
 static struct clock_core *self(struct clock *c)
 {
