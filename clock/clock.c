@@ -6,7 +6,7 @@
 #define LATE_NS  1000000u      /* a slice of a guest, the worst that is usual */
 #define CHECK_NS 1000000000ull /* how often all cores are held against the base: a line is off by 0.23 ns then */
 
-static const struct policy *const policies[] = { &howler_policy, &rfc15_policy, &rendezvous_policy };
+static const struct policy *const policies[] = { &howler_policy, &scale_policy, &rfc15_policy, &rendezvous_policy };
 
 const struct policy *policy_find(const char *name)
 {

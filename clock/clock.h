@@ -93,6 +93,7 @@ struct policy {
 	bool breaks_off; /* who leads joins a stop at once and goes on after it; else it ends its lead first */
 	uint32_t first_base; /* flags of the base word before the first line of all */
 	bool bounds;         /* it keeps bounds (bound.h) */
+	bool scales;         /* the guest's TSC is the reference, by TSC scaling: no tempo shows in it */
 	bool checks;         /* a synchronised core may be led, too; it stays out of guests meanwhile */
 	/*
 	 * Any core, top of its loop: core's tempo is going to be khz; it has changed.
@@ -186,4 +187,4 @@ uint64_t clock_due_ns(const struct clock *c);
 /* The reference now, ns, on this core, which must be synchronised; interrupts off. */
 uint64_t clock_now(const struct clock *c);
 
-extern const struct policy rfc15_policy, mail_policy, howler_policy, rendezvous_policy;
+extern const struct policy rfc15_policy, mail_policy, howler_policy, scale_policy, rendezvous_policy;

@@ -1109,21 +1109,16 @@ static void howler_bring_up(struct clock *c, unsigned core)
 	port_request(core, REQ_FOLLOW);
 }
 
-const struct policy howler_policy = {
-	.name = "howler",
-	.breaks_off = true,
-	.first_base = BASE_LOST,
-	.checks = true,
-	.bounds = true,
-	.notice_before = howler_notice_before,
-	.notice_after = howler_notice_after,
-	.evict = howler_evict,
-	.note = howler_note,
-	.after = howler_after,
-	.follow = howler_follow,
-	.resync = howler_lead,
-	.lead = howler_lead,
-	.take_down = howler_take_down,
-	.bring_up = howler_bring_up,
-	.due_ns = howler_due_ns,
-};
+/*
+ * sync=scale: the same clock. What a guest sees of it is its TSC itself, through
+ * a page that never changes (hv/sync.c).
+ */
+#define HOWLER \
+	.breaks_off = true, .first_base = BASE_LOST, .checks = true, .bounds = true, \
+	.notice_before = howler_notice_before, .notice_after = howler_notice_after, \
+	.evict = howler_evict, .note = howler_note, .after = howler_after, .follow = howler_follow, \
+	.resync = howler_lead, .lead = howler_lead, \
+	.take_down = howler_take_down, .bring_up = howler_bring_up, .due_ns = howler_due_ns
+
+const struct policy howler_policy = { .name = "howler", HOWLER };
+const struct policy scale_policy = { .name = "scale", .scales = true, HOWLER };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "clock/line.h"
 
+#include "clock/port.h"
 #include "clock/pvclock.h"
 
 #define NS_PER_MS 1000000ull
@@ -46,4 +47,30 @@ void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz)
 uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb)
 {
 	return (uint64_t)((unsigned __int128)ticks * (uint64_t)(BILLION + ppb) / ((uint64_t)khz * (BILLION / NS_PER_MS)));
+}
+
+/* x of a core's ticks, in ns: both with 48 fractional bits. */
+static unsigned __int128 ticks_through(const struct line *l, uint64_t x)
+{
+	return ((unsigned __int128)x * l->mul) >> (32 - l->shift);
+}
+
+/*
+ * The slopes' product, through the line's origin, which this core passed at raw
+ * instant `raw` or less than one before it: a multiplier that is cut is off by
+ * 2^-48 of what passed since then, and not since the machine was switched on.
+ */
+struct tempo_piece line_piece(const struct line *l, const struct tempo_piece *core)
+{
+	unsigned __int128 origin = (unsigned __int128)(l->tsc - core->offset) << 48;
+	uint64_t raw = (uint64_t)((origin + core->mult - 1) / core->mult);
+	uint64_t past = (uint64_t)((unsigned __int128)raw * core->mult - origin);
+	unsigned __int128 mult = ticks_through(l, core->mult), offset = ticks_through(l, past) - raw * mult;
+
+	CLOCK_CHECK(!(mult >> 64));
+	return (struct tempo_piece){
+		.mult = (uint64_t)mult,
+		.offset = l->ref_ns + (uint64_t)((__int128)offset >> 48), /* down, also below 0 */
+		.khz = NS_PER_MS,
+	};
 }

@@ -7,6 +7,8 @@
 #pragma once
 #include <stdint.h>
 
+#include "clock/tempo.h"
+
 struct line {
 	uint64_t tsc;    /* origin, this core's ticks */
 	uint64_t ref_ns; /* reference at the origin */
@@ -25,3 +27,11 @@ void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t 
 
 /* ns that `ticks` (< 2^63) of a TSC of `khz` last, if it is slower than that by `ppb`: rounded down. */
 uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb);
+
+/*
+ * The line as a counter: what makes the raw TSC show the reference, a tick a ns,
+ * on a core whose TSC is `core`. It is what the line is before anything is cut:
+ * from one ns below line_read to a tick of the core and two ns above. The same
+ * whenever it is asked for, however long the machine has been on.
+ */
+struct tempo_piece line_piece(const struct line *l, const struct tempo_piece *core);

@@ -3,7 +3,7 @@
 
 #include <stdatomic.h>
 
-void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l)
+void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l, uint8_t flags)
 {
 	_Atomic uint32_t *version = (void *)page; /* the first field, 4-byte aligned */
 	uint32_t v = atomic_load_explicit(version, memory_order_relaxed);
@@ -20,7 +20,7 @@ void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l)
 	page->system_time = l->ref_ns;
 	page->tsc_to_system_mul = l->mul;
 	page->tsc_shift = l->shift;
-	page->flags = 0; /* with a tempo of its own on each core the TSC is not stable */
+	page->flags = flags;
 
 	/* 3. even again; pairs with the reader's first look */
 	atomic_store_explicit(version, v + 1, memory_order_release);

@@ -8,7 +8,7 @@
  * Publish a line on a page, 4-byte aligned, which may straddle cache lines and
  * pages. One writer at a time; readers may run on other cores.
  */
-void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l);
+void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l, uint8_t flags);
 
 /*
  * Publish the wall time at reference 0, ns since 1970 and before 2106. Writers

@@ -102,7 +102,7 @@ static void score_skew(const struct stopped *s)
 	for (unsigned i = 0; i < core_count; i++) {
 		if (!is_online(i) || !clock_synced(&the_clock, i))
 			continue;
-		uint64_t ns = line_read(&the_clock.core[i].line, tempo_tsc(&cores[i]->tempo, raw));
+		uint64_t ns = sync_read(i, raw);
 
 		low = ns < low ? ns : low;
 		high = ns > high ? ns : high;
@@ -230,7 +230,7 @@ static bool score(struct flight *f)
 	if (!clock_synced(&the_clock, me))
 		return false;
 	uint64_t raw = raw_now();
-	uint64_t ref = line_read(&the_clock.core[me].line, tempo_tsc(&this_core()->tempo, raw));
+	uint64_t ref = sync_read(me, raw);
 	int64_t error = (int64_t)(ref - ns_of_raw(raw));
 	uint64_t skew_ns = 0, drift_ns = 0;
 

@@ -17,6 +17,7 @@
 /* FPU to PAE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2, SS; no MCE, MTRR, MCA */
 #define LEAF1_EDX (0x7fu | B(8) | B(11) | B(13) | B(15) | B(16) | B(17) | B(19) | B(23) | B(24) | B(25) | B(26) | B(27))
 #define HTT B(28)
+#define INVARIANT_TSC B(8)
 #define ARAT B(2) /* the APIC timer never stops */
 #define INVPCID B(10)
 /* FSGSBASE, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA */
@@ -44,6 +45,19 @@ static void features(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
 	(void)subleaf;
 	c->ebx |= v->index << 24 | guest.vcpu_count << 16;
 	c->edx |= guest.vcpu_count > 1 ? HTT : 0;
+}
+
+/* With sync=scale a guest's TSC runs at one rate, the same on all cores; else at the tempo of its core. */
+static void kvm_features(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
+{
+	(void)v, (void)subleaf;
+	c->eax |= the_clock.policy->scales ? KVM_FEATURE_CLOCKSOURCE_STABLE : 0;
+}
+
+static void power(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
+{
+	(void)v, (void)subleaf;
+	c->edx |= the_clock.policy->scales ? INVARIANT_TSC : 0;
 }
 
 /* Each core has all caches for itself. */
@@ -90,7 +104,7 @@ static const struct row {
 } rows[] = {
 	{ CPUID_KVM_SIGNATURE, { 0 }, { CPUID_KVM_FEATURES, TEXT('K', 'V', 'M', 'K'), TEXT('V', 'M', 'K', 'V'), 'M' }, 0 },
 	{ CPUID_KVM_FEATURES, { 0 },
-	  { .eax = KVM_FEATURE_CLOCKSOURCE | KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 }, 0 },
+	  { .eax = KVM_FEATURE_CLOCKSOURCE | KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 }, kvm_features },
 	{ CPUID_HOWLER_SIGNATURE, { 0 },
 	  { CPUID_HOWLER_BOUNDS, TEXT('H', 'o', 'w', 'l'), TEXT('e', 'r', 'H', 'o'), TEXT('w', 'l', 'e', 'r') }, 0 },
 	{ CPUID_HOWLER_VCPU, { 0 }, { 0 }, howler_vcpu },
@@ -108,7 +122,7 @@ static const struct row {
 	{ 0x80000003, { ALL, ALL, ALL, ALL }, { 0 }, as_it_is },
 	{ 0x80000004, { ALL, ALL, ALL, ALL }, { 0 }, as_it_is },
 	{ 0x80000006, { 0, 0, ALL, 0 }, { 0 }, as_it_is },
-	/* 80000007H EDX: no invariant TSC while tempos change */
+	{ 0x80000007, { 0 }, { 0 }, power },
 	{ 0x80000008, { 0xffff, 0, 0, 0 }, { 0 }, as_it_is },
 };
 

@@ -39,7 +39,7 @@ enum verdict park(struct vcpu *v, const char *why)
 
 uint64_t guest_tsc(const struct vcpu *v)
 {
-	return tempo_tsc(&this_core()->tempo, rdtsc_ordered()) + v->tsc_adjust;
+	return tempo_piece_tsc(&v->now.tsc, rdtsc_ordered());
 }
 
 void set_edx_eax(struct vcpu *v, uint64_t value)

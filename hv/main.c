@@ -185,6 +185,8 @@ static void settle_discipline(void)
 static void find_vmx(void)
 {
 	vmx_usable = options.vmx && vmx_find(&complaint);
+	if (the_clock.policy->scales && !(vmx_usable && vmx.tsc_scaling))
+		report_refuse("sync=scale: needs VMX with TSC scaling, which is not here: take sync=howler");
 	if (!options.vmx)
 		print("howler: vmx=off: no guest; host readers stand in for it\n");
 	else if (!vmx_usable)

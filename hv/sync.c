@@ -97,17 +97,43 @@ bool sync_turn(void)
 	return true;
 }
 
-/* Before v enters its guest on this core, which is synchronised: its clock page, if stale. */
+/*
+ * A guest's TSC is its core's. With sync=scale it is the reference, in ns, on
+ * each core: what changes with the tempo is what VMX makes of the raw TSC. A line
+ * begins where the last one was, but for what is less than 3 ns; a guest is out for
+ * longer than that, and finds that its TSC has gone on.
+ */
+struct tempo_piece sync_tsc(unsigned core, uint64_t raw)
+{
+	const struct tempo_piece *tsc = tempo_at(&cores[core]->tempo, raw);
+
+	return the_clock.policy->scales ? line_piece(&the_clock.core[core].line, tsc) : *tsc;
+}
+
+uint64_t sync_read(unsigned core, uint64_t raw)
+{
+	struct tempo_piece p = sync_tsc(core, raw);
+	uint64_t tsc = tempo_piece_tsc(&p, raw);
+
+	return the_clock.policy->scales ? tsc : line_read(&the_clock.core[core].line, tsc);
+}
+
+/*
+ * Before v enters its guest on this core, which is synchronised: its clock page,
+ * if stale. Where the TSC itself is the reference it is so only if the guest did that.
+ */
 void sync_publish(struct vcpu *v)
 {
 	const struct clock_core *cc = &the_clock.core[this_core()->index];
 	void *page = guest_at(v->page_gpa & ~1ull, sizeof(struct pvclock_vcpu_time_info));
 
-	if (!v->page_gpa || (v->page_core == this_core()->index && v->page_line == cc->line_count))
+	bool scales = the_clock.policy->scales;
+	if (!v->page_gpa || (scales && v->page_line) ||
+	    (v->page_core == this_core()->index && v->page_line == cc->line_count))
 		return;
-	struct line line = cc->line;
+	struct line line = scales ? (struct line){ .mul = 1u << 31, .shift = 1 } : cc->line;
 	line.tsc += v->tsc_adjust; /* the page is read with this vCPU's own TSC */
-	page_publish(page, &line);
+	page_publish(page, &line, scales ? PVCLOCK_TSC_STABLE : 0);
 	v->page_core = this_core()->index;
 	v->page_line = cc->line_count;
 }

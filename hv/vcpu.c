@@ -74,10 +74,10 @@ static void load(struct vcpu *v)
 	}
 }
 
-/* The guest's TSC is this core's, moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
+/* The guest's TSC is this core's (or the reference), moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
 static void set_tsc(struct vcpu *v, uint64_t now)
 {
-	struct tempo_piece tsc = *tempo_at(&this_core()->tempo, now);
+	struct tempo_piece tsc = sync_tsc(this_core()->index, now);
 
 	tsc.offset += v->tsc_adjust;
 	bool same = v->tsc_set && tsc.mult == v->now.tsc.mult && tsc.offset == v->now.tsc.offset;

@@ -29,7 +29,7 @@ static const struct options_row options_rows[] = {
 	{ "vcpus", OPTIONS_U32, 1, VCPUS_MAX, AT(vcpus), NULL, NULL, "guest CPUs (default: as many as cores)" },
 	{ "seed", OPTIONS_U64, 0, UINT64_MAX, AT(seed), NULL, "1", "start of all random choices" },
 	{ "events", OPTIONS_U32, 0, 1000000, AT(events), NULL, "100", "events to play" },
-	{ "sync", OPTIONS_NAME, 0, 0, AT(sync), "howler|rfc15|rendezvous", "howler", "how cores agree on the time" },
+	{ "sync", OPTIONS_NAME, 0, 0, AT(sync), "howler|scale|rfc15|rendezvous", "howler", "how cores agree on the time" },
 	{ "scenario", OPTIONS_NAME, 0, 0, AT(scenario), "storm|calm|tempo|hotplug|sparse|still", "storm",
 	  "which events" },
 	{ "log", OPTIONS_INDEX, 0, 0, AT(log), "quiet|events|json|trace", "events", "what the console tells" },

@@ -107,6 +107,7 @@ struct sim_core {
 	struct line shown;   /* the last line that a page was made of */
 	uint32_t shown_count; /* ... its number */
 	uint64_t shown_out;  /* ... and when its core was out last */
+	struct tempo_piece tsc, shown_tsc; /* what VMX makes of true time for its guest; ... when that line was new */
 	/*
 	 * score.c: out of its guest since then, 0: it is not; the last notice after was
 	 * sent; for the conductor's sake only; it has come, and has not run it yet

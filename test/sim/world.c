@@ -10,6 +10,7 @@ enum {
 	READ_AGAIN_MAX = 1000,
 	READ_NS = 500, /* of all cores together, from one reading to the next, on average, when it is measured */
 	ROUNDING_NS = 2,
+	PIECE_CUT_NS = 3, /* line.h: by the old line 1, by the new one 2 */
 	/* from the TSC of a reading on to that of one that knows of it, beside the message: tell, see, read the page */
 	READ_PATH_NS = 8 * STEP_NS,
 };
@@ -84,6 +85,11 @@ static bool exact(void)
 	return sim.policy->first_base != 0;
 }
 
+static bool scales(void)
+{
+	return sim.policy->scales;
+}
+
 /* Who makes an error good, or is pulled to the timebase, gains and loses no more than that in a second. */
 static void check_slope(const struct clock_core *cc)
 {
@@ -92,6 +98,24 @@ static void check_slope(const struct clock_core *cc)
 
 	if (off > SLEW_PPB_MAX + ROUNDING_NS)
 		sim_violation(V_STEP, "the clock of core %d gains or loses %lu ns a second", sim.current, (unsigned long)off);
+}
+
+/*
+ * With sync=scale: what a guest reads goes on as well, at the instant at which the line
+ * was made. It may be less by what is cut off: no guest is out for so short a time.
+ */
+static void check_piece(struct sim_core *c, const struct clock_core *cc, uint64_t out)
+{
+	const struct tempo_piece *core = tempo_at(&c->core.tempo, sim.raw);
+	unsigned __int128 origin = (unsigned __int128)(cc->line.tsc - core->offset) << 48;
+	struct tempo_piece new = sync_tsc((unsigned)sim.current, sim.raw);
+	uint64_t raw = (uint64_t)(origin / core->mult) + 1;
+	int64_t step = (int64_t)(tempo_piece_tsc(&new, raw) - tempo_piece_tsc(&c->shown_tsc, raw));
+
+	if (scales() && c->shown.mul && c->shown_out == out && cc->line_count == c->shown_count + 1 &&
+	    (step < -PIECE_CUT_NS || step > 1))
+		sim_violation(V_STEP, "the TSC of guests on core %d steps by %ld", sim.current, (long)step);
+	c->shown_tsc = new;
 }
 
 /* A line continues the one before it, unless the core was out in between. */
@@ -112,6 +136,7 @@ static void note_exact(struct sim_core *c, const struct clock_core *cc)
 		if (new + slewed < old || step > slewed)
 			sim_violation(V_STEP, "the clock of core %d steps by %ld ns", sim.current, (long)(new - old));
 	}
+	check_piece(c, cc, out);
 	c->shown = cc->line;
 	c->shown_count = cc->line_count;
 	c->shown_out = out;
@@ -156,14 +181,14 @@ static void note_line(struct sim_core *c, const struct clock_core *cc)
 static void look(struct reading *r)
 {
 	const struct bound_page *p = &the_clock.howler.page;
-	uint64_t own = line_read(&the_clock.core[sim.current].line, r->tsc);
+	uint64_t own = scales() ? r->tsc : line_read(&the_clock.core[sim.current].line, r->tsc);
 
 	r->raw = sim.raw;
 	r->low = r->high = own;
 	for (unsigned i = 0; sim.far && i < sim.cores; i++) {
 		if (!the_clock.core[i].online || !the_clock.core[i].synced)
 			continue;
-		uint64_t ns = line_read(&the_clock.core[i].line, tempo_tsc(&sim.core[i].core.tempo, sim.raw));
+		uint64_t ns = sync_read(i, sim.raw);
 
 		r->low = ns < r->low ? ns : r->low;
 		r->high = ns > r->high ? ns : r->high;
@@ -283,9 +308,13 @@ static bool read_phase(struct reading *r, unsigned v)
 	case 2:
 		r->page.tsc_to_system_mul = page->tsc_to_system_mul;
 		r->page.tsc_shift = page->tsc_shift;
+		if (scales() ? r->page.version != 2 || !(page->flags & PVCLOCK_TSC_STABLE) : page->flags)
+			sim_violation(V_STEP, "vCPU %u: its page says of the TSC what is not so, or is written again", v);
 		return false;
 	case 3:
-		r->tsc = tempo_tsc(&self()->core.tempo, sim.raw);
+		if (scales() && tempo_piece_tsc(&self()->tsc, sim.raw) < r->tsc)
+			sim_violation(V_WARP, "the TSC of vCPU %u steps back on core %d", v, sim.current);
+		r->tsc = scales() ? tempo_piece_tsc(&self()->tsc, sim.raw) : tempo_tsc(&self()->core.tempo, sim.raw);
 		if (sim.far)
 			look(r);
 		return false;
@@ -328,6 +357,7 @@ static void run_guest(unsigned v)
 		return;
 	sim_fence(memory_order_seq_cst); /* VM entry serializes */
 	check_entry(v);
+	self()->tsc = sync_tsc((unsigned)sim.current, sim.raw);
 	if (sim.score)
 		score_in();
 	uint64_t due_ns = sim.far ? clock_due_ns(&the_clock) : UINT64_MAX;
@@ -502,9 +532,9 @@ void world_settled(void)
 		struct reading r = { .tsc = 0, .floor = sim.last, .floor_slack = sim.last_slack };
 		sim.current = (int)i;
 		note_line(&sim.core[i], c);
-		r.tsc = tempo_tsc(&sim.core[i].core.tempo, sim.raw);
+		r.tsc = scales() ? sync_read(i, sim.raw) : tempo_tsc(&sim.core[i].core.tempo, sim.raw);
 		look(&r);
-		check_reading(&r, line_read(&c->line, tempo_tsc(&sim.core[i].core.tempo, sim.raw)), i);
+		check_reading(&r, sync_read(i, sim.raw), i);
 		sim.current = -1;
 	}
 	for (unsigned v = 0; v < guest.vcpu_count; v++)

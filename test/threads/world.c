@@ -129,7 +129,8 @@ static uint64_t read_page(const struct pvclock_vcpu_time_info *p, uint64_t *raw,
 
 	CHECK(!(version & 1));
 	*raw = raw_now();
-	*tsc = tempo_tsc(&this_core()->tempo, *raw);
+	struct tempo_piece p = sync_tsc(this_core()->index, *raw);
+	*tsc = tempo_piece_tsc(&p, *raw);
 	uint64_t ns = p->system_time + pvclock_scale(*tsc - p->tsc_timestamp, p->tsc_to_system_mul, p->tsc_shift);
 	CHECK(p->version == version);
 	return ns;

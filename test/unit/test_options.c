@@ -134,8 +134,8 @@ static const struct { const char *line, *text; } refusals[] = {
 	  "give seed=0..18446744073709551615" },
 	{ "seed=99999999999999999999x", "option \"seed=99999999999999999999x\": not a number; "
 	  "give seed=0..18446744073709551615" },
-	{ "sync=rfc1", "option \"sync=rfc1\": unknown choice; give sync=howler|rfc15|rendezvous" },
-	{ "sync=rfc155", "option \"sync=rfc155\": unknown choice; give sync=howler|rfc15|rendezvous" },
+	{ "sync=rfc1", "option \"sync=rfc1\": unknown choice; give sync=howler|scale|rfc15|rendezvous" },
+	{ "sync=rfc155", "option \"sync=rfc155\": unknown choice; give sync=howler|scale|rfc15|rendezvous" },
 	{ "scenario=Storm", "option \"scenario=Storm\": unknown choice; "
 	  "give scenario=storm|calm|tempo|hotplug|sparse|still" },
 	{ "scenario=storm|calm", "option \"scenario=storm|calm\": unknown choice; "

@@ -46,7 +46,7 @@ static void test_fields(void **state)
 
 		memset(memory, 0xa5, sizeof(memory));
 		page->version = 6;
-		page_publish(page, &l);
+		page_publish(page, &l, 0);
 		assert_int_equal(page->version, 8);
 		assert_true(same(page, &l));
 		page_copy(&copy, page);
@@ -70,7 +70,7 @@ static void test_version(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(from_to) / sizeof(from_to[0]); i++) {
 		page_at(0)->version = from_to[i][0];
-		page_publish(page_at(0), &l);
+		page_publish(page_at(0), &l, 0);
 		assert_int_equal(page_at(0)->version, from_to[i][1]);
 	}
 }
@@ -86,7 +86,7 @@ static void test_same_ns(void **state)
 		uint64_t tsc = random_next(&r) >> 1;
 
 		line_start(&l, tsc, random_next(&r) >> 2, 1000 + (uint32_t)random_below(&r, 5000000));
-		page_publish(page_at(20), &l);
+		page_publish(page_at(20), &l, 0);
 		tsc += random_below(&r, 1ull << 44);
 		assert_true(page_ns(page_at(20), tsc) == line_read(&l, tsc));
 	}
@@ -158,7 +158,7 @@ static void test_threads(void **state)
 		uint64_t n = 0;
 
 		memset(memory, 0, sizeof(memory));
-		page_publish(page, &l);
+		page_publish(page, &l, 0);
 		for (unsigned i = 0; i < READERS; i++) {
 			reader[i] = (struct reader){ .page = page, .over = &over };
 			assert_int_equal(pthread_create(&thread[i], NULL, reader_main, &reader[i]), 0);
@@ -166,7 +166,7 @@ static void test_threads(void **state)
 		/* Until all of them have read often, however the host deals out its processors. */
 		for (bool enough = false; n < PUBLISHED || !enough;) {
 			l = line_of(++n);
-			page_publish(page, &l);
+			page_publish(page, &l, 0);
 			for (uint64_t pause = n % 64; pause; pause--)
 				cpu_relax();
 			enough = true;
