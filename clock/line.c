@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "clock/line.h"
 
-#include "clock/port.h"
 #include "clock/pvclock.h"
 
 #define NS_PER_MS 1000000ull
@@ -67,7 +66,6 @@ struct tempo_piece line_piece(const struct line *l, const struct tempo_piece *co
 	uint64_t past = (uint64_t)((unsigned __int128)raw * core->mult - origin);
 	unsigned __int128 mult = ticks_through(l, core->mult), offset = ticks_through(l, past) - raw * mult;
 
-	CLOCK_CHECK(!(mult >> 64));
 	return (struct tempo_piece){
 		.mult = (uint64_t)mult,
 		.offset = l->ref_ns + (uint64_t)((__int128)offset >> 48), /* down, also below 0 */

@@ -29,9 +29,10 @@ void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t 
 uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb);
 
 /*
- * The line as a counter: what makes the raw TSC show the reference, a tick a ns,
- * on a core whose TSC is `core`. It is what the line is before anything is cut:
- * from one ns below line_read to a tick of the core and two ns above. The same
- * whenever it is asked for, however long the machine has been on.
+ * The line as a counter: what makes the raw TSC (of 16 kHz or more) show the
+ * reference, a tick a ns, on a core whose TSC is `core`. It is what the line is
+ * before anything is cut: from one ns below line_read (and one more a day) to a tick
+ * of the core and two ns above. However long the machine has been on, and whenever
+ * it is asked for, it is the same.
  */
 struct tempo_piece line_piece(const struct line *l, const struct tempo_piece *core);

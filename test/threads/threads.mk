@@ -27,5 +27,5 @@ build/threads/threads build/threads/seat:
 .PHONY: threads
 threads: build/threads/threads build/threads/seat
 	@for p in $^; do for cores in $(THREADS_CORES); do for seed in $(THREADS_SEEDS); do \
-		for policy in $(or $(THREADS_POLICY),rfc15 howler); do \
+		for policy in $(or $(THREADS_POLICY),rfc15 howler scale); do \
 		$$p $$policy $$cores $(THREADS_EVENTS) $$seed || exit 1; done; done; done; done

@@ -129,8 +129,8 @@ static uint64_t read_page(const struct pvclock_vcpu_time_info *p, uint64_t *raw,
 
 	CHECK(!(version & 1));
 	*raw = raw_now();
-	struct tempo_piece p = sync_tsc(this_core()->index, *raw);
-	*tsc = tempo_piece_tsc(&p, *raw);
+	struct tempo_piece piece = sync_tsc(this_core()->index, *raw);
+	*tsc = tempo_piece_tsc(&piece, *raw);
 	uint64_t ns = p->system_time + pvclock_scale(*tsc - p->tsc_timestamp, p->tsc_to_system_mul, p->tsc_shift);
 	CHECK(p->version == version);
 	return ns;
@@ -196,7 +196,6 @@ static void check_drift(const struct published *b, uint64_t ns, uint64_t raw)
  */
 static void check_bounds(const struct core *me, const struct vcpu *v)
 {
-	const struct clock_core *cc = &the_clock.core[me->index];
 	struct published b = published();
 	uint64_t certain = atomic_load_explicit(&world.certain, memory_order_relaxed);
 	_Atomic uint64_t *of = &highest_of[b.version / 2 % LINES];
@@ -206,7 +205,7 @@ static void check_bounds(const struct core *me, const struct vcpu *v)
 	uint64_t ns = read_page(&pages[v->index], &raw, &tsc);
 
 	atomic_signal_fence(memory_order_seq_cst);
-	CHECK(ns == line_read(&cc->line, tsc)); /* host and guest: the same nanosecond */
+	CHECK(ns == sync_read(me->index, raw)); /* host and guest: the same nanosecond */
 	if (!still(&b))
 		return;
 	uint64_t skew = bound_aged(b.skew_ns, b.at_ns, b.skew_ppb, ns) + ROUNDING_NS;

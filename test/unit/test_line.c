@@ -183,6 +183,65 @@ static void test_by_hand(void **state)
 	assert_in_range(line_read(&l, UINT32_MAX * 1000ull), 999999998, 1000000000);
 }
 
+enum { PIECE_CUT_NS = 3 };
+
+/*
+ * A line as a counter: never more than 1 ns below the line, nor a tick and 2 ns
+ * above it, for some seconds, on a machine that has been on for years; and a line that
+ * goes on from it, at another slope, is another counter that goes on from this one.
+ */
+static void test_piece(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 200000; seed++) {
+		struct random r = { seed };
+		uint32_t raw_khz = 50000 + (uint32_t)random_below(&r, 4950000);
+		uint32_t khz = raw_khz / 3 + (uint32_t)random_below(&r, raw_khz);
+		uint64_t raw = random_next(&r) >> (2 + random_below(&r, 40)), tick_ns = 1000000 / khz + 1;
+		struct tempo_piece core = { .mult = (uint64_t)(((wide)khz << 48) / raw_khz), .offset = random_next(&r) };
+		struct line l;
+
+		line_start_steeper(&l, tempo_piece_tsc(&core, raw), random_next(&r) >> 2, khz,
+				   (int32_t)random_below(&r, 1000001) - 500000);
+		if (l.tsc > UINT64_MAX >> 1) /* a core's TSC does not come round */
+			core.offset -= UINT64_MAX / 2, l.tsc -= UINT64_MAX / 2;
+		for (unsigned i = 0; i < 8; i++) {
+			struct tempo_piece p = line_piece(&l, &core), q;
+
+			for (unsigned n = 0; n < 4; n++) {
+				uint64_t at = raw + random_below(&r, (uint64_t)raw_khz << random_below(&r, 14));
+				uint64_t ns = line_read(&l, tempo_piece_tsc(&core, at)), is = tempo_piece_tsc(&p, at);
+
+				if (is + 1 < ns || is > ns + tick_ns + 2)
+					fail_msg("seed %u: %lld ns off", seed, (long long)(is - ns));
+			}
+			raw += random_below(&r, (uint64_t)raw_khz << random_below(&r, 14));
+			uint64_t tsc = tempo_piece_tsc(&core, raw), ns = line_read(&l, tsc);
+
+			line_start_steeper(&l, tsc, ns, khz, (int32_t)random_below(&r, 1000001) - 500000);
+			q = line_piece(&l, &core);
+			int64_t step = (int64_t)(tempo_piece_tsc(&q, raw) - tempo_piece_tsc(&p, raw));
+			if (step < -PIECE_CUT_NS || step > 1)
+				fail_msg("seed %u: a step of %lld ns", seed, (long long)step);
+		}
+	}
+}
+
+/* By hand: a 2 GHz core of a 1 GHz raw TSC counts two for each ns; from 500 on, at ns 7. */
+static void test_piece_by_hand(void **state)
+{
+	const struct tempo_piece core = { .mult = 2ull << 48, .offset = 100 };
+	struct tempo_piece p;
+	struct line l;
+
+	(void)state;
+	line_start(&l, 500, 7, 2000000);
+	p = line_piece(&l, &core);
+	assert_int_equal(p.mult, 1ull << 48);
+	assert_int_equal(tempo_piece_tsc(&p, 200), 7);
+	assert_int_equal(tempo_piece_tsc(&p, 1200), 1007);
+}
+
 /* pvclock's formula by 32-bit halves, as a guest without 128-bit numbers computes it. */
 static uint64_t by_halves(uint64_t ticks, uint32_t mul, int8_t shift)
 {
@@ -215,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_slope), cmocka_unit_test(test_reading), cmocka_unit_test(test_monotone),
 		cmocka_unit_test(test_before_origin), cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_page_arithmetic), cmocka_unit_test(test_steeper), cmocka_unit_test(test_ticks_ns),
+		cmocka_unit_test(test_piece), cmocka_unit_test(test_piece_by_hand),
 	};
 
 	return cmocka_run_group_tests_name("line", tests, NULL, NULL);
