@@ -14,6 +14,8 @@
 #define AWAY_BEFORE  20u          /* bytes of the spare page before the page's end */
 #define NOWHERE      (1ull << 40) /* a guest-physical address beyond any guest's memory */
 #define CPUID7_EBX_TSC_ADJUST (1u << 1)
+#define CPUID_POWER 0x80000007u
+#define CPUID_POWER_EDX_INVARIANT_TSC (1u << 8)
 
 /* 4-byte aligned and no more; vCPU 0's straddles a page. */
 _Alignas(4096) static unsigned char walls[WALL_FIRST + GUEST_VCPUS_MAX * sizeof(struct pvclock_wall_clock)];
@@ -200,6 +202,41 @@ bool clocks_bounds(uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns)
 	return true;
 }
 
+bool clocks_stable(void)
+{
+	return cpuid_read(CPUID_KVM_FEATURES).eax & KVM_FEATURE_CLOCKSOURCE_STABLE;
+}
+
+/*
+ * A TSC that is called stable is the same counter on all vCPUs, but for what they
+ * wrote to it: at TSC_ADJUST all clocks show the same, and go on at the same rate. So
+ * a warp of the clock is a warp of the TSC. And none is called so that is not.
+ */
+const char *clocks_stable_fault(const struct pvclock_vcpu_time_info *home)
+{
+	static _Atomic uint64_t of_all[2]; /* what the first one found, + 1 */
+	struct pvclock_vcpu_time_info page;
+
+	page_copy(&page, home);
+	if (!clocks_stable() && (page.flags & PVCLOCK_TSC_STABLE || cpuid_read(CPUID_POWER).edx & CPUID_POWER_EDX_INVARIANT_TSC))
+		return "has a TSC that is called stable by its page or by CPUID, and not by the KVM leaf";
+	if (!clocks_stable())
+		return NULL;
+	if (!(page.flags & PVCLOCK_TSC_STABLE))
+		return "has a TSC that is stable by CPUID, and not by its page";
+	const uint64_t own[2] = { page_ns(&page, msr_read(MSR_TSC_ADJUST)),
+				  (uint64_t)page.tsc_to_system_mul << 8 | (uint8_t)page.tsc_shift };
+
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t first = 0;
+
+		if (!atomic_compare_exchange_strong_explicit(&of_all[i], &first, own[i] + 1, memory_order_relaxed,
+							     memory_order_relaxed) && first != own[i] + 1)
+			return "has a stable TSC that is not the other vCPUs'";
+	}
+	return NULL;
+}
+
 /* home: its clock page, enabled; so it is afterwards, and TSC_ADJUST is anything. */
 const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home)
 {
@@ -207,6 +244,8 @@ const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home)
 
 	if (!fault)
 		fault = move_fault(index, home);
+	if (!fault)
+		fault = clocks_stable_fault(home);
 	if (!fault)
 		fault = refusal_fault(home);
 	if (!fault)

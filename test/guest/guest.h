@@ -39,6 +39,8 @@ void trap_load(void);
 /* clocks.c: NULL, or what is wrong with a vCPU's clocks */
 const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home);
 bool clocks_bounds(uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns);
+bool clocks_stable(void); /* does CPUID say so of the TSC? */
+const char *clocks_stable_fault(const struct pvclock_vcpu_time_info *home); /* is it? */
 uint32_t clocks_wall_s(void); /* the wall clock's seconds; vCPU 0, before it starts others */
 
 /* main.c */

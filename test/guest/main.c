@@ -40,7 +40,7 @@ static struct {
 } shared;
 
 /* Written by vCPU 0 before it starts another. */
-static bool guest_howler, guest_spin;
+static bool guest_howler, guest_spin, guest_stable;
 static unsigned guest_vcpus = 1;
 static struct vcpu vcpus[GUEST_VCPUS_MAX];
 
@@ -92,7 +92,8 @@ static uint64_t cpuid_ticks(void)
 	return best;
 }
 
-static void batch_run(struct check *check, const struct pvclock_vcpu_time_info *page)
+/* False: its page moved. */
+static bool batch_run(struct check *check, const struct pvclock_vcpu_time_info *page)
 {
 	struct guest_report *r = &check->report;
 	uint32_t version = page_version(page);
@@ -105,8 +106,10 @@ static void batch_run(struct check *check, const struct pvclock_vcpu_time_info *
 	if (now_ns == first_ns)
 		r->stalls++;
 	/* A page that moved may mean another tempo or core: two counters. */
-	if (version == page_version(page) && (!r->ticks_per_reading || ticks < r->ticks_per_reading))
+	bool same = version == page_version(page);
+	if (same && (!r->ticks_per_reading || ticks < r->ticks_per_reading))
 		r->ticks_per_reading = ticks;
+	return same;
 }
 
 static void tsc_prove(struct guest_report *r)
@@ -142,7 +145,8 @@ static void vcpu_measure(unsigned index)
 		msr_write(MSR_TSC_ADJUST, adjust);
 	}
 	do {
-		batch_run(&v->check, page);
+		if (!batch_run(&v->check, page) && guest_stable)
+			v->fault = "has a page that moves, though its TSC is stable";
 		batches++;
 		if (!guest_howler || (guest_spin && index))
 			continue;
@@ -157,6 +161,8 @@ static void vcpu_measure(unsigned index)
 	} while (!vcpu_stops(index, batches));
 	if (guest_howler && !v->fault && msr_read(MSR_TSC_ADJUST) != adjust)
 		v->fault = "lost its TSC_ADJUST";
+	if (guest_howler && !v->fault)
+		v->fault = clocks_stable_fault(page);
 	if (r->stalls == batches)
 		v->fault = "has a clock that never moves";
 }
@@ -239,6 +245,7 @@ static void guest_begin(uint32_t magic, const struct multiboot_info *info)
 	if (!clock_present())
 		guest_refuse(guest_howler ? GUEST_FAIL : GUEST_SKIP, "no KVM clock",
 			     guest_howler ? "" : ", no Howler: nothing to measure");
+	guest_stable = guest_howler && clocks_stable();
 	if (guest_howler)
 		guest_vcpus = cpuid_read(CPUID_HOWLER_VCPU).eax;
 	if (guest_vcpus < 1 || guest_vcpus > GUEST_VCPUS_MAX)
@@ -249,6 +256,7 @@ static void guest_begin(uint32_t magic, const struct multiboot_info *info)
 	put_text(", wall clock ");
 	put_num(clocks_wall_s());
 	put_text(" s");
+	put_text(guest_stable ? ", TSC stable" : "");
 	put_text(guest_spin ? ", spin" : "");
 	put_text(guest_howler ? "\n" : ", no Howler\n");
 }
