@@ -12,7 +12,7 @@
 #define KVM_FEATURE_CLOCKSOURCE     (1u << 0)
 #define KVM_FEATURE_NOP_IO_DELAY    (1u << 1)
 #define KVM_FEATURE_CLOCKSOURCE2    (1u << 3)
-#define KVM_FEATURE_CLOCKSOURCE_STABLE (1u << 24)
+#define KVM_FEATURE_CLOCKSOURCE_STABLE (1u << 24) /* sync=scale: the TSC is the clock, 10^9 ticks a second on all vCPUs */
 /*
  * Wall clock: a write of a GPA fills a struct pvclock_wall_clock there, and is
  * over. System time: GPA | bit 0 has that vCPU's clock page kept up to date
@@ -79,7 +79,8 @@ _Static_assert(sizeof(struct howler_bounds) == 64, "guest ABI");
  * EBX:ECX (high:low) is what RDTSC gave within the last few hundred
  * instructions of this vCPU without an exit between. Howler checks that some raw TSC
  * value in its last few turns maps to exactly this value under the core's
- * modelled TSC and the vCPU's IA32_TSC_ADJUST. 0: exact, 1: not.
+ * modelled TSC (or what TSC scaling makes of it, where the TSC is stable) and the
+ * vCPU's IA32_TSC_ADJUST. 0: exact, 1: not.
  */
 #define HC_TSC_PROOF  0x484f0004u
 

@@ -51,7 +51,7 @@ struct vcpu {
 	unsigned page_core;
 	uint32_t page_line;     /* line_count of that core; 0: publish in any case */
 
-	/* IA32_TSC_ADJUST: this vCPU's TSC less the core TSC of whatever core it is on, modulo 2^64 */
+	/* IA32_TSC_ADJUST: this vCPU's TSC less that of whatever core it is on (sync_tsc), modulo 2^64 */
 	uint64_t tsc_adjust;
 	struct vcpu_stretch now, before[VCPU_STRETCHES]; /* [entry number]: short turns may follow each other */
 	bool tsc_set;           /* now.tsc is in the VMCS as loaded on this core */

@@ -8,7 +8,8 @@ set grid lc rgb "#dddddd"
 set style line 1 lc rgb "#c0392b" lw 2
 set style line 2 lc rgb "#d68910" lw 2
 set style line 3 lc rgb "#1f618d" lw 2
-names = "rfc15 rendezvous howler"
+set style line 4 lc rgb "#27ae60" lw 1 # over howler's, as the protocol is the same
+names = "rfc15 rendezvous howler scale"
 
 # Error with its bound, one storm.
 set terminal svg size 760,560 font "sans,13" background "white"
@@ -40,7 +41,7 @@ set ylabel "share that is no longer, %"
 set yrange [0:100]
 do for [which in "own others"] {
 	set title which eq "own" ? "the core concerned, 4 cores" : "the other cores"
-	plot for [i=1:3] out."/".which."-".word(names, i).".txt" using ($1/1e9):($2*100) with steps ls i title word(names, i)
+	plot for [i=1:words(names)] out."/".which."-".word(names, i).".txt" using ($1/1e9):($2*100) with steps ls i title word(names, i)
 }
 unset multiplot
 
@@ -57,8 +58,8 @@ set xlabel "cores"
 set ylabel ""
 set key top left
 set title "core concerned: blackout (dashed: 99 %)"
-plot for [i=1:3] out."/cores-".word(names, i).".txt" using 1:($2/1e9) with linespoints ls i pt 7 ps 0.6 title word(names, i), \
-	for [i=1:3] out."/cores-".word(names, i).".txt" using 1:($3/1e9) with lines ls i dt 2 notitle
+plot for [i=1:words(names)] out."/cores-".word(names, i).".txt" using 1:($2/1e9) with linespoints ls i pt 7 ps 0.6 title word(names, i), \
+	for [i=1:words(names)] out."/cores-".word(names, i).".txt" using 1:($3/1e9) with lines ls i dt 2 notitle
 set title "guest time that one event takes, all cores"
-plot for [i=1:3] out."/cores-".word(names, i).".txt" using 1:($6/1e9) with linespoints ls i pt 7 ps 0.6 title word(names, i)
+plot for [i=1:words(names)] out."/cores-".word(names, i).".txt" using 1:($6/1e9) with linespoints ls i pt 7 ps 0.6 title word(names, i)
 unset multiplot

@@ -11,7 +11,7 @@
 # the same figures, so that a change of them is a change of the source.
 set -eu
 
-policies='rfc15 rendezvous howler'
+policies='rfc15 rendezvous howler scale'
 sim=build/sim/sim out=build/score here=test/score
 doc=docs/policies.md pictures=docs/pictures
 mkdir -p $out $pictures

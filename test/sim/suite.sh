@@ -46,7 +46,7 @@ same() {
 	cmp "$log.1" "$log.2" && cat "$log.1"
 }
 
-echo 1..24
+echo 1..28
 check 'races of the mail' '^races: PASS' "$sim" races "${SCHEDULES:-90000}"
 check 'rfc15, 4 cores' 'no violation' "$sim" storm rfc15 4 100 1 3000
 check 'rfc15, 8 cores' 'no violation' "$sim" storm rfc15 8 100 1 1000
@@ -70,6 +70,10 @@ check 'howler, every schedule, 2 cores, hotplug' 'none left out' "$sim" all howl
 check 'howler, every schedule, 3 cores' 'none left out' "$sim" all howler 3 6 1 1
 check 'howler, ASan and UBSan, 8 cores' 'no violation' "$asan" storm howler 8 100 1 50
 check 'howler, the same run with and without ASan' 'no violation' same howler
+check 'scale, 4 cores' 'no violation' "$sim" storm scale 4 100 1 1000
+check 'scale, 8 cores' 'no violation' "$sim" storm scale 8 100 1 300
+check 'scale, 4 cores, tempo' 'no violation' "$sim" storm scale 4 100 1 500 tempo
+check 'scale, ASan and UBSan, 8 cores' 'no violation' "$asan" storm scale 8 100 1 50
 check 'a failing seed, twice' 'replayed' again
 echo "$((number - failed)) passed, $failed failed"
 [ $failed = 0 ]
