@@ -5,8 +5,8 @@
 #include "clock/pvclock.h"
 
 /*
- * Publish a line on a page, 4-byte aligned, which may straddle cache lines and
- * pages. One writer at a time; readers may run on other cores.
+ * Publish a line and flags (PVCLOCK_...) on a page, 4-byte aligned, which may
+ * straddle cache lines and pages. One writer at a time; readers may run on other cores.
  */
 void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l, uint8_t flags);
 

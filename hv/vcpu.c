@@ -74,7 +74,7 @@ static void load(struct vcpu *v)
 	}
 }
 
-/* The guest's TSC is this core's (or the reference), moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
+/* The guest's TSC is what sync_tsc says, moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
 static void set_tsc(struct vcpu *v, uint64_t now)
 {
 	struct tempo_piece tsc = sync_tsc(this_core()->index, now);

@@ -55,6 +55,8 @@ static void test_fields(void **state)
 		for (size_t i = 0; i < sizeof(memory); i++)
 			if ((i < offset || i >= offset + sizeof(*page)) && memory[i] != 0xa5)
 				fail_msg("page at %zu: byte %zu was written", offset, i);
+		page_publish(page, &l, PVCLOCK_TSC_STABLE);
+		assert_int_equal(page->flags, PVCLOCK_TSC_STABLE);
 	}
 }
 
