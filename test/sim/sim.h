@@ -57,7 +57,11 @@ struct reading {
 	struct pvclock_vcpu_time_info page;
 	uint64_t tsc;
 	unsigned again;
-	/* when the TSC was read: true time, the extremes of the other cores' clocks, the bounds; 0: not looked at */
+	/*
+	 * When the TSC was read: on which core (its vCPU may have moved since), true time,
+	 * the extremes of the other cores' clocks, the bounds; 0: not looked at.
+	 */
+	unsigned core;
 	uint64_t raw, low, high, skew_ns, drift_ns;
 };
 

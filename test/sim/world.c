@@ -183,6 +183,7 @@ static void look(struct reading *r)
 	const struct bound_page *p = &the_clock.howler.page;
 	uint64_t own = scales() ? r->tsc : line_read(&the_clock.core[sim.current].line, r->tsc);
 
+	r->core = (unsigned)sim.current;
 	r->raw = sim.raw;
 	r->low = r->high = own;
 	for (unsigned i = 0; sim.far && i < sim.cores; i++) {
@@ -229,12 +230,12 @@ static void check_bounds(const struct reading *r, uint64_t ns, unsigned v)
 /* No reading is smaller than one whose message could have been here before it. */
 static void check_order(const struct reading *r, uint64_t ns, unsigned v)
 {
-	struct sim_core *me = self();
+	struct sim_core *me = &sim.core[r->core];
 	uint64_t highest = 0;
 
 	for (unsigned i = 0; i < sim.cores; i++) {
 		const struct sim_core *c = &sim.core[i];
-		uint64_t far = sim_distance(i, (unsigned)sim.current) + READ_PATH_NS, floor = 0;
+		uint64_t far = sim_distance(i, r->core) + READ_PATH_NS, floor = 0;
 
 		if (c->taken_before.raw + far <= r->raw)
 			floor = c->taken_before.ns;
@@ -244,8 +245,8 @@ static void check_order(const struct reading *r, uint64_t ns, unsigned v)
 				floor = c->taken[n].ns;
 		highest = floor > highest ? floor : highest;
 		if (ns < floor)
-			sim_violation(V_WARP, "vCPU %u on core %d reads %lu ns after core %u had read %lu ns, %lu less", v,
-				      sim.current, (unsigned long)ns, i, (unsigned long)floor, (unsigned long)(floor - ns));
+			sim_violation(V_WARP, "vCPU %u on core %u reads %lu ns after core %u had read %lu ns, %lu less", v,
+				      r->core, (unsigned long)ns, i, (unsigned long)floor, (unsigned long)(floor - ns));
 	}
 	if (ns < highest) {
 		sim.truth.warps++;
