@@ -13,10 +13,11 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC   0x0052454c574f48ull /* "HOWLER" */
-#define BOOT_INFO_VERSION 1u
+#define BOOT_INFO_VERSION 2u
 #define BOOT_MEM_MAX      128u
 #define BOOT_CORES_MAX    256u
 #define BOOT_CMDLINE_MAX  512u
+#define BOOT_MODULES_MAX  8u
 
 enum boot_door { BOOT_DOOR_MULTIBOOT = 1, BOOT_DOOR_UEFI = 2 };
 
@@ -31,6 +32,12 @@ struct boot_mem {
 	uint64_t base, size; /* bytes */
 };
 
+/* A file for the guest: first its image, then its own modules. */
+struct boot_module {
+	uint64_t phys, size;          /* size 0: none given */
+	char words[BOOT_CMDLINE_MAX]; /* its command line */
+};
+
 struct boot_info {
 	uint64_t magic;
 	uint32_t version, size;          /* BOOT_INFO_VERSION, sizeof(struct boot_info) */
@@ -40,14 +47,14 @@ struct boot_info {
 	uint64_t image_phys, image_size; /* the loaded image with its .bss, bytes */
 	uint64_t trampoline_phys;        /* a page below 1 MiB for starting cores */
 	uint64_t rsdp_phys;              /* 0: the door found none */
-	uint64_t guest_phys, guest_size; /* guest image as a file; size 0: none given */
 	uint64_t fb_phys;
 	uint32_t fb_width, fb_height, fb_pitch; /* pixels, pixels, bytes */
 	uint32_t mem_count;
 	uint32_t core_count;             /* APIC ids from the firmware's MP services; 0: not asked */
 	uint32_t core_apic_id[BOOT_CORES_MAX]; /* [0] is the boot core */
-	uint32_t cmdline_cut;            /* 1: it was longer than fits below */
-	uint32_t pad;
+	uint32_t cmdline_cut;            /* 1: it, or a module's, was longer than fits below */
+	uint32_t module_count;           /* may be more than there is room for: the others are not here */
 	char cmdline[BOOT_CMDLINE_MAX];  /* options only, without the image's name; NUL-ended */
 	struct boot_mem mem[BOOT_MEM_MAX]; /* free: what is here belongs to Howler */
+	struct boot_module module[BOOT_MODULES_MAX];
 };

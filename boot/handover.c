@@ -122,26 +122,34 @@ const char *handover_skip_name(const char *text)
 	return text;
 }
 
-bool handover_cmdline_add(struct boot_info *info, const char *text)
+bool handover_words_add(char words[BOOT_CMDLINE_MAX], const char *text)
 {
 	uint32_t at = 0;
 
-	while (info->cmdline[at] != '\0')
+	while (words[at] != '\0')
 		at++;
 	if (at > 0 && at < BOOT_CMDLINE_MAX - 2)
-		info->cmdline[at++] = ' ';
+		words[at++] = ' ';
 	for (; *text != '\0'; text++) {
 		char c = *text > ' ' && *text <= '~' ? *text : ' ';
 
-		if (c == ' ' && (at == 0 || info->cmdline[at - 1] == ' '))
+		if (c == ' ' && (at == 0 || words[at - 1] == ' '))
 			continue;
 		if (at == BOOT_CMDLINE_MAX - 2)
 			return false;
-		info->cmdline[at++] = c;
+		words[at++] = c;
 	}
-	while (at > 0 && info->cmdline[at - 1] == ' ')
-		info->cmdline[--at] = '\0';
+	while (at > 0 && words[at - 1] == ' ')
+		words[--at] = '\0';
 	return true;
+}
+
+bool handover_guest_words(char words[BOOT_CMDLINE_MAX], const char *text)
+{
+	while (*text == ' ')
+		text++;
+	return (handover_skip_name(text) != text || handover_words_add(words, "guest")) &&
+	       handover_words_add(words, text);
 }
 
 void handover_say(const char *text)

@@ -24,8 +24,11 @@ void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end);
 /* Where the options begin in a text that may start with the image's name. */
 const char *handover_skip_name(const char *text);
 
-/* Append options, line ends and other controls turned to blanks; false: too long, cut. */
-bool handover_cmdline_add(struct boot_info *info, const char *text);
+/* A guest's command line: the first word is a file's name, as boot loaders have it, or "guest" is put there. */
+bool handover_guest_words(char words[BOOT_CMDLINE_MAX], const char *text);
+
+/* Append words, line ends and other controls turned to blanks; false: too long, cut. */
+bool handover_words_add(char words[BOOT_CMDLINE_MAX], const char *text);
 
 /* To COM1, for what goes wrong before there is a console. */
 void handover_say(const char *text);

@@ -74,7 +74,23 @@ static void take_memory(struct boot_info *info, const struct multiboot_info *mbi
 		}
 	}
 	handover_mem_remove(info, info->image_phys, info->image_phys + info->image_size);
-	handover_mem_remove(info, info->guest_phys, info->guest_phys + info->guest_size);
+	for (uint32_t i = 0; i < info->module_count && i < BOOT_MODULES_MAX; i++)
+		handover_mem_remove(info, info->module[i].phys, info->module[i].phys + info->module[i].size);
+}
+
+static void take_modules(struct boot_info *info, const struct multiboot_info *mbi)
+{
+	const struct multiboot_module *m = low(mbi->mods_addr);
+
+	info->module_count = (mbi->flags & INFO_MODULES) != 0 ? mbi->mods_count : 0;
+	for (uint32_t i = 0; i < info->module_count && i < BOOT_MODULES_MAX; i++, m++) {
+		info->module[i].phys = m->start;
+		info->module[i].size = m->end - m->start;
+		const char *words = m->string != 0 ? low(m->string) : "";
+
+		if (!(i == 0 ? handover_guest_words : handover_words_add)(info->module[i].words, words))
+			info->cmdline_cut = 1;
+	}
 }
 
 static void take_trampoline(struct boot_info *info)
@@ -131,14 +147,9 @@ void multiboot_enter(const struct multiboot_info *mbi)
 	handover_init(info, BOOT_DOOR_MULTIBOOT, multiboot_entry_tsc);
 	info->image_phys = (uint64_t)(image_start - HOWLER_BASE);
 	info->image_size = (uint64_t)(image_end - image_start);
-	if ((mbi->flags & INFO_MODULES) != 0 && mbi->mods_count > 0) {
-		const struct multiboot_module *guest = low(mbi->mods_addr);
-
-		info->guest_phys = guest->start;
-		info->guest_size = guest->end - guest->start;
-	}
 	if ((mbi->flags & INFO_CMDLINE) != 0)
-		info->cmdline_cut = !handover_cmdline_add(info, handover_skip_name(low(mbi->cmdline)));
+		info->cmdline_cut = !handover_words_add(info->cmdline, handover_skip_name(low(mbi->cmdline)));
+	take_modules(info, mbi);
 	take_screen(info, mbi);
 	take_memory(info, mbi);
 	take_trampoline(info);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A multiboot 1 kernel into guest memory: ELF32 or ELF64, by its program
- * headers' physical addresses. Pure: believes nothing of the file, writes only
- * to the guest's memory; tested and fuzzed on the host.
+ * A multiboot 1 kernel and its modules into guest memory: ELF32 or ELF64, by its
+ * program headers' physical addresses, or any file, by the addresses in its
+ * multiboot header. Pure: believes nothing of the files, writes only to the
+ * guest's memory; tested and fuzzed on the host.
  */
 #include <elf.h>
 
@@ -13,11 +14,19 @@
 #define MULTIBOOT_SEARCH 8192u /* the header lies in the first 8 KiB, 4-byte aligned */
 #define MULTIBOOT_INFO_MEMORY (1u << 0)
 #define MULTIBOOT_INFO_CMDLINE (1u << 2)
+#define MULTIBOOT_INFO_MODULES (1u << 3)
 #define MULTIBOOT_INFO_MMAP (1u << 6)
 
-/* What the guest's EBX points to, in low memory below the usual load address. */
-#define INFO_GPA 0x9000u
-#define LOW_MEMORY_KIB 636u /* up to 0x9f000 */
+/* In the header: what a loader must know or refuse, and what it has: whole pages for modules, a memory map. */
+#define HEADER_MUST (0xffffu & ~(1u << 0 | 1u << 1))
+#define HEADER_ADDRESSES (1u << 16)
+
+/*
+ * What the guest's EBX points to, at the end of low memory and not offered as
+ * free: kernels copy what starts other vCPUs to anywhere below, and link there.
+ */
+#define INFO_GPA 0x9d000u
+#define INFO_END 0x9f000u
 #define FIRST_MIB 0x100000u
 
 struct multiboot_info {
@@ -31,24 +40,43 @@ struct multiboot_mmap {
 	uint32_t type;
 } __attribute__((packed));
 
+struct multiboot_module {
+	uint32_t start, end, string, zero;
+};
+
+struct multiboot_header {
+	uint32_t magic, flags, checksum, header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
+};
+
 struct low_memory {
 	struct multiboot_info info;
 	struct multiboot_mmap mmap[2];
-	char cmdline[BOOT_CMDLINE_MAX + 8];
+	struct multiboot_module module[BOOT_MODULES_MAX - 1];
+	char string[BOOT_MODULES_MAX - 1][BOOT_CMDLINE_MAX];
+	char cmdline[2 * BOOT_CMDLINE_MAX];
 };
+_Static_assert(sizeof(struct low_memory) <= INFO_END - INFO_GPA, "kept clear of segments");
 
 struct segment {
-	uint64_t offset, phys, file_bytes, mem_bytes;
+	uint64_t offset, virt, phys, file_bytes, mem_bytes;
 	bool load;
 };
 
-static bool is_multiboot(const uint8_t *image, uint64_t size)
-{
-	for (uint64_t at = 0; at + 12 <= size && at < MULTIBOOT_SEARCH; at += 4) {
-		uint32_t header[3];
+/* Where things go, and how far the image reaches. */
+struct room {
+	uint8_t *ram;
+	uint64_t bytes, end;
+};
 
-		memcpy(header, image + at, sizeof(header));
-		if (header[0] == MULTIBOOT_MAGIC && header[0] + header[1] + header[2] == 0)
+/* The header and its offset in the file; fields past the end of the file are 0. */
+static bool find_header(const uint8_t *image, uint64_t size, struct multiboot_header *h, uint64_t *at)
+{
+	for (*at = 0; *at + 12 <= size && *at < MULTIBOOT_SEARCH; *at += 4) {
+		uint64_t left = size - *at;
+
+		memset(h, 0, sizeof(*h));
+		memcpy(h, image + *at, left < sizeof(*h) ? left : sizeof(*h));
+		if (h->magic == MULTIBOOT_MAGIC && h->magic + h->flags + h->checksum == 0)
 			return true;
 	}
 	return false;
@@ -71,7 +99,8 @@ static int read_header(const uint8_t *image, uint64_t size, uint64_t *phoff, uin
 	unsigned count = is64 ? e64.e_phnum : e32.e_phnum;
 	uint64_t room = *phoff <= size ? size - *phoff : 0;
 
-	if (*phentsize < (is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) || count * (uint64_t)*phentsize > room)
+	/* Both have e_machine at the same place. */
+	if ((e32.e_machine != EM_386 && e32.e_machine != EM_X86_64) || *phentsize < (is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) || count * (uint64_t)*phentsize > room)
 		return -1;
 	return (int)count;
 }
@@ -83,11 +112,12 @@ static struct segment read_segment(const uint8_t *image, uint64_t at)
 
 	if (image[EI_CLASS] == ELFCLASS64) {
 		memcpy(&p64, image + at, sizeof(p64));
-		return (struct segment){ p64.p_offset, p64.p_paddr, p64.p_filesz, p64.p_memsz,
+		return (struct segment){ p64.p_offset, p64.p_vaddr, p64.p_paddr, p64.p_filesz, p64.p_memsz,
 					 p64.p_type == PT_LOAD };
 	}
 	memcpy(&p32, image + at, sizeof(p32));
-	return (struct segment){ p32.p_offset, p32.p_paddr, p32.p_filesz, p32.p_memsz, p32.p_type == PT_LOAD };
+	return (struct segment){ p32.p_offset, p32.p_vaddr, p32.p_paddr, p32.p_filesz, p32.p_memsz,
+				 p32.p_type == PT_LOAD };
 }
 
 /* Is [start, start + bytes) inside [0, limit)? */
@@ -96,70 +126,147 @@ static bool inside(uint64_t start, uint64_t bytes, uint64_t limit)
 	return start <= limit && bytes <= limit - start;
 }
 
-static void write_info(uint8_t *ram, uint64_t ram_bytes, const char *words)
+/* Copy one segment, zero what follows it; false: it can't be. */
+static bool put_segment(const struct segment *s, int i, const struct boot_module *m, struct room *room,
+			struct complaint *why)
 {
-	const uint32_t at = INFO_GPA;
-	struct low_memory low = {
-		.info = {
-			.flags = MULTIBOOT_INFO_MEMORY | MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MMAP,
-			.mem_lower = LOW_MEMORY_KIB,
-			.mem_upper = (uint32_t)((ram_bytes - FIRST_MIB) / 1024),
-			.cmdline = at + offsetof(struct low_memory, cmdline),
-			.mmap_length = sizeof(low.mmap),
-			.mmap_addr = at + offsetof(struct low_memory, mmap),
-		},
-		.mmap = {
-			{ sizeof(low.mmap[0]) - 4, 0, LOW_MEMORY_KIB * 1024ull, 1 },
-			{ sizeof(low.mmap[0]) - 4, FIRST_MIB, ram_bytes - FIRST_MIB, 1 },
-		},
-	};
+	uint64_t limit = s->phys < FIRST_MIB ? INFO_GPA : room->bytes;
 
-	/* The first word is the image's name, as boot loaders have it. */
-	format(low.cmdline, sizeof(low.cmdline), "guest %s", words);
-	memcpy(ram + at, &low, sizeof(low));
+	if (s->file_bytes > s->mem_bytes || !inside(s->offset, s->file_bytes, m->size)) {
+		format_complaint(why, "guest image: segment %d runs past the end of the file: damaged", i);
+		return false;
+	}
+	if (!inside(s->phys, s->mem_bytes, limit)) {
+		format_complaint(why, "guest image: segment %d (%lx, %lu KiB) does not fit below 628 KiB, nor between "
+				      "1 MiB and the guest's %lu MiB: give it more with mem=", i, (unsigned long)s->phys,
+				 (unsigned long)(s->mem_bytes / 1024), (unsigned long)(room->bytes / MIB));
+		return false;
+	}
+	memcpy(room->ram + s->phys, (const uint8_t *)m->phys + s->offset, s->file_bytes);
+	memset(room->ram + s->phys + s->file_bytes, 0, s->mem_bytes - s->file_bytes);
+	if (s->phys + s->mem_bytes > room->end)
+		room->end = s->phys + s->mem_bytes;
+	return true;
 }
 
-int load_multiboot(const void *file, uint64_t size, void *ram_start, uint64_t ram_bytes, const char *words,
-		   struct load_entry *entry, struct complaint *why)
+/* The image by its program headers. *entry: a virtual one is made physical, as GRUB does. */
+static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *entry, struct complaint *why)
 {
-	const uint8_t *image = file;
-	uint8_t *ram = ram_start;
-	uint64_t phoff, eip;
+	const uint8_t *image = (const uint8_t *)m->phys;
+	uint64_t phoff, start;
 	uint32_t phentsize;
-	int count = read_header(image, size, &phoff, &phentsize, &eip);
+	int count = read_header(image, m->size, &phoff, &phentsize, &start);
 	unsigned loaded = 0;
 
-	if (count < 0 || !is_multiboot(image, size)) {
-		format_complaint(why, "guest image (%lu bytes): no multiboot 1 ELF: %s", (unsigned long)size,
-				 count < 0 ? "its ELF header is damaged or missing" :
-					     "it has no multiboot header in its first 8 KiB");
-		return -1;
+	if (count < 0) {
+		format_complaint(why, "guest image (%lu bytes): no multiboot 1 ELF for x86: its ELF header is damaged "
+				      "or missing", (unsigned long)m->size);
+		return false;
 	}
+	*entry = start;
 	for (int i = 0; i < count; i++) {
 		struct segment s = read_segment(image, phoff + (uint64_t)i * phentsize);
 
 		if (!s.load || !s.mem_bytes)
 			continue;
-		if (s.file_bytes > s.mem_bytes || !inside(s.offset, s.file_bytes, size)) {
-			format_complaint(why, "guest image: segment %d runs past the end of the file: damaged", i);
-			return -1;
-		}
-		if (s.phys < FIRST_MIB || !inside(s.phys, s.mem_bytes, ram_bytes)) {
-			format_complaint(why, "guest image: segment %d (%lx, %lu KiB) does not fit between 1 MiB and "
-					      "the guest's %lu MiB: give it more with mem=", i, (unsigned long)s.phys,
-					 (unsigned long)(s.mem_bytes / 1024), (unsigned long)(ram_bytes / MIB));
-			return -1;
-		}
-		memcpy(ram + s.phys, image + s.offset, s.file_bytes);
-		memset(ram + s.phys + s.file_bytes, 0, s.mem_bytes - s.file_bytes);
+		if (!put_segment(&s, i, m, room, why))
+			return false;
+		if (start - s.virt < s.mem_bytes)
+			*entry = start - s.virt + s.phys;
 		loaded++;
 	}
-	if (!loaded || eip >= ram_bytes) {
-		format_complaint(why, "guest image: %s", loaded ? "its entry point lies outside the guest's memory" :
-								   "it has no segment to load");
+	if (!loaded)
+		format_complaint(why, "guest image: it has no segment to load");
+	return loaded;
+}
+
+/* The image by the addresses in its header (Multiboot 3.1.3), which count for more than an ELF header. */
+static bool put_flat(const struct boot_module *m, const struct multiboot_header *h, uint64_t header_at, struct room *room,
+		     uint64_t *entry, struct complaint *why)
+{
+	struct segment s = { .offset = header_at - (h->header_addr - h->load_addr), .phys = h->load_addr };
+
+	if (h->header_addr < h->load_addr || s.offset > header_at) {
+		format_complaint(why, "guest image: the addresses in its multiboot header are no use: damaged");
+		return false;
+	}
+	s.file_bytes = h->load_end_addr ? (uint64_t)h->load_end_addr - h->load_addr : m->size - s.offset;
+	s.mem_bytes = h->bss_end_addr ? (uint64_t)h->bss_end_addr - h->load_addr : s.file_bytes;
+	*entry = h->entry_addr;
+	return put_segment(&s, 0, m, room, why);
+}
+
+/* The modules from the image's end on, each in pages of its own; false: they don't fit. */
+static bool put_modules(const struct boot_module *m, unsigned count, struct room *room, struct low_memory *low,
+			struct complaint *why)
+{
+	for (unsigned i = 0; i < count; i++, m++) {
+		uint64_t at = ALIGN_UP(room->end, PAGE_SIZE);
+
+		at = at < FIRST_MIB ? FIRST_MIB : at;
+		if (!inside(at, m->size, room->bytes)) {
+			format_complaint(why, "guest module %u (%lu KiB) does not fit behind the image in the guest's "
+					      "%lu MiB: give it more with mem=", i + 1, (unsigned long)(m->size / 1024),
+					 (unsigned long)(room->bytes / MIB));
+			return false;
+		}
+		memcpy(room->ram + at, (const void *)m->phys, m->size);
+		room->end = at + m->size;
+		format(low->string[i], sizeof(low->string[i]), "%s", m->words);
+		low->module[i] = (struct multiboot_module){
+			.start = (uint32_t)at, .end = (uint32_t)room->end,
+			.string = INFO_GPA + offsetof(struct low_memory, string) + i * sizeof(low->string[0]),
+		};
+	}
+	low->info.mods_count = count;
+	return true;
+}
+
+static void write_info(struct low_memory *low, uint64_t ram_bytes, const char *words, const char *more)
+{
+	low->info = (struct multiboot_info){
+		.flags = MULTIBOOT_INFO_MEMORY | MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MODULES | MULTIBOOT_INFO_MMAP,
+		.mem_lower = INFO_GPA / 1024,
+		.mem_upper = (uint32_t)((ram_bytes - FIRST_MIB) / 1024),
+		.cmdline = INFO_GPA + offsetof(struct low_memory, cmdline),
+		.mods_count = low->info.mods_count,
+		.mods_addr = INFO_GPA + offsetof(struct low_memory, module),
+		.mmap_length = sizeof(low->mmap),
+		.mmap_addr = INFO_GPA + offsetof(struct low_memory, mmap),
+	};
+	low->mmap[0] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, 0, INFO_GPA, 1 };
+	low->mmap[1] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, FIRST_MIB, ram_bytes - FIRST_MIB, 1 };
+	format(low->cmdline, sizeof(low->cmdline), "%s%s%s", words, *more ? " " : "", more);
+}
+
+int load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,
+		   struct load_entry *entry, struct complaint *why)
+{
+	struct low_memory low = { 0 };
+	struct room room = { .ram = ram, .bytes = ram_bytes };
+	struct multiboot_header header;
+	uint64_t header_at, eip;
+
+	if (!find_header((const uint8_t *)file->phys, file->size, &header, &header_at)) {
+		format_complaint(why, "guest image (%lu bytes): it has no multiboot header in its first 8 KiB",
+				 (unsigned long)file->size);
 		return -1;
 	}
-	write_info(ram, ram_bytes, words);
+	if (header.flags & HEADER_MUST) {
+		format_complaint(why, "guest image: its multiboot header asks for what a guest does not get (flags %x), as "
+				      "a video mode", header.flags);
+		return -1;
+	}
+	if (!(header.flags & HEADER_ADDRESSES ? put_flat(file, &header, header_at, &room, &eip, why) :
+						put_elf(file, &room, &eip, why)) ||
+	    !put_modules(file + 1, modules, &room, &low, why))
+		return -1;
+	if (eip >= ram_bytes) {
+		format_complaint(why, "guest image: its entry point lies outside the guest's memory");
+		return -1;
+	}
+	write_info(&low, ram_bytes, file->words, more);
+	memcpy(room.ram + INFO_GPA, &low, sizeof(low));
 	*entry = (struct load_entry){ .eip = (uint32_t)eip, .ebx = INFO_GPA };
 	return 0;
 }

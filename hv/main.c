@@ -140,7 +140,7 @@ void hv_core(struct core *c)
 static void read_options(const struct boot_info *boot, char *line)
 {
 	if (boot->cmdline_cut)
-		report_refuse("command line cut: it is longer than 510 characters: use fewer or shorter options");
+		report_refuse("command line cut: it, or a module's, is longer than 510 characters: use fewer or shorter words");
 	if (options_parse(line, &options, &complaint))
 		report_refuse(complaint.text);
 	if (!policy_find(options.sync))

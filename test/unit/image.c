@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INFO = 0x9000, INFO_END = 0xa000 }; /* where the multiboot information goes */
+enum { INFO = 0x9d000, INFO_END = 0x9f000 }; /* where the multiboot information goes */
 
 static void put_headers(struct image *m)
 {
