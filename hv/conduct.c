@@ -16,6 +16,7 @@
 
 #define EVENT_LIMIT_NS 30000000000ull /* an event that takes longer hangs */
 #define FINISH_LIMIT_NS 10000000000ull
+#define EVENTS_DEFAULT 100
 #define SETTLE_NS 2000000ull         /* after the last event: everybody reads on */
 #define LOOK_NS 200000ull            /* how often the seat looks at events in flight */
 #define SLICE_NS 1000000ull
@@ -279,11 +280,29 @@ static void launch(void)
 	begin_event(&e);
 }
 
+static bool guest_ended(void)
+{
+	return vmx_usable && atomic_load_explicit(&guest.ended, memory_order_acquire);
+}
+
+/* A guest that nobody here wrote does not ask when to stop: the storm is its background, and it ends by itself. */
+static bool guest_asks(void)
+{
+	return !vmx_usable || atomic_load_explicit(&guest.asks, memory_order_relaxed);
+}
+
+static bool storm_over(void)
+{
+	if (options.events != OPTIONS_EVENTS_AUTO)
+		return begun >= options.events || guest_ended();
+	return guest_asks() ? begun >= EVENTS_DEFAULT : guest_ended();
+}
+
 /* After the storm: has the guest ended, or every host reader gone on reading? */
 static bool all_read_on(void)
 {
 	if (vmx_usable)
-		return atomic_load_explicit(&guest.ended, memory_order_acquire);
+		return guest_ended();
 	for (unsigned i = 0; i < core_count; i++)
 		if (is_online(i) && atomic_load_explicit(&reader_batches[i], memory_order_relaxed) == batches[i])
 			return false;
@@ -292,6 +311,8 @@ static bool all_read_on(void)
 
 static void finish(uint64_t now)
 {
+	if (!guest_asks() && !guest_ended())
+		return;
 	if (!settle_raw) {
 		settle_raw = now + raw_of_ns(SETTLE_NS);
 		for (unsigned i = 0; i < core_count; i++)
@@ -308,6 +329,22 @@ static void finish(uint64_t now)
 	if (now - settle_raw > raw_of_ns(FINISH_LIMIT_NS))
 		report_end(vmx_usable ? "the guest did not end within 10 s after it was told to" :
 					"a host reader does not go on");
+}
+
+/* Is there nothing to wait for? */
+static void look_after_guest(uint64_t now)
+{
+	const char *stuck = guest_stuck(); /* before guest_ended(): who has ended may halt */
+
+	if (guest_ended()) {
+		if (guest_asks() && !finishing)
+			report_end("the guest ended before the storm");
+		return;
+	}
+	if (stuck)
+		report_end(stuck);
+	if (options.limit_s && guest.first_entry_tsc && ns_of_raw(now - guest.first_entry_tsc) / 1000000000 >= options.limit_s)
+		report_end("the guest did not end within limit=");
 }
 
 void conduct_poll(void)
@@ -335,9 +372,9 @@ void conduct_poll(void)
 		else if (now - f->begin_raw > raw_of_ns(EVENT_LIMIT_NS))
 			report_end("an event is not over after 30 s");
 	}
-	if (vmx_usable && atomic_load_explicit(&guest.ended, memory_order_acquire) && !finishing)
-		report_end("the guest ended before the storm");
-	if (begun < options.events) {
+	if (vmx_usable)
+		look_after_guest(now);
+	if (!storm_over()) {
 		if (now >= due_raw)
 			launch(); /* last: the seat may be elsewhere after it */
 	} else if (over == begun) {
@@ -349,7 +386,7 @@ uint64_t conduct_slice_raw(void)
 {
 	uint64_t now = raw_now(), slice = raw_of_ns(begun > over || finishing ? LOOK_NS : SLICE_NS);
 
-	if (begun < options.events && due_raw < now + slice)
+	if (!storm_over() && due_raw < now + slice)
 		slice = due_raw > now ? due_raw - now : 0;
 	return slice;
 }

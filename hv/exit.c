@@ -88,6 +88,7 @@ static enum verdict exit_hypercall(struct vcpu *v)
 	case HC_VCPU_START:
 		return hypercall_start(v);
 	case HC_STATUS:
+		atomic_store_explicit(&guest.asks, 1, memory_order_relaxed);
 		v->regs[RAX] = atomic_load_explicit(&guest.finish, memory_order_relaxed);
 		return NEXT;
 	case HC_REPORT:

@@ -59,9 +59,14 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	struct load_entry entry;
 	uint64_t bytes = options.mem_mib * MIB;
 
-	if (!boot->guest_size) {
+	if (!boot->module_count || !boot->module[0].size) {
 		format_complaint(why, "guest image: none given: add a multiboot module in GRUB, or "
 				      "\\howler\\guest.elf on the EFI partition, or boot with vmx=off");
+		return false;
+	}
+	if (boot->module_count > BOOT_MODULES_MAX) {
+		format_complaint(why, "guest modules: %u are too many: give %u at most", boot->module_count - 1,
+				 BOOT_MODULES_MAX - 1);
 		return false;
 	}
 	if (!mem_can(bytes, LARGE_PAGE)) {
@@ -71,7 +76,7 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	}
 	guest.ram_bytes = bytes;
 	guest.ram = mem_alloc(bytes, LARGE_PAGE);
-	if (load_multiboot((const void *)boot->guest_phys, boot->guest_size, guest.ram, bytes, words, &entry, why))
+	if (load_multiboot(boot->module, boot->module_count - 1, words, guest.ram, bytes, &entry, why))
 		return false;
 	guest.vcpu_count = options.vcpus ? options.vcpus : core_count;
 	uint64_t vcpus_bytes = guest.vcpu_count * sizeof(struct vcpu);
@@ -87,4 +92,19 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	first->regs[RAX] = 0x2badb002; /* Multiboot 3.2 */
 	atomic_store_explicit(&first->state, VCPU_STARTED, memory_order_release);
 	return true;
+}
+
+/* A vCPU that was parked does nothing for the others any more; the rest may wait for it for ever. */
+const char *guest_stuck(void)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < guest.vcpu_count; i++) {
+		uint32_t s = atomic_load_explicit(&guest.vcpu[i].state, memory_order_acquire);
+
+		if (s == VCPU_PARKED)
+			return "a vCPU was parked: the guest can't go on";
+		any = any || (s != VCPU_WAITING && s != VCPU_HALTED);
+	}
+	return any ? 0 : "every vCPU has halted for good, with interrupts off: the guest can't end";
 }

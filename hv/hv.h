@@ -36,6 +36,7 @@ struct guest {
 	struct vcpu *vcpu;          /* [vcpu_count] */
 	unsigned vcpu_count;
 	_Atomic uint32_t finish;    /* the conductor: HC_STATUS says 1 from now on */
+	_Atomic uint32_t asks;      /* it made HC_STATUS: it is told when the storm is over, and delivers reports */
 	_Atomic uint32_t ended;     /* a vCPU wrote to PORT_GUEST_EXIT, with `code` */
 	_Atomic uint32_t code;
 	uint64_t first_entry_tsc;   /* raw TSC before the first guest instruction */
@@ -47,12 +48,13 @@ extern struct guest guest;
 bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why);
 void *guest_at(uint64_t gpa, uint64_t bytes); /* guest memory, or NULL */
 void guest_first_entry(uint64_t now_raw); /* on a synchronised core, before any guest instruction */
+const char *guest_stuck(void); /* why it can't ever end; NULL: it can */
 
-/* load.c: a multiboot image into guest memory; pure */
+/* load.c: a multiboot image, file[0], and `modules` modules into guest memory; more words behind its own; pure */
 struct load_entry {
 	uint32_t eip, ebx;
 };
-int load_multiboot(const void *image, uint64_t size, void *ram, uint64_t ram_bytes, const char *words,
+int load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,
 		   struct load_entry *entry, struct complaint *why);
 
 /* vcpu.c: run loop of a vCPU on the core that it is placed on */

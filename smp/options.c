@@ -28,7 +28,8 @@ static const struct options_row options_rows[] = {
 	{ "cores", OPTIONS_U32, 1, CORES_MAX, AT(cores), NULL, NULL, "cores to use (default: all)" },
 	{ "vcpus", OPTIONS_U32, 1, VCPUS_MAX, AT(vcpus), NULL, NULL, "guest CPUs (default: as many as cores)" },
 	{ "seed", OPTIONS_U64, 0, UINT64_MAX, AT(seed), NULL, "1", "start of all random choices" },
-	{ "events", OPTIONS_U32, 0, 1000000, AT(events), NULL, "100", "events to play" },
+	{ "events", OPTIONS_U32, 0, 1000000, AT(events), NULL, NULL,
+	  "events to play (default: 100; under a guest that does not ask when to stop: until it ends)" },
 	{ "sync", OPTIONS_NAME, 0, 0, AT(sync), "howler|scale|rfc15|rendezvous", "howler", "how cores agree on the time" },
 	{ "scenario", OPTIONS_NAME, 0, 0, AT(scenario), "storm|calm|tempo|hotplug|sparse|still", "storm",
 	  "which events" },
@@ -36,7 +37,8 @@ static const struct options_row options_rows[] = {
 	{ "discipline", OPTIONS_INDEX, 0, 0, AT(discipline), "on|off|auto", "auto",
 	  "hold on to a timer's rate" },
 	{ "tempo_error", OPTIONS_U32, 0, 200, AT(tempo_error), NULL, "0", "hidden rate errors, ppm" },
-	{ "mem", OPTIONS_U32, 4, 1024, AT(mem_mib), NULL, "16", "guest memory in MiB" },
+	{ "mem", OPTIONS_U32, 4, 1024, AT(mem_mib), NULL, "64", "guest memory in MiB" },
+	{ "limit", OPTIONS_U32, 1, 1000000, AT(limit_s), NULL, NULL, "seconds for the guest (default: no limit)" },
 	{ "acpi", OPTIONS_BOOL, 0, 0, AT(acpi), "on|off", "on", "believe the ACPI tables" },
 	{ "vmx", OPTIONS_BOOL, 0, 0, AT(vmx), "on|off", "on", "run a guest; off: host side" },
 	{ "ports", OPTIONS_BOOL, 0, 0, AT(ports), "on|off", "off", "tell ports that a guest misses" },
@@ -194,6 +196,7 @@ static void options_defaults(struct options *o)
 	for (size_t i = 0; i < ROWS; i++)
 		if (options_rows[i].initial)
 			options_store(&options_rows[i], options_rows[i].initial, o);
+	o->events = OPTIONS_EVENTS_AUTO;
 }
 
 int options_parse(const char *line, struct options *o, struct complaint *why)

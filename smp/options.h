@@ -12,13 +12,15 @@
 enum options_log { OPTIONS_LOG_QUIET, OPTIONS_LOG_EVENTS, OPTIONS_LOG_JSON, OPTIONS_LOG_TRACE };
 enum options_discipline { OPTIONS_DISCIPLINE_ON, OPTIONS_DISCIPLINE_OFF, OPTIONS_DISCIPLINE_AUTO };
 
+#define OPTIONS_EVENTS_AUTO UINT32_MAX
 #define OPTIONS_NAME_MAX 16u /* bytes, with the NUL */
 
 struct options {
 	uint32_t cores;  /* 0: all */
 	uint32_t vcpus;  /* 0: as many as cores */
-	uint32_t events;
+	uint32_t events; /* OPTIONS_EVENTS_AUTO: it depends on the guest */
 	uint32_t mem_mib;
+	uint32_t limit_s; /* 0: none */
 	uint64_t seed;
 	char sync[OPTIONS_NAME_MAX], scenario[OPTIONS_NAME_MAX];
 	enum options_log log;
