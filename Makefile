@@ -3,6 +3,7 @@
 # make            howler.elf, the UEFI loader and the test guest, in build/
 # make run        check tools, build, and run in Bochs by BIOS and GRUB
 # make run-uefi   the same by UEFI; run-qemu, run-qemu-uefi: in QEMU (no VMX there)
+# make guest-qemu the guest alone in QEMU, without Howler
 # make test       everything that proves something in minutes: unit, fuzz (on this machine), boot, mutants
 # make campaign   boots with many seeds, longer
 # make image      build/howler.iso for a CD or a stick, BIOS and UEFI
@@ -48,14 +49,14 @@ CFLAGS  := $(FREE) -fno-pic -fno-pie -mcmodel=kernel
 ECFLAGS := $(FREE) -fpic -fshort-wchar -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi \
 	-isystem /usr/include/efi/x86_64
 
-.PHONY: all howler efi guest run run-uefi run-qemu run-qemu-uefi test unit image floors headers size clean tools
+.PHONY: all howler efi guest run run-uefi run-qemu run-qemu-uefi guest-qemu test unit image floors headers size clean tools
 .PHONY: boot mutants campaign
 .DELETE_ON_ERROR:
 
 all: howler efi guest
 howler: $(B)/howler.elf
 efi: $(B)/BOOTX64.EFI
-guest: $(GUEST)
+guest: $(GUEST) $(MODULES)
 
 $(B)/howler.elf: $(HOWLER_OBJ) linker.ld
 	$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --fatal-warnings \
@@ -92,10 +93,10 @@ $(B)/BOOTX64.EFI: $(EFI_OBJ)
 
 image: $(B)/howler.iso
 $(B)/howler.iso: all boot/image.sh
-	boot/image.sh $@ $(B)/howler.elf $(B)/BOOTX64.EFI "$(wildcard $(GUEST))" "$(strip $(OPTIONS))"
+	boot/image.sh $@ $(B)/howler.elf $(B)/BOOTX64.EFI "$(wildcard $(GUEST))" "$(strip $(OPTIONS))" "$(WORDS)" $(MODULES)
 
 RUN = CORES=$(CORES) MODEL=$(MODEL) MEM=$(MEM) HOWLER=$(B)/howler.elf EFI=$(B)/BOOTX64.EFI \
-	GUEST="$(GUEST)" OPTIONS="$(strip $(OPTIONS))" VERBOSE=1 test/boot/run.sh
+	GUEST="$(GUEST)" WORDS="$(WORDS)" MODULES="$(MODULES)" OPTIONS="$(strip $(OPTIONS))" VERBOSE=1 test/boot/run.sh
 
 run: all
 	$(RUN) bios
@@ -112,11 +113,15 @@ run-qemu: all tools-test
 run-qemu-uefi: all tools-test
 	$(RUN) qemu-uefi
 
+# The guest alone: ACCEL=kvm where there is KVM.
+guest-qemu: all tools-test
+	$(RUN) qemu-guest
+
 # In the order of cost: rules of the tree, this machine, the simulator, emulators.
 test: floors headers size unit fuzz sim-test sim-mutants threads model replay-test boot mutants
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
-boot: all tools-test
+boot: all $(B)/foreign.elf $(B)/example.elf tools-test
 	test/boot/suite.sh -g quick
 mutants: all tools-test
 	test/boot/mutants.sh

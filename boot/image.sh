@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# One image for every door: image.sh OUT.iso HOWLER.elf BOOTX64.EFI GUEST.elf|"" "OPTIONS"
+# One image for every door: image.sh OUT.iso HOWLER.elf BOOTX64.EFI GUEST.elf|"" "OPTIONS" "WORDS" [MODULE ...]
+#
+# WORDS are the guest's own command line, MODULES its own modules, 7 at most.
 #
 # BIOS: El Torito and a hybrid MBR, GRUB, multiboot. UEFI: the same FAT volume
 # as El Torito image and as an MBR partition of type 0xEF, so that it starts
@@ -9,33 +11,42 @@
 # with different options do not meet.
 set -eu
 
-out=$1 howler=$2 efi=$3 guest=$4 options=$5
+out=$1 howler=$2 efi=$3 guest=$4 options=$5 words=$6
+shift 6
 grub=${GRUB_DIR:-/usr/lib/grub/i386-pc}
 work=$(mktemp -d "$out.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 mkdir -p "$work/tree/boot/grub" "$work/tree/howler"
 cp "$howler" "$work/tree/howler/howler.elf"
+# Each word quoted: GRUB's script knows | ; & and $, too.
+quoted() { (set -f; for w in $1; do printf " '%s'" "$w"; done); }
 {
 	echo 'set timeout=0'
 	echo 'set default=0'
 	echo 'menuentry "Howler" {'
-	# Each word quoted: GRUB's script knows | ; & and $, too.
-	echo "	multiboot /howler/howler.elf $(set -f; for w in $options; do printf " '%s'" "$w"; done)"
+	echo "	multiboot /howler/howler.elf $(quoted "$options")"
 	if [ -n "$guest" ]; then
 		cp "$guest" "$work/tree/howler/guest.elf"
-		echo '	module /howler/guest.elf'
+		echo "	module /howler/guest.elf $(quoted "$words")"
 	fi
+	number=0
+	for module; do
+		number=$((number + 1))
+		cp "$module" "$work/tree/howler/module$number"
+		echo "	module /howler/module$number module$number"
+	done
 	echo '}'
 } >"$work/tree/boot/grub/grub.cfg"
 printf '%s\n' "$options" >"$work/cmdline.txt"
+printf '%s\n' "$words" >"$work/guest.cmd"
 
 # GRUB with the few modules it needs inside: nothing else to find and to read.
 grub-mkimage -d "$grub" -O i386-pc-eltorito -p /boot/grub -o "$work/tree/boot/grub/bios.img" \
 	biosdisk iso9660 normal multiboot
 
 # FAT with room for the files and a little more, in sectors of 512 bytes.
-bytes=$(cat "$howler" "$efi" ${guest:+"$guest"} | wc -c)
+bytes=$(cat "$howler" "$efi" ${guest:+"$guest"} "$@" | wc -c)
 export MTOOLS_SKIP_CHECK=1
 mformat -C -i "$work/efi.img" -T $((bytes / 512 + 2880)) -h 16 -s 63 -v HOWLER ::
 mmd -i "$work/efi.img" ::/EFI ::/EFI/BOOT ::/howler
@@ -44,7 +55,13 @@ mcopy -i "$work/efi.img" "$howler" ::/howler/howler.elf
 mcopy -i "$work/efi.img" "$work/cmdline.txt" ::/howler/cmdline.txt
 if [ -n "$guest" ]; then
 	mcopy -i "$work/efi.img" "$guest" ::/howler/guest.elf
+	mcopy -i "$work/efi.img" "$work/guest.cmd" ::/howler/guest.cmd
 fi
+number=0
+for module; do
+	number=$((number + 1))
+	mcopy -i "$work/efi.img" "$module" "::/howler/module$number"
+done
 
 xorriso -as mkisofs -quiet -R -V HOWLER -o "$work/image.iso" \
 	-b boot/grub/bios.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info \

@@ -8,8 +8,9 @@
 #       qemu       QEMU, -kernel (multiboot without a boot loader)
 #       qemu-bios  QEMU, the image as a CD: SeaBIOS, GRUB, multiboot
 #       qemu-uefi  QEMU, the image as a CD: OVMF, BOOTX64.EFI
+#       qemu-guest QEMU, the guest alone, -kernel; ACCEL=kvm: with KVM
 #
-# Exit status: 0 pass, 1 fail, 2 no verdict. The verdict is the last line of
+# Exit status: 0 pass, 1 fail, 2 no verdict, 3 skip. The verdict is the last line of
 # JSON on the serial line that has a "verdict"; the emulator's status only
 # tells why there is none. OUT gets serial.txt, howler.txt and the logs; without
 # it they are kept in a temporary folder, unless the run passes.
@@ -18,7 +19,7 @@ set -u
 door=${1:-bios}
 cores=${CORES:-4} model=${MODEL:-corei7_skylake_x} mem=${MEM:-128}
 howler=${HOWLER:-build/howler.elf} efi=${EFI:-build/BOOTX64.EFI}
-guest=${GUEST-} options=${OPTIONS:-cores=$cores}
+guest=${GUEST-} words=${WORDS-} modules=${MODULES-} options=${OPTIONS:-cores=$cores}
 limit=${LIMIT:-600} verbose=${VERBOSE-} ovmf=${OVMF:-/usr/share/ovmf/OVMF.fd}
 bios=${BIOS:-/usr/share/bochs/BIOS-bochs-latest} # of Bochs
 until=${UNTIL-} # a pattern: enough when the serial line has it; for what ends in no verdict
@@ -27,7 +28,7 @@ msrs=${MSRS-} # more lines for Bochs' table of MSRs
 say() { echo "run.sh: $*" >&2; }
 die() { say "$*"; exit 2; }
 
-for file in "$howler" "$efi" ${guest:+"$guest"}; do
+for file in "$howler" "$efi" ${guest:+"$guest"} $modules; do
 	[ -s "$file" ] || die "$file is missing: run make first"
 done
 if [ -n "${OUT-}" ]; then
@@ -35,7 +36,7 @@ if [ -n "${OUT-}" ]; then
 else
 	out=$(mktemp -d "${TMPDIR:-/tmp}/howler.XXXXXX") || die "no temporary folder"
 fi
-serial=$out/serial.txt emulator='' follower=''
+serial=$out/serial.txt emulator='' follower='' first=howler accel=${ACCEL:-tcg}
 : >"$serial"
 
 cleanup() {
@@ -50,11 +51,11 @@ trap 'exit 130' INT TERM
 # Firmware speaks first, in VT100: from Howler's own first line on, in plain text.
 plain() {
 	sed -u -e 's/\x1b\[[0-9;=?]*[A-Za-z]//g' -e 's/\r//g' |
-		sed -u -n -e '/^howler/,$p'
+		sed -u -n -e "/^$first/,\$p"
 }
 
 image() {
-	"$(dirname "$0")/../../boot/image.sh" "$out/howler.iso" "$howler" "$efi" "$guest" "$options" \
+	"$(dirname "$0")/../../boot/image.sh" "$out/howler.iso" "$howler" "$efi" "$guest" "$options" "$words" $modules \
 		>"$out/image.log" 2>&1 || { cat "$out/image.log" >&2; die "the image can't be made"; }
 }
 
@@ -96,7 +97,10 @@ bochs_files() {
 	printf 'c\nq\n' >"$out/bochs.rc"
 }
 
-qemu=(qemu-system-x86_64 -machine q35 -accel "tcg,thread=multi" -cpu max -smp "$cores" -m "$mem"
+processor=(-accel "tcg,thread=multi" -cpu max)
+# Without the last QEMU wants an MSR of the host's that not every KVM lets it have.
+[ "$accel" = tcg ] || processor=(-accel "$accel" -cpu "host,arch-capabilities=off")
+qemu=(qemu-system-x86_64 -machine q35 "${processor[@]}" -smp "$cores" -m "$mem"
 	-display none -monitor none -no-reboot -serial "file:$serial"
 	-device isa-debug-exit,iobase=0xf4,iosize=4)
 case $door in
@@ -112,8 +116,11 @@ qemu-bios)
 qemu-uefi)
 	image
 	command=("${qemu[@]}" -bios "$ovmf" -cdrom "$out/howler.iso") ;;
+qemu-guest)
+	first='' # no firmware speaks
+	command=("${qemu[@]}" -kernel "$guest" -append "$words" ${modules:+-initrd "${modules// /,}"}) ;;
 *)
-	die "no door '$door': bios, uefi, qemu, qemu-bios or qemu-uefi" ;;
+	die "no door '$door': bios, uefi, qemu, qemu-bios, qemu-uefi or qemu-guest" ;;
 esac
 
 # UTC: Bochs sets its CMOS clock by local time.
@@ -140,9 +147,19 @@ sed -n 's/^ *at \(ffffffff[0-9a-f]\{8\}\).*/\1/p' "$out/howler.txt" | head -40 |
 		echo "  $address $(addr2line -e "$howler" -f -p -s "$address")"
 	done
 
-case $(grep -a '^{' "$out/howler.txt" | jq -rR 'fromjson? | .verdict? // empty' | tail -n 1) in
+verdict=$(grep -a '^{' "$out/howler.txt" | jq -rR 'fromjson? | .verdict? // empty' | tail -n 1)
+# The exit device makes 2c + 1 of the guest's code c; a QEMU that does not start has a 1, too.
+if [ "$door" = qemu-guest ] && [ -s "$serial" ]; then
+	case $status in
+	1) verdict=pass ;;
+	77) verdict=skip ;;
+	*[13579]) [ "$status" = 137 ] || verdict=fail ;;
+	esac
+fi
+case $verdict in
 pass) exit 0 ;;
 fail) exit 1 ;;
+skip) exit 3 ;;
 esac
 if [ "$status" = 124 ] || [ "$status" = 137 ]; then
 	say "$door: no verdict after $limit s"

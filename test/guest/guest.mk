@@ -28,3 +28,15 @@ build/guest.elf: $(GUEST_OUT)/guest64.elf
 	$(OBJCOPY) --strip-all -O elf32-i386 $< $@
 
 -include $(GUEST_OBJS:.o=.d)
+
+# Kernels of one file: a guest that knows nothing of Howler, and the example of docs/guests.md. As its head says.
+KERNEL_CFLAGS := -std=c11 -m32 -O2 -Wall -Wextra -Werror -ffreestanding -fno-pic -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -fcf-protection=none -mgeneral-regs-only -MMD -MP
+define kernel
+build/$(1).elf: $(2) test/guest/guest.mk | $(GUEST_OUT)
+	$$(CC) $(KERNEL_CFLAGS) -c $$< -o $(GUEST_OUT)/$(1).o
+	$$(LD) -m elf_i386 -N -Ttext=$(3) -e start --build-id=none -z noexecstack --no-warn-rwx-segments $(GUEST_OUT)/$(1).o -o $$@
+endef
+$(eval $(call kernel,foreign,test/guest/foreign.c,0x400000))
+$(eval $(call kernel,example,docs/example/clock.c,0x100000))
+-include $(GUEST_OUT)/foreign.d $(GUEST_OUT)/example.d
