@@ -40,7 +40,8 @@ static void put_segment(struct image *m, unsigned i)
 
 void image_build(struct image *m)
 {
-	uint32_t header[3] = { 0x1badb002, 3, 0u - 0x1badb002 - 3 };
+	uint32_t flags = m->flags ? m->flags : 3, header[8] = { 0x1badb002, flags, 0u - 0x1badb002 - flags };
+	size_t header_bytes = flags >> 16 & 1 ? 32 : 12;
 	size_t at = 512;
 
 	for (size_t i = 0; i < IMAGE_BYTES_MAX; i++)
@@ -51,9 +52,10 @@ void image_build(struct image *m)
 		at += m->segment[i].file_bytes < 2048 ? m->segment[i].file_bytes : 2048;
 		put_segment(m, i);
 	}
+	memcpy(header + 3, m->address, sizeof(m->address));
 	if (m->header_at)
-		memcpy(m->bytes + m->header_at, header, sizeof(header));
-	m->size = m->header_at + sizeof(header) > at ? m->header_at + sizeof(header) : at;
+		memcpy(m->bytes + m->header_at, header, header_bytes);
+	m->size = m->header_at + header_bytes > at ? m->header_at + header_bytes : at;
 }
 
 static bool untouched(const uint8_t *p, size_t bytes)
@@ -73,28 +75,73 @@ static uint8_t *fresh(size_t bytes)
 		size = bytes;
 		memset(guest, 0xa5, bytes);
 	}
+	if (!untouched(guest, INFO)) /* an image below 1 MiB */
+		memset(guest, 0xa5, INFO);
 	memset(guest + INFO, 0xa5, INFO_END - INFO);
 	memset(guest + MIB, 0xa5, bytes - MIB);
 	return guest;
 }
 
-const char *image_load(const uint8_t *bytes, size_t size, uint8_t *ram, size_t ram_bytes, const char *words,
-		       struct load_entry *entry, struct complaint *why, int *result)
+static uint32_t word(const uint8_t *guest, uint32_t at)
 {
-	uint8_t *copy = malloc(size ? size : 1), *guest = fresh(ram_bytes);
+	uint32_t v;
 
-	memcpy(copy, bytes, size);
+	memcpy(&v, guest + at, 4);
+	return v;
+}
+
+/* What a guest is told of its modules, and what is there. */
+static const char *modules_broken(const uint8_t *guest, size_t ram_bytes, const struct image_modules *modules)
+{
+	uint32_t list = word(guest, INFO + 24), last = MIB;
+
+	if (!(word(guest, INFO) & 8) || word(guest, INFO + 20) != modules->count)
+		return "another number of modules";
+	for (unsigned i = 0; i < modules->count; i++, list += 16) {
+		const struct boot_module *m = &modules->module[i];
+		uint32_t start = word(guest, list), end = word(guest, list + 4), string = word(guest, list + 8);
+
+		if (start % 4096 || start < last || end - start != m->size || end > ram_bytes)
+			return "a module out of place";
+		if (m->size && memcmp(guest + start, (const void *)m->phys, m->size))
+			return "a module that is another";
+		if (string < INFO || string >= INFO_END || strcmp((const char *)guest + string, m->words))
+			return "a module of another name";
+		last = end;
+	}
+	return NULL;
+}
+
+const char *image_load(const uint8_t *bytes, size_t size, const struct image_modules *modules, uint8_t *ram,
+		       size_t ram_bytes, const char *more, struct load_entry *entry, struct complaint *why, int *result)
+{
+	static const struct image_modules none;
+	uint8_t *copy[BOOT_MODULES_MAX], *guest = fresh(ram_bytes);
+	struct boot_module file[BOOT_MODULES_MAX] = { { .size = size, .words = "guest" } };
+	const char *broken = NULL;
+
+	modules = modules ? modules : &none;
+	for (unsigned i = 0; i <= modules->count; i++) {
+		if (i)
+			file[i] = modules->module[i - 1];
+		copy[i] = malloc(file[i].size ? file[i].size : 1);
+		memcpy(copy[i], i ? (const uint8_t *)file[i].phys : bytes, file[i].size);
+		file[i].phys = (uintptr_t)copy[i];
+	}
 	memset(entry, 0, sizeof(*entry));
 	memset(why, 0, sizeof(*why));
-	*result = load_multiboot(copy, size, guest, ram_bytes, words, entry, why);
-	bool changed = memcmp(copy, bytes, size);
+	*result = load_multiboot(file, modules->count, more, guest, ram_bytes, entry, why);
+	bool changed = memcmp(copy[0], bytes, size);
+	if (!*result)
+		broken = modules_broken(guest, ram_bytes, modules);
 	if (ram)
 		memcpy(ram, guest, ram_bytes);
-	free(copy);
+	for (unsigned i = 0; i <= modules->count; i++)
+		free(copy[i]);
 	if (changed)
 		return "the image was written to";
-	if (!untouched(guest, INFO) || !untouched(guest + INFO_END, MIB - INFO_END))
-		return "low memory was written to";
+	if (!untouched(guest + INFO_END, MIB - INFO_END))
+		return "memory that is none was written to";
 	if (!memchr(why->text, '\0', sizeof(why->text)) || strlen(why->text) == sizeof(why->text) - 1)
 		return "complaint without end, or cut";
 	if (*result != 0 && *result != -1)
@@ -103,5 +150,5 @@ const char *image_load(const uint8_t *bytes, size_t size, uint8_t *ram, size_t r
 		return "result and complaint disagree";
 	if (!*result && (entry->eip >= ram_bytes || entry->ebx != INFO))
 		return "an entry outside of the guest's memory";
-	return NULL;
+	return broken;
 }

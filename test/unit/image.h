@@ -16,6 +16,8 @@ struct image {
 	uint64_t entry;
 	bool is64;
 	uint32_t header_at; /* of the multiboot header */
+	uint32_t flags;     /* in it; bit 16: with the addresses */
+	uint32_t address[5]; /* of header, load, load end, .bss end, entry */
 	unsigned count;
 	struct image_segment segment[IMAGE_SEGMENTS_MAX];
 	uint8_t bytes[IMAGE_BYTES_MAX];
@@ -27,8 +29,13 @@ struct image {
 void image_build(struct image *m);
 
 /*
- * Loads from an exact copy into exact memory of `ram_bytes` (at least 1 MiB), which
- * ASan watches and `ram` gets a copy of; NULL or what is broken.
+ * Loads from exact copies into exact memory of `ram_bytes` (at least 1 MiB), which
+ * ASan watches and `ram` gets a copy of; NULL or what is broken. The image's own words are
+ * "guest"; of a module `phys` points to its bytes.
  */
-const char *image_load(const uint8_t *bytes, size_t size, uint8_t *ram, size_t ram_bytes, const char *words,
-		       struct load_entry *entry, struct complaint *why, int *result);
+struct image_modules {
+	unsigned count;
+	struct boot_module module[BOOT_MODULES_MAX - 1];
+};
+const char *image_load(const uint8_t *bytes, size_t size, const struct image_modules *modules, uint8_t *ram,
+		       size_t ram_bytes, const char *more, struct load_entry *entry, struct complaint *why, int *result);

@@ -202,11 +202,39 @@ static void test_full_split(void **state)
 	assert_true(listed(2 * BOOT_MEM_MAX) && listed(PAGES - 1));
 }
 
+/* A guest's words: the first one is a file's name, given or not. */
+static void test_guest_words(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} rows[] = {
+		{ "", "guest" }, { "  ", "guest" }, { "100000 1", "guest 100000 1" }, { "a=b/c d", "guest a=b/c d" },
+		{ "k.elf 1", "k.elf 1" }, { "/boot/k 1", "/boot/k 1" }, { "  dir\\k  1\t2\n", "dir\\k 1 2" },
+		{ "/k", "/k" },
+	};
+	char words[BOOT_CMDLINE_MAX], text[BOOT_CMDLINE_MAX + 10];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memset(words, 0, sizeof(words));
+		assert_true(handover_guest_words(words, rows[i].text));
+		assert_string_equal(words, rows[i].words);
+	}
+	for (size_t length = 500; length < sizeof(text); length++) {
+		memset(text, 0, sizeof(text));
+		memset(text, 'w', length);
+		memset(words, 0, sizeof(words));
+		assert_int_equal(handover_guest_words(words, text), length + 6 <= BOOT_CMDLINE_MAX - 2);
+		assert_in_range(strlen(words), 500, BOOT_CMDLINE_MAX - 2);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_hand), cmocka_unit_test(test_top), cmocka_unit_test(test_full),
-		cmocka_unit_test(test_full_split), cmocka_unit_test(test_random),
+		cmocka_unit_test(test_full_split), cmocka_unit_test(test_guest_words),
+		cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests_name("handover", tests, NULL, NULL);

@@ -21,13 +21,14 @@ static void check_defaults(void)
 	assert_int_equal(o.cores, 0);
 	assert_int_equal(o.vcpus, 0);
 	assert_int_equal(o.seed, 1);
-	assert_int_equal(o.events, 100);
+	assert_int_equal(o.events, OPTIONS_EVENTS_AUTO);
 	assert_string_equal(o.sync, "howler");
 	assert_string_equal(o.scenario, "storm");
 	assert_int_equal(o.log, OPTIONS_LOG_EVENTS);
 	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_AUTO);
 	assert_int_equal(o.tempo_error, 0);
-	assert_int_equal(o.mem_mib, 16);
+	assert_int_equal(o.mem_mib, 64);
+	assert_int_equal(o.limit_s, 0);
 	assert_true(o.acpi);
 	assert_true(o.vmx);
 	assert_false(o.ports);
@@ -47,7 +48,7 @@ static void test_defaults(void **state)
 static void test_all_at_once(void **state)
 {
 	(void)state;
-	parse(" vmx=off\tacpi=off mem=64 log=json scenario=hotplug sync=rfc15 events=7  seed=0xBEEF "
+	parse(" vmx=off\tacpi=off mem=48 limit=9 log=json scenario=hotplug sync=rfc15 events=7  seed=0xBEEF "
 	      "vcpus=3 cores=5 tempo_error=50 discipline=off\n");
 	assert_int_equal(o.cores, 5);
 	assert_int_equal(o.vcpus, 3);
@@ -58,7 +59,8 @@ static void test_all_at_once(void **state)
 	assert_int_equal(o.log, OPTIONS_LOG_JSON);
 	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_OFF);
 	assert_int_equal(o.tempo_error, 50);
-	assert_int_equal(o.mem_mib, 64);
+	assert_int_equal(o.mem_mib, 48);
+	assert_int_equal(o.limit_s, 9);
 	assert_false(o.acpi);
 	assert_false(o.vmx);
 }
@@ -94,7 +96,7 @@ static void test_edges(void **state)
 }
 
 #define KNOWN "cores= vcpus= seed= events= sync= scenario= log= discipline= " \
-	"tempo_error= mem= acpi= vmx= ports="
+	"tempo_error= mem= limit= acpi= vmx= ports="
 #define FORTY "0123456789012345678901234567890123456789"
 
 static const struct { const char *line, *text; } refusals[] = {
@@ -130,6 +132,7 @@ static const struct { const char *line, *text; } refusals[] = {
 	{ "tempo_error=-1", "option \"tempo_error=-1\": not a number; give tempo_error=0..200" },
 	{ "mem=3", "option \"mem=3\": out of range; give mem=4..1024" },
 	{ "mem=1025", "option \"mem=1025\": out of range; give mem=4..1024" },
+	{ "limit=0", "option \"limit=0\": out of range; give limit=1..1000000" },
 	{ "seed=18446744073709551616", "option \"seed=18446744073709551616\": out of range; "
 	  "give seed=0..18446744073709551615" },
 	{ "seed=99999999999999999999x", "option \"seed=99999999999999999999x\": not a number; "
@@ -195,7 +198,7 @@ static void test_help(void **state)
 				assert_string_equal(o.scenario, choice);
 		}
 	}
-	assert_int_equal(lines, 13);
+	assert_int_equal(lines, 14);
 }
 
 static void test_help_cut(void **state)
@@ -229,7 +232,7 @@ static void test_complaints_fit(void **state)
 static void test_random(void **state)
 {
 	static const char *const pieces[] = {
-		"cores", "vcpus", "seed", "events", "sync", "scenario", "log", "mem", "acpi", "vmx", "ports", "=",
+		"cores", "vcpus", "seed", "events", "sync", "scenario", "log", "mem", "limit", "acpi", "vmx", "ports", "=",
 		"discipline", "tempo_error", "auto",
 		"=", "=", " ", " ", "0", "1", "9", "0x", "f", "18446744073709551615", "on", "off", "storm",
 		"|", "rfc15", "json", "\t", "\xff", "-",
@@ -247,7 +250,8 @@ static void test_random(void **state)
 		result = options_parse(heap, &o, &why);
 		free(heap);
 		if ((result != 0 && result != -1) || !why.text[0] != !result || o.cores > 256 ||
-		    o.vcpus > 64 || o.mem_mib < 4 || o.mem_mib > 1024 || o.events > 1000000 ||
+		    o.vcpus > 64 || o.mem_mib < 4 || o.mem_mib > 1024 || (o.events > 1000000 && o.events != OPTIONS_EVENTS_AUTO) ||
+		    o.limit_s > 1000000 ||
 		    o.tempo_error > 200 || o.discipline > OPTIONS_DISCIPLINE_AUTO ||
 		    strlen(why.text) == sizeof(why.text) - 1)
 			fail_msg("seed %u, line \"%s\": %d, \"%s\"", seed, line, result, why.text);
