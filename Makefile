@@ -35,7 +35,7 @@ BOOT_SRC  := boot/multiboot.asm boot/multiboot.c boot/handover.c boot/start64.as
 CLOCK_SRC := $(addprefix clock/,line.c tempo.c exchange.c bound.c clock.c decide.c howler.c page.c rendezvous.c rfc15.c storm.c)
 SMP_SRC   := $(addprefix smp/,lib.c format.c console.c screen.c mem.c tables.c acpi.c mptable.c options.c \
 	here.c apic.c timer.c counter.c timebase.c rtc.c trap.c core.c request.c stop.c clockport.c trap.asm ap.asm)
-HV_SRC    := $(addprefix hv/,main.c vmx.c vmcs.c ept.c vcpu.c sync.c place.c exit.c cpuid.c msr.c port.c guest.c \
+HV_SRC    := $(addprefix hv/,main.c vmx.c vmcs.c ept.c vcpu.c lapic.c decode.c sync.c place.c exit.c cpuid.c msr.c port.c guest.c \
 	load.c conduct.c report.c reader.c entry.asm)
 EFI_SRC   := boot/efi.c boot/efi_load.c boot/handover.c
 
@@ -53,7 +53,7 @@ ECFLAGS := $(FREE) -fpic -fshort-wchar -DGNU_EFI_USE_MS_ABI -isystem /usr/includ
 .PHONY: boot mutants campaign
 .DELETE_ON_ERROR:
 
-all: howler efi guest
+all: howler efi guest $(B)/example.elf
 howler: $(B)/howler.elf
 efi: $(B)/BOOTX64.EFI
 guest: $(GUEST) $(MODULES)
@@ -121,7 +121,7 @@ guest-qemu: all tools-test
 test: floors headers size unit fuzz sim-test sim-mutants threads model replay-test boot mutants
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
-boot: all $(B)/foreign.elf $(B)/example.elf tools-test
+boot: all $(B)/foreign.elf tools-test
 	test/boot/suite.sh -g quick
 mutants: all tools-test
 	test/boot/mutants.sh

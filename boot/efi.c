@@ -110,43 +110,25 @@ static bool take_options(struct boot_info *info, const char *file, const EFI_LOA
 	return handover_words_add(info->cmdline, handover_skip_name(text));
 }
 
-/* A file that may be missing: size 0 then. */
-static EFI_STATUS read_optional(struct handover *h, EFI_FILE_HANDLE root, CHAR16 *path, uint64_t *phys, uint64_t *size)
-{
-	EFI_STATUS status = efi_read(h->st, root, path, phys, size);
-	char name[32] = "";
-
-	if (status == EFI_NOT_FOUND)
-		*size = *phys = 0;
-	if (!EFI_ERROR(status) || status == EFI_NOT_FOUND)
-		return EFI_SUCCESS;
-	for (unsigned i = 0; path[i] != 0 && i < sizeof(name) - 1; i++)
-		name[i] = (char)path[i];
-	return efi_fail(h->st, status, name, "can't be read: is the volume damaged?");
-}
-
 /* The guest, its words, and its modules: module1, module2 ... as far as they go. */
 static EFI_STATUS read_modules(struct handover *h, EFI_FILE_HANDLE root)
 {
-	CHAR16 path[] = L"\\howler\\module1";
+	char path[] = "\\howler\\module1", *name = path + sizeof("\\howler\\") - 1;
 	struct boot_module *m = h->info->module;
-	EFI_STATUS status = read_optional(h, root, L"\\howler\\guest.elf", &m->phys, &m->size);
+	EFI_STATUS status = efi_read(h->st, root, "\\howler\\guest.elf", true, &m->phys, &m->size);
 	uint64_t words, size;
 
 	if (EFI_ERROR(status) || m->size == 0)
 		return status;
-	status = read_optional(h, root, L"\\howler\\guest.cmd", &words, &size);
+	status = efi_read(h->st, root, "\\howler\\guest.cmd", true, &words, &size);
 	if (EFI_ERROR(status))
 		return status;
 	if (!handover_words_add(m->words, "guest") || (size > 0 && !handover_words_add(m->words, (const char *)words)))
 		return efi_fail(h->st, EFI_BAD_BUFFER_SIZE, "\\howler\\guest.cmd", "longer than 504 characters: shorten it");
 	for (h->info->module_count = 1; h->info->module_count < BOOT_MODULES_MAX; h->info->module_count++) {
-		char name[] = "module1";
-
 		m++;
 		name[6] = (char)('0' + h->info->module_count);
-		path[14] = (CHAR16)name[6];
-		status = read_optional(h, root, path, &m->phys, &m->size);
+		status = efi_read(h->st, root, path, true, &m->phys, &m->size);
 		if (EFI_ERROR(status) || m->phys == 0)
 			break;
 		handover_words_add(m->words, name);
@@ -165,16 +147,11 @@ static EFI_STATUS read_files(struct handover *h, EFI_HANDLE self)
 	status = efi_volume(self, st, &root, &loaded);
 	if (EFI_ERROR(status))
 		return status;
-	status = efi_read(st, root, L"\\howler\\howler.elf", &elf, &elf_size);
-	if (status == EFI_NOT_FOUND)
-		return efi_fail(st, status, "\\howler\\howler.elf",
-				"not found on the boot volume: copy it there");
-	if (EFI_ERROR(status))
-		return efi_fail(st, status, "\\howler\\howler.elf", "can't be read: is the volume damaged?");
-	status = efi_place(st, elf, elf_size, &h->image);
-	if (EFI_ERROR(status))
-		return status;
-	status = read_optional(h, root, L"\\howler\\cmdline.txt", &options, &options_size);
+	status = efi_read(st, root, "\\howler\\howler.elf", false, &elf, &elf_size);
+	if (!EFI_ERROR(status))
+		status = efi_place(st, elf, elf_size, &h->image);
+	if (!EFI_ERROR(status))
+		status = efi_read(st, root, "\\howler\\cmdline.txt", true, &options, &options_size);
 	if (EFI_ERROR(status))
 		return status;
 	if (!take_options(h->info, (const char *)options, loaded))

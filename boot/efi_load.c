@@ -70,35 +70,46 @@ EFI_STATUS efi_volume(EFI_HANDLE self, EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE *ro
 	return EFI_SUCCESS;
 }
 
-EFI_STATUS efi_read(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE root, CHAR16 *path,
-		    uint64_t *phys, uint64_t *size)
+static EFI_STATUS read_whole(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE file, uint64_t *phys, uint64_t *size)
 {
-	EFI_FILE_HANDLE file;
-	EFI_STATUS status = root->Open(root, &file, path, EFI_FILE_MODE_READ, 0);
+	/* UEFI 2.10, 13.5: a position of all ones is the end of the file. */
+	EFI_STATUS status = file->SetPosition(file, UINT64_MAX);
 	UINTN want;
 
-	if (EFI_ERROR(status))
-		return status;
-	/* UEFI 2.10, 13.5: a position of all ones is the end of the file. */
-	status = file->SetPosition(file, UINT64_MAX);
 	if (!EFI_ERROR(status))
 		status = file->GetPosition(file, size);
 	if (!EFI_ERROR(status))
 		status = file->SetPosition(file, 0);
-	if (!EFI_ERROR(status) && *size >= LOAD_LIMIT)
-		status = EFI_BAD_BUFFER_SIZE;
+	if (EFI_ERROR(status))
+		return status;
+	if (*size >= LOAD_LIMIT)
+		return EFI_BAD_BUFFER_SIZE;
+	*phys = efi_pages(st, EfiLoaderData, *size + 1, LOAD_LIMIT);
+	if (*phys == 0)
+		return EFI_OUT_OF_RESOURCES;
+	want = *size;
+	status = file->Read(file, &want, (void *)*phys);
+	return !EFI_ERROR(status) && want != *size ? EFI_END_OF_FILE : status;
+}
+
+EFI_STATUS efi_read(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE root, const char *path, bool optional,
+		    uint64_t *phys, uint64_t *size)
+{
+	EFI_FILE_HANDLE file;
+	EFI_STATUS status;
+	CHAR16 wide[32];
+
+	for (unsigned i = 0; i == 0 || path[i - 1] != '\0'; i++)
+		wide[i] = (CHAR16)path[i];
+	*phys = *size = 0;
+	status = root->Open(root, &file, wide, EFI_FILE_MODE_READ, 0);
+	if (status == EFI_NOT_FOUND)
+		return optional ? EFI_SUCCESS : efi_fail(st, status, path, "not found on the boot volume: copy it there");
 	if (!EFI_ERROR(status)) {
-		*phys = efi_pages(st, EfiLoaderData, *size + 1, LOAD_LIMIT);
-		status = *phys == 0 ? EFI_OUT_OF_RESOURCES : EFI_SUCCESS;
+		status = read_whole(st, file, phys, size);
+		file->Close(file);
 	}
-	if (!EFI_ERROR(status)) {
-		want = *size;
-		status = file->Read(file, &want, (void *)*phys);
-		if (!EFI_ERROR(status) && want != *size)
-			status = EFI_END_OF_FILE;
-	}
-	file->Close(file);
-	return status;
+	return EFI_ERROR(status) ? efi_fail(st, status, path, "can't be read: is the volume damaged?") : status;
 }
 
 /* What is wrong with the file; NULL: nothing, and image->virt, size and entry are known. */

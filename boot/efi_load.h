@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The UEFI loader's own parts: memory, files, the ELF image, and complaints. */
 #pragma once
+#include <stdbool.h>
 #include <efi.h>
 #include "boot/boot_info.h"
 
@@ -21,8 +22,11 @@ uint64_t efi_pages(EFI_SYSTEM_TABLE *st, EFI_MEMORY_TYPE type, uint64_t size, ui
 EFI_STATUS efi_volume(EFI_HANDLE self, EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE *root,
 		      EFI_LOADED_IMAGE **loaded);
 
-/* A whole file into LoaderData pages below 4 GiB, with a zero byte after it. */
-EFI_STATUS efi_read(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE root, CHAR16 *path,
+/*
+ * A whole file into LoaderData pages below 4 GiB, with a zero byte after it; or a complaint. Without the file *phys
+ * and *size are 0, if it is optional. The path has 31 characters at most.
+ */
+EFI_STATUS efi_read(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE root, const char *path, bool optional,
 		    uint64_t *phys, uint64_t *size);
 
 /* Check the ELF file and lay its segments out at a 2 MiB boundary below 4 GiB. */

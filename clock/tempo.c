@@ -15,8 +15,7 @@ static uint64_t piece_mult(const struct tempo *t, uint32_t khz)
 	return (uint64_t)rate;
 }
 
-void tempo_start_off(struct tempo *t, uint32_t raw_khz, uint32_t khz, int32_t error_ppb, uint64_t raw,
-		     uint64_t start)
+void tempo_start(struct tempo *t, uint32_t raw_khz, uint32_t khz, int32_t error_ppb, uint64_t raw, uint64_t start)
 {
 	CLOCK_CHECK(raw_khz && khz && error_ppb > -PPB && error_ppb < PPB);
 	t->raw_khz = raw_khz;

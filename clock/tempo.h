@@ -36,14 +36,7 @@ struct tempo {
  * `start` at raw instant `raw`. The true rate must be below 65536 * raw_khz,
  * here and below.
  */
-void tempo_start_off(struct tempo *t, uint32_t raw_khz, uint32_t khz, int32_t error_ppb, uint64_t raw,
-		     uint64_t start);
-
-/* The same with the rate that is told. */
-static inline void tempo_start(struct tempo *t, uint32_t raw_khz, uint32_t khz, uint64_t raw, uint64_t start)
-{
-	tempo_start_off(t, raw_khz, khz, 0, raw, start);
-}
+void tempo_start(struct tempo *t, uint32_t raw_khz, uint32_t khz, int32_t error_ppb, uint64_t raw, uint64_t start);
 
 /* Change to `khz` (not 0) at raw instant `at_raw`. No change may be pending. */
 void tempo_change(struct tempo *t, uint32_t khz, uint64_t at_raw);

@@ -9,6 +9,7 @@
 /* KVM's leaves and MSRs: signature "KVMKVMKVM\0\0\0" in EBX, ECX, EDX. */
 #define CPUID_KVM_SIGNATURE 0x40000000u
 #define CPUID_KVM_FEATURES  0x40000001u
+#define CPUID_TIMING        0x40000010u /* EAX: the TSC's kHz, EBX: the APIC timer's; 0: they change */
 #define KVM_FEATURE_CLOCKSOURCE     (1u << 0)
 #define KVM_FEATURE_NOP_IO_DELAY    (1u << 1)
 #define KVM_FEATURE_CLOCKSOURCE2    (1u << 3)
@@ -63,18 +64,12 @@ _Static_assert(sizeof(struct howler_bounds) == 64, "guest ABI");
 #define HC_EPERM  (-1)
 
 /*
- * Start vCPU EBX at EIP = ECX with EBX = EDX: 32-bit flat protected mode,
- * paging and interrupts off, other registers undefined. Once per vCPU; -22 when
- * there is no such vCPU or it runs already.
- */
-#define HC_VCPU_START 0x484f0001u
-/*
  * Is the experiment over? 0: go on; 1: finish, report and stop. A guest asks
  * now and then (each thousand readings, say). The call returns at once.
  */
-#define HC_STATUS     0x484f0002u
+#define HC_STATUS    0x484f0002u
 /* Deliver a struct guest_report at guest-physical address EBX, for this vCPU. */
-#define HC_REPORT     0x484f0003u
+#define HC_REPORT    0x484f0003u
 /*
  * EBX:ECX (high:low) is what RDTSC gave within the last few hundred
  * instructions of this vCPU without an exit between. Howler checks that some raw TSC
@@ -82,7 +77,7 @@ _Static_assert(sizeof(struct howler_bounds) == 64, "guest ABI");
  * modelled TSC (or what TSC scaling makes of it, where the TSC is stable) and the
  * vCPU's IA32_TSC_ADJUST. 0: exact, 1: not.
  */
-#define HC_TSC_PROOF  0x484f0004u
+#define HC_TSC_PROOF 0x484f0004u
 
 struct guest_report {
 	uint64_t readings;     /* clock page readings that were checked */

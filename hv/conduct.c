@@ -16,7 +16,6 @@
 
 #define EVENT_LIMIT_NS 30000000000ull /* an event that takes longer hangs */
 #define FINISH_LIMIT_NS 10000000000ull
-#define EVENTS_DEFAULT 100
 #define SETTLE_NS 2000000ull         /* after the last event: everybody reads on */
 #define LOOK_NS 200000ull            /* how often the seat looks at events in flight */
 #define SLICE_NS 1000000ull
@@ -285,17 +284,11 @@ static bool guest_ended(void)
 	return vmx_usable && atomic_load_explicit(&guest.ended, memory_order_acquire);
 }
 
-/* A guest that nobody here wrote does not ask when to stop: the storm is its background, and it ends by itself. */
-static bool guest_asks(void)
-{
-	return !vmx_usable || atomic_load_explicit(&guest.asks, memory_order_relaxed);
-}
-
 static bool storm_over(void)
 {
 	if (options.events != OPTIONS_EVENTS_AUTO)
 		return begun >= options.events || guest_ended();
-	return guest_asks() ? begun >= EVENTS_DEFAULT : guest_ended();
+	return guest_foreign() ? guest_ended() : begun >= EVENTS_DEFAULT;
 }
 
 /* After the storm: has the guest ended, or every host reader gone on reading? */
@@ -311,7 +304,7 @@ static bool all_read_on(void)
 
 static void finish(uint64_t now)
 {
-	if (!guest_asks() && !guest_ended())
+	if (guest_foreign() && !guest_ended())
 		return;
 	if (!settle_raw) {
 		settle_raw = now + raw_of_ns(SETTLE_NS);
@@ -337,7 +330,7 @@ static void look_after_guest(uint64_t now)
 	const char *stuck = guest_stuck(); /* before guest_ended(): who has ended may halt */
 
 	if (guest_ended()) {
-		if (guest_asks() && !finishing)
+		if (!guest_foreign() && !finishing)
 			report_end("the guest ended before the storm");
 		return;
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a guest sees of the processor: of each leaf what it can use, and nothing of what Howler does not switch. */
+/*
+ * What a guest sees of the processor: of each leaf what it can use, and nothing of what Howler does not switch;
+ * neither caches nor a name.
+ */
 #include "clock/port.h"
 #include "hv/exit.h"
 #include "hv/vmx.h"
@@ -11,13 +14,16 @@
 #define B(n) (1u << (n))
 #define TEXT(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
-/* SSE3, PCLMULQDQ, SSSE3, CNXT-ID, CX16, PCID, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, RDRAND; without XSAVE no AVX */
-#define LEAF1_ECX (B(0) | B(1) | B(9) | B(10) | B(13) | B(17) | B(19) | B(20) | B(22) | B(23) | B(25) | B(30))
+/* SSE3, PCLMULQDQ, SSSE3, CNXT-ID, CX16, PCID, SSE4.1, SSE4.2, x2APIC, MOVBE, POPCNT, AES, RDRAND; without XSAVE no AVX */
+#define LEAF1_ECX (B(0) | B(1) | B(9) | B(10) | B(13) | B(17) | B(19) | B(20) | B(21) | B(22) | B(23) | B(25) | B(30))
 #define HYPERVISOR B(31)
 /* FPU to PAE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2, SS; no MCE, MTRR, MCA */
 #define LEAF1_EDX (0x7fu | B(8) | B(11) | B(13) | B(15) | B(16) | B(17) | B(19) | B(23) | B(24) | B(25) | B(26) | B(27))
 #define HTT B(28)
+#define TSC_DEADLINE B(24) /* these two are of lapic.c's making */
+#define APIC B(9)
 #define INVARIANT_TSC B(8)
+#define NS_KHZ 1000000u /* of a TSC that is the reference */
 #define ARAT B(2) /* the APIC timer never stops */
 #define INVPCID B(10)
 /* FSGSBASE, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA */
@@ -27,103 +33,75 @@
 #define EXTENDED1_ECX (B(0) | B(5) | B(8)) /* LAHF, LZCNT, PREFETCHW */
 #define EXTENDED1_EDX (B(11) | B(20) | B(26) | B(27) | B(29)) /* SYSCALL, NX, 1 GiB pages, RDTSCP, 64-bit mode */
 
-static void howler_vcpu(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
+/* What depends on vCPU and run. */
+static void adapt(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid *c)
 {
-	(void)subleaf;
-	c->eax = guest.vcpu_count;
-	c->ebx = v->index;
-}
+	/* With sync=scale a guest's TSC runs at one rate, the same on all cores; else at the tempo of its core. */
+	bool steady = the_clock.policy->scales;
 
-static void howler_bounds(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
-{
-	(void)v, (void)subleaf;
-	c->eax = the_clock.policy->bounds ? MSR_HOWLER_BOUNDS : 0;
-}
-
-static void features(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
-{
-	(void)subleaf;
-	c->ebx |= v->index << 24 | guest.vcpu_count << 16;
-	c->edx |= guest.vcpu_count > 1 ? HTT : 0;
-}
-
-/* With sync=scale a guest's TSC runs at one rate, the same on all cores; else at the tempo of its core. */
-static void kvm_features(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
-{
-	(void)v, (void)subleaf;
-	c->eax |= the_clock.policy->scales ? KVM_FEATURE_CLOCKSOURCE_STABLE : 0;
-}
-
-static void power(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
-{
-	(void)v, (void)subleaf;
-	c->edx |= the_clock.policy->scales ? INVARIANT_TSC : 0;
-}
-
-/* Each core has all caches for itself. */
-static void caches(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
-{
-	(void)v, (void)subleaf;
-	c->eax |= c->eax ? (guest.vcpu_count - 1) << 26 : 0;
-}
-
-static void more_features(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
-{
-	(void)v;
-	if (subleaf)
-		*c = (struct cpuid){ 0 };
-	if (!(vmx.proc2 & PROC2_INVPCID))
-		c->ebx &= ~INVPCID;
-}
-
-/* vCPUs are cores of one thread each, in one package. */
-static void topology(const struct vcpu *v, uint32_t level, struct cpuid *c)
-{
-	*c = (struct cpuid){ .ecx = level & 0xff, .edx = v->index };
-	if (level > 1)
-		return;
-	while (level && 1u << c->eax < guest.vcpu_count)
-		c->eax++;
-	c->ebx = level ? guest.vcpu_count : 1;
-	c->ecx |= (level + 1) << 8;
-}
-
-static void as_it_is(const struct vcpu *v, uint32_t subleaf, struct cpuid *c)
-{
-	(void)v, (void)subleaf, (void)c;
+	switch (leaf) {
+	case CPUID_KVM_FEATURES:
+		c->eax |= steady ? KVM_FEATURE_CLOCKSOURCE_STABLE : 0;
+		break;
+	case CPUID_TIMING:
+		c->eax = c->ebx = steady ? NS_KHZ : 0;
+		break;
+	case CPUID_HOWLER_VCPU:
+		c->eax = guest.vcpu_count;
+		c->ebx = v->index;
+		break;
+	case CPUID_HOWLER_BOUNDS:
+		c->eax = the_clock.policy->bounds ? MSR_HOWLER_BOUNDS : 0;
+		break;
+	case 0x01:
+		c->ebx |= v->index << 24 | guest.vcpu_count << 16;
+		c->ecx |= TSC_DEADLINE;
+		c->edx |= (guest.vcpu_count > 1 ? HTT : 0) | (lapic_enabled(v) ? APIC : 0);
+		break;
+	case 0x07:
+		if (subleaf)
+			*c = (struct cpuid){ 0 };
+		c->ebx &= vmx.proc2 & PROC2_INVPCID ? ALL : ~INVPCID;
+		break;
+	case 0x0b:
+		/* vCPUs are cores of one thread each, in one package: level 0, one thread; level 1, all of them. */
+		*c = (struct cpuid){ 0, !subleaf ? 1 : subleaf == 1 ? guest.vcpu_count : 0,
+				     (subleaf & 0xff) | (subleaf < 2 ? (subleaf + 1) << 8 : 0), v->index };
+		while (subleaf == 1 && 1u << c->eax < guest.vcpu_count)
+			c->eax++;
+		break;
+	case 0x80000007:
+		c->edx = steady ? INVARIANT_TSC : 0;
+		break;
+	}
 }
 
 /*
- * The processor's bits under `keep`, and `set`, and what depends on vCPU and run; without `adapt` it is `set` alone.
- * All other leaves are zero. First what clocks ask for.
+ * The processor's bits under `keep`, and `set`, and what adapt() makes of it; of a fixed one `set` alone. All other
+ * leaves are zero. First what clocks ask for.
  */
 static const struct row {
 	uint32_t leaf;
+	bool fixed;
 	struct cpuid keep, set;
-	void (*adapt)(const struct vcpu *v, uint32_t subleaf, struct cpuid *c);
 } rows[] = {
-	{ CPUID_KVM_SIGNATURE, { 0 }, { CPUID_KVM_FEATURES, TEXT('K', 'V', 'M', 'K'), TEXT('V', 'M', 'K', 'V'), 'M' }, 0 },
-	{ CPUID_KVM_FEATURES, { 0 },
-	  { .eax = KVM_FEATURE_CLOCKSOURCE | KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 }, kvm_features },
-	{ CPUID_HOWLER_SIGNATURE, { 0 },
-	  { CPUID_HOWLER_BOUNDS, TEXT('H', 'o', 'w', 'l'), TEXT('e', 'r', 'H', 'o'), TEXT('w', 'l', 'e', 'r') }, 0 },
-	{ CPUID_HOWLER_VCPU, { 0 }, { 0 }, howler_vcpu },
-	{ CPUID_HOWLER_BOUNDS, { 0 }, { 0 }, howler_bounds },
-	{ 0x00, { 0, ALL, ALL, ALL }, { .eax = 0xb }, as_it_is },
-	{ 0x01, { ALL, 0xff00, LEAF1_ECX, LEAF1_EDX }, { .ecx = HYPERVISOR }, features },
-	{ 0x02, { ALL, ALL, ALL, ALL }, { 0 }, as_it_is },
-	{ 0x04, { 0x3fff, ALL, ALL, ALL }, { 0 }, caches },
-	{ 0x06, { 0 }, { .eax = ARAT }, 0 },
-	{ 0x07, { 0, LEAF7_EBX, LEAF7_ECX, 0 }, { .ebx = TSC_ADJUST }, more_features },
-	{ 0x0b, { 0 }, { 0 }, topology },
-	{ 0x80000000, { 0 }, { .eax = 0x80000008 }, 0 },
-	{ 0x80000001, { 0, 0, EXTENDED1_ECX, EXTENDED1_EDX }, { 0 }, as_it_is },
-	{ 0x80000002, { ALL, ALL, ALL, ALL }, { 0 }, as_it_is },
-	{ 0x80000003, { ALL, ALL, ALL, ALL }, { 0 }, as_it_is },
-	{ 0x80000004, { ALL, ALL, ALL, ALL }, { 0 }, as_it_is },
-	{ 0x80000006, { 0, 0, ALL, 0 }, { 0 }, as_it_is },
-	{ 0x80000007, { 0 }, { 0 }, power },
-	{ 0x80000008, { 0xffff, 0, 0, 0 }, { 0 }, as_it_is },
+	{ CPUID_KVM_SIGNATURE, true, { 0 }, { CPUID_TIMING, TEXT('K', 'V', 'M', 'K'), TEXT('V', 'M', 'K', 'V'), 'M' } },
+	{ CPUID_KVM_FEATURES, false, { 0 },
+	  { .eax = KVM_FEATURE_CLOCKSOURCE | KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 } },
+	{ CPUID_TIMING, false, { 0 }, { 0 } },
+	{ CPUID_HOWLER_SIGNATURE, true, { 0 },
+	  { CPUID_HOWLER_BOUNDS, TEXT('H', 'o', 'w', 'l'), TEXT('e', 'r', 'H', 'o'), TEXT('w', 'l', 'e', 'r') } },
+	{ CPUID_HOWLER_VCPU, false, { 0 }, { 0 } },
+	{ CPUID_HOWLER_BOUNDS, false, { 0 }, { 0 } },
+	{ 0x00, false, { 0, ALL, ALL, ALL }, { .eax = 0xb } },
+	{ 0x01, false, { ALL, 0xff00, LEAF1_ECX, LEAF1_EDX }, { .ecx = HYPERVISOR } },
+	{ 0x06, true, { 0 }, { .eax = ARAT } },
+	{ 0x07, false, { 0, LEAF7_EBX, LEAF7_ECX, 0 }, { .ebx = TSC_ADJUST } },
+	{ 0x0b, false, { 0 }, { 0 } },
+	{ 0x80000000, true, { 0 }, { .eax = 0x80000008 } },
+	{ 0x80000001, false, { 0, 0, EXTENDED1_ECX, EXTENDED1_EDX }, { 0 } },
+	{ 0x80000007, false, { 0 }, { 0 } },
+	{ 0x80000008, false, { 0xffff, 0, 0, 0 }, { 0 } },
 };
 
 static enum verdict answer(struct vcpu *v, const struct cpuid *c)
@@ -143,7 +121,7 @@ __attribute__((noinline)) static enum verdict answer_varying(struct vcpu *v, con
 
 	c = (struct cpuid){ (c.eax & r->keep.eax) | r->set.eax, (c.ebx & r->keep.ebx) | r->set.ebx,
 			    (c.ecx & r->keep.ecx) | r->set.ecx, (c.edx & r->keep.edx) | r->set.edx };
-	r->adapt(v, subleaf, &c);
+	adapt(v, r->leaf, subleaf, &c);
 	return answer(v, &c);
 }
 
@@ -154,6 +132,6 @@ enum verdict exit_cpuid(struct vcpu *v)
 
 	for (const struct row *r = rows; r < rows + ARRAY_SIZE(rows); r++)
 		if (r->leaf == leaf)
-			return r->adapt ? answer_varying(v, r) : answer(v, &r->set);
+			return r->fixed ? answer(v, &r->set) : answer_varying(v, r);
 	return answer(v, &none);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * VM exits. Handlers return a verdict; only the dispatcher moves RIP. What
+ * VM exits. Handlers return a verdict, by which the dispatcher moves RIP. What
  * Howler can't do is the guest's fault: that vCPU is parked with a dump, and
  * everything else goes on.
  */
@@ -10,7 +10,6 @@
 #include "smp/lib.h"
 #include "smp/x86.h"
 
-#define INTERRUPTION_NMI 0x80000202u
 void inject(uint32_t info)
 {
 	vmcs_write(ENTRY_INTERRUPTION_INFO, info);
@@ -23,17 +22,12 @@ enum verdict fault_gp(void)
 	return RESUME;
 }
 
-void vcpu_park(struct vcpu *v, const char *why)
+enum verdict park(struct vcpu *v, const char *why)
 {
 	print("howler: vCPU %u parked: %s; exit reason %lu, qualification %lx, guest-physical %lx\n", v->index,
 	      why, vmcs_read(EXIT_REASON), vmcs_read(EXIT_QUALIFICATION), vmcs_read(GUEST_PHYSICAL_ADDRESS));
 	vmcs_dump(v);
 	atomic_store_explicit(&v->state, VCPU_PARKED, memory_order_release);
-}
-
-enum verdict park(struct vcpu *v, const char *why)
-{
-	vcpu_park(v, why);
 	return LEAVE;
 }
 
@@ -56,37 +50,16 @@ static enum verdict exit_rdtsc(struct vcpu *v, bool p)
 	return NEXT;
 }
 
-static enum verdict hypercall_start(struct vcpu *v)
-{
-	uint32_t index = (uint32_t)v->regs[RBX], waiting = VCPU_WAITING;
-	struct vcpu *other = &guest.vcpu[index];
-
-	v->regs[RAX] = (uint32_t)HC_EINVAL;
-	if (index >= guest.vcpu_count ||
-	    !atomic_compare_exchange_strong_explicit(&other->state, &waiting, VCPU_STARTING, memory_order_acquire,
-						     memory_order_relaxed))
-		return NEXT;
-	other->start_eip = (uint32_t)v->regs[RCX];
-	other->start_ebx = (uint32_t)v->regs[RDX];
-	atomic_store_explicit(&other->state, VCPU_STARTED, memory_order_release);
-	/* Its place may change until then: then a stop makes every core look anyway. */
-	core_request(other->core, REQ_WAKE);
-	v->regs[RAX] = 0;
-	return NEXT;
-}
-
 static enum verdict exit_hypercall(struct vcpu *v)
 {
 	uint32_t gpa = (uint32_t)v->regs[RBX];
 	const void *report;
 
-	if (vmcs_read(GUEST_SS_ACCESS) >> 5 & 3) { /* DPL, which is CPL: VMCALL exits at any */
+	if (vmcs_read(GUEST_SS_ACCESS) >> 5 & 3) { /* DPL of SS, which is CPL: VMCALL exits at any */
 		v->regs[RAX] = (uint64_t)HC_EPERM;
 		return NEXT;
 	}
 	switch ((uint32_t)v->regs[RAX]) {
-	case HC_VCPU_START:
-		return hypercall_start(v);
 	case HC_STATUS:
 		atomic_store_explicit(&guest.asks, 1, memory_order_relaxed);
 		v->regs[RAX] = atomic_load_explicit(&guest.finish, memory_order_relaxed);
@@ -117,7 +90,9 @@ static enum verdict exit_cr(struct vcpu *v)
 	unsigned reg = q >> 8 & 15;
 	uint64_t value = reg == RSP ? vmcs_read(GUEST_RSP) : v->regs[reg];
 
-	if ((q & 15) != 0 || (value & (CR0_NW | CR0_CD)) == CR0_NW || (value & (CR0_PG | CR0_PE)) == CR0_PG)
+	if (!(vmcs_read(GUEST_CS_ACCESS) & ACCESS_LONG))
+		value &= UINT32_MAX;
+	if ((q & 15) != 0 || value >> 32 || (value & (CR0_NW | CR0_CD)) == CR0_NW || (value & (CR0_PG | CR0_PE)) == CR0_PG)
 		return fault_gp();
 	vmcs_write(CR0_SHADOW, value);
 	return RESUME;
@@ -125,7 +100,8 @@ static enum verdict exit_cr(struct vcpu *v)
 
 static enum verdict exit_hlt(struct vcpu *v)
 {
-	/* No interrupt reaches this guest yet: whoever halts does so for good. */
+	v->halt_deaf = !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
+	v->halt_in_nmi = !v->nmi_stray && vmcs_read(GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI;
 	atomic_store_explicit(&v->state, VCPU_HALTED, memory_order_release);
 	return YIELD;
 }
@@ -137,6 +113,62 @@ static enum verdict exit_nmi(struct vcpu *v)
 		return park(v, "an exception that is not intercepted");
 	__asm__ volatile("int $2" : : : "memory");
 	return RESUME;
+}
+
+/* An instruction is over: so is what it was shadowed by (SDM vol. 3, 27.3.1.5). */
+static inline void next_instruction(uint64_t length)
+{
+	uint64_t blocking = vmcs_read(GUEST_INTERRUPTIBILITY);
+
+	vmcs_write(GUEST_RIP, vmcs_read(GUEST_RIP) + length);
+	if (blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
+		vmcs_write(GUEST_INTERRUPTIBILITY, blocking & INTERRUPTIBILITY_NMI);
+}
+
+/* The instruction at RIP, which touched the local APIC's page at `offset` and is not done. */
+static enum verdict exit_apic(struct vcpu *v, unsigned offset)
+{
+	uint64_t rip = vmcs_read(GUEST_CS_BASE) + vmcs_read(GUEST_RIP);
+	uint32_t access = (uint32_t)vmcs_read(GUEST_CS_ACCESS);
+	uint8_t code[15] = { 0 };
+	unsigned first = PAGE_SIZE - (rip & (PAGE_SIZE - 1));
+
+	first = first < sizeof(code) ? first : sizeof(code);
+	const void *at = guest_linear(rip), *rest = first < sizeof(code) ? guest_linear(rip + first) : 0;
+	if (at)
+		memcpy(code, at, first);
+	if (rest)
+		memcpy(code + first, rest, sizeof(code) - first);
+	/* The delivery of an event can be cut short by nothing else than this: all memory is mapped. */
+	if (vmcs_read(IDT_VECTORING_INFO) & INTERRUPTION_VALID)
+		return park(v, "has its stack or IDT in its local APIC's page");
+	struct mov m = mov_decode(code, access & ACCESS_LONG, access & ACCESS_32);
+	if (!m.length)
+		return park(v, "reached its local APIC's page by other than a MOV of 32 bits");
+	next_instruction(m.length);
+	if (m.store)
+		lapic_write(v, offset, m.immediate ? m.value : (uint32_t)v->regs[m.reg]);
+	else
+		v->regs[m.reg] = lapic_read(v, offset);
+	return m.store ? LEAVE : RESUME;
+}
+
+/* The processor has done a write to the virtual-APIC page (SDM vol. 3, 30.4.3.2): what follows from it. */
+static enum verdict exit_apic_write(struct vcpu *v)
+{
+	unsigned offset = vmcs_read(EXIT_QUALIFICATION) & (PAGE_SIZE - 1);
+
+	lapic_write(v, offset, atomic_load_explicit(&v->lapic.regs[offset / 4], memory_order_relaxed));
+	return LEAVE;
+}
+
+static enum verdict exit_ept(struct vcpu *v)
+{
+	uint64_t gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+
+	if (lapic_has(v, gpa))
+		return exit_apic(v, gpa & (PAGE_SIZE - 1));
+	return park(v, "touched memory that it does not have");
 }
 
 static enum verdict dispatch(struct vcpu *v, uint32_t reason)
@@ -153,7 +185,14 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 		apic_eoi(); /* the APIC timer's, left from a doze; acknowledged by the exit */
 		return RESUME;
 	case EXIT_PREEMPTION_TIMER:
+	case EXIT_INTERRUPT_WINDOW: /* by way of the loop, where events are injected */
+	case EXIT_NMI_WINDOW:
+	case EXIT_TPR_BELOW_THRESHOLD:
 		return LEAVE;
+	case EXIT_APIC_ACCESS:
+		return exit_apic(v, vmcs_read(EXIT_QUALIFICATION) & (PAGE_SIZE - 1));
+	case EXIT_APIC_WRITE:
+		return exit_apic_write(v);
 	case EXIT_VMCALL:
 		return exit_hypercall(v);
 	case EXIT_HLT:
@@ -181,10 +220,23 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 	case EXIT_TRIPLE_FAULT:
 		return park(v, "triple fault");
 	case EXIT_EPT_VIOLATION:
-		return park(v, "touched memory that it does not have");
+		return exit_ept(v);
 	}
 	return park(v, reason & EXIT_ENTRY_FAILED ? "VM entry refused its state (SDM vol. 3, 27.3)" :
 						     "an exit that Howler does not know");
+}
+
+/* The preemption timer stands still while the host works; the local APIC's does not. */
+static bool timer_due(const struct vcpu *v)
+{
+	uint64_t at = v->lapic.timer_raw, now;
+
+	if (at == UINT64_MAX)
+		return false;
+	now = rdtsc();
+	if (now < at && (at - now) >> vmx.timer_shift < vmcs_read(PREEMPTION_TIMER))
+		vmcs_write(PREEMPTION_TIMER, ((at - now) >> vmx.timer_shift) + 1);
+	return now >= at;
 }
 
 bool vcpu_exit(struct vcpu *v)
@@ -192,11 +244,7 @@ bool vcpu_exit(struct vcpu *v)
 	enum verdict verdict = dispatch(v, (uint32_t)vmcs_read(EXIT_REASON));
 
 	v->exits++;
-	if (verdict == NEXT || verdict == YIELD) {
-		vmcs_write(GUEST_RIP, vmcs_read(GUEST_RIP) + vmcs_read(EXIT_INSTRUCTION_LENGTH));
-		/* The instruction is over: so is what it was shadowed by (SDM vol. 3, 27.3.1.5). */
-		if (vmcs_read(GUEST_INTERRUPTIBILITY) & 3)
-			vmcs_write(GUEST_INTERRUPTIBILITY, 0);
-	}
-	return verdict == YIELD || verdict == LEAVE;
+	if (verdict >= NEXT)
+		next_instruction(vmcs_read(EXIT_INSTRUCTION_LENGTH));
+	return verdict == LEAVE || verdict == YIELD || timer_due(v);
 }

@@ -7,10 +7,10 @@
 #include "hv/hv.h"
 
 enum verdict {
-	RESUME, /* on with the guest, at the same instruction */
-	NEXT,   /* ... after the instruction */
-	YIELD,  /* after the instruction, by way of the core's loop */
-	LEAVE,  /* to the core's loop, at the same instruction */
+	RESUME, /* on with the guest, where RIP is */
+	LEAVE,  /* to the core's loop, RIP as it is */
+	NEXT,   /* on with the guest after the instruction */
+	YIELD,  /* ... by way of the core's loop */
 };
 
 #define INJECT_GP 0x80000b0du /* valid, hardware exception, error code, vector 13 */

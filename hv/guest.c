@@ -18,7 +18,7 @@ void *guest_at(uint64_t gpa, uint64_t bytes)
 	return guest.ram + gpa;
 }
 
-static void make_vcpu(unsigned i, uint64_t eptp)
+static void make_vcpu(unsigned i, uint64_t eptp, const struct load_entry *entry)
 {
 	struct vcpu *v = &guest.vcpu[i];
 	const uint16_t fcw = 0x37f;
@@ -28,7 +28,8 @@ static void make_vcpu(unsigned i, uint64_t eptp)
 	v->core = i % core_count;
 	memcpy(v->fpu + FXSAVE_FCW, &fcw, sizeof(fcw));
 	memcpy(v->fpu + FXSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
-	vmcs_make(v, eptp);
+	lapic_make(v);
+	vmcs_make(v, eptp, i ? 0 : entry);
 }
 
 static void read_rtc(void)
@@ -82,16 +83,19 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	uint64_t vcpus_bytes = guest.vcpu_count * sizeof(struct vcpu);
 	guest.vcpu = memset(mem_alloc(vcpus_bytes, PAGE_SIZE), 0, vcpus_bytes);
 	read_rtc();
-	vmcs_init();
-	uint64_t eptp = ept_make(guest.ram, bytes);
+	uint64_t eptp = ept_make(guest.ram, bytes, vmcs_init());
 	for (unsigned i = 0; i < guest.vcpu_count; i++)
-		make_vcpu(i, eptp);
+		make_vcpu(i, eptp, &entry);
 	struct vcpu *first = &guest.vcpu[0];
-	first->start_eip = entry.eip;
-	first->start_ebx = entry.ebx;
 	first->regs[RAX] = 0x2badb002; /* Multiboot 3.2 */
-	atomic_store_explicit(&first->state, VCPU_STARTED, memory_order_release);
+	first->regs[RBX] = entry.ebx;
+	atomic_store_explicit(&first->state, VCPU_RUNNING, memory_order_release);
 	return true;
+}
+
+bool guest_foreign(void)
+{
+	return vmx_usable && !atomic_load_explicit(&guest.asks, memory_order_relaxed);
 }
 
 /* A vCPU that was parked does nothing for the others any more; the rest may wait for it for ever. */
@@ -104,7 +108,7 @@ const char *guest_stuck(void)
 
 		if (s == VCPU_PARKED)
 			return "a vCPU was parked: the guest can't go on";
-		any = any || (s != VCPU_WAITING && s != VCPU_HALTED);
+		any = any || s == VCPU_RUNNING || (s == VCPU_HALTED && !guest.vcpu[i].halt_deaf);
 	}
 	return any ? 0 : "every vCPU has halted for good, with interrupts off: the guest can't end";
 }

@@ -20,14 +20,21 @@ bool vmx_find(struct complaint *why); /* boot core: all wanted features; false: 
 void vmx_on(void);                    /* this core */
 void vmx_off(void);
 
+/* Where vCPU 0 begins: a multiboot entry */
+struct load_entry {
+	uint32_t eip, ebx;
+};
+
 /* vmcs.c: the current VMCS of this core */
-void vmcs_init(void);                           /* boot: bitmaps */
-void vmcs_make(struct vcpu *v, uint64_t eptp);  /* boot: a new one, left clear */
+const void *vmcs_init(void);                    /* boot: bitmaps; the APIC-access page */
+void vmcs_make(struct vcpu *v, uint64_t eptp, const struct load_entry *entry); /* boot: a new one, left clear */
+void vmcs_reset(void);                          /* the guest's part: as after INIT */
+void vmcs_set_apic(const struct vcpu *v);       /* its local APIC's mode has changed */
 void vmcs_set_host(void);
 void vmcs_dump(const struct vcpu *v);
 
 /* ept.c */
-uint64_t ept_make(const void *ram, uint64_t bytes); /* EPTP; ram on a 2 MiB boundary, up to 1 GiB */
+uint64_t ept_make(const void *ram, uint64_t bytes, const void *apic); /* EPTP; ram on a 2 MiB boundary, up to 1 GiB */
 
 /* guest.c: the one virtual machine */
 struct guest {
@@ -48,25 +55,37 @@ extern struct guest guest;
 bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why);
 void *guest_at(uint64_t gpa, uint64_t bytes); /* guest memory, or NULL */
 void guest_first_entry(uint64_t now_raw); /* on a synchronised core, before any guest instruction */
+/*
+ * Did nobody here write it? Such a guest does not ask when to stop: the storm is its background, and it ends by
+ * itself. It delivers no reports: its figures are Howler's own, and its word is its exit code.
+ */
+bool guest_foreign(void);
 const char *guest_stuck(void); /* why it can't ever end; NULL: it can */
 
 /* load.c: a multiboot image, file[0], and `modules` modules into guest memory; more words behind its own; pure */
-struct load_entry {
-	uint32_t eip, ebx;
-};
 int load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,
 		   struct load_entry *entry, struct complaint *why);
 
 /* vcpu.c: run loop of a vCPU on the core that it is placed on */
 void vcpu_run(struct vcpu *v, uint64_t slice_raw);
 void vcpu_unload(void); /* leave nothing of any vCPU on this core; before a stop */
-bool vcpu_runnable(const struct vcpu *v);
+bool vcpu_runnable(struct vcpu *v); /* its core */
 bool vcpu_tsc_proof(const struct vcpu *v, uint64_t tsc); /* did v's TSC show that in its last few turns? */
 int vmx_enter(struct vcpu *v);   /* entry.asm */
 
 /* exit.c */
 bool vcpu_exit(struct vcpu *v); /* called by entry.asm; true: leave the guest */
-void vcpu_park(struct vcpu *v, const char *why);
+
+/* decode.c */
+void *guest_linear(uint64_t linear); /* of the loaded vCPU, to the end of its page; NULL: no memory there */
+/* A MOV between a general register, or an immediate, and 32 bits of memory. Pure. */
+struct mov {
+	unsigned length; /* bytes; 0: another instruction */
+	bool store, immediate;
+	uint32_t value;  /* if immediate */
+	unsigned reg;
+};
+struct mov mov_decode(const uint8_t code[15], bool code64, bool code32);
 
 /* place.c: pure */
 unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned vcpus);
@@ -100,6 +119,7 @@ void conduct_counts(unsigned *begun, unsigned *over); /* events */
 uint64_t conduct_slice_raw(void); /* on the seat: until it wants to look again */
 
 /* report.c: figures and verdict */
+#define EVENTS_DEFAULT 100
 struct event_record {
 	unsigned number, core, base;
 	enum storm_kind kind;

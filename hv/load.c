@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A multiboot 1 kernel and its modules into guest memory: ELF32 or ELF64, by its
- * program headers' physical addresses, or any file, by the addresses in its
- * multiboot header. Pure: believes nothing of the files, writes only to the
- * guest's memory; tested and fuzzed on the host.
+ * program headers' physical addresses. Pure: believes nothing of the files, writes
+ * only to the guest's memory; tested and fuzzed on the host.
  */
 #include <elf.h>
 
@@ -17,9 +16,8 @@
 #define MULTIBOOT_INFO_MODULES (1u << 3)
 #define MULTIBOOT_INFO_MMAP (1u << 6)
 
-/* In the header: what a loader must know or refuse, and what it has: whole pages for modules, a memory map. */
+/* Of the header's flags: what a loader must know or refuse; this one has whole pages for modules, a memory map. */
 #define HEADER_MUST (0xffffu & ~(1u << 0 | 1u << 1))
-#define HEADER_ADDRESSES (1u << 16)
 
 /*
  * What the guest's EBX points to, at the end of low memory and not offered as
@@ -45,7 +43,7 @@ struct multiboot_module {
 };
 
 struct multiboot_header {
-	uint32_t magic, flags, checksum, header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
+	uint32_t magic, flags, checksum;
 };
 
 struct low_memory {
@@ -68,14 +66,10 @@ struct room {
 	uint64_t bytes, end;
 };
 
-/* The header and its offset in the file; fields past the end of the file are 0. */
-static bool find_header(const uint8_t *image, uint64_t size, struct multiboot_header *h, uint64_t *at)
+static bool find_header(const uint8_t *image, uint64_t size, struct multiboot_header *h)
 {
-	for (*at = 0; *at + 12 <= size && *at < MULTIBOOT_SEARCH; *at += 4) {
-		uint64_t left = size - *at;
-
-		memset(h, 0, sizeof(*h));
-		memcpy(h, image + *at, left < sizeof(*h) ? left : sizeof(*h));
+	for (uint64_t at = 0; at + sizeof(*h) <= size && at < MULTIBOOT_SEARCH; at += 4) {
+		memcpy(h, image + at, sizeof(*h));
 		if (h->magic == MULTIBOOT_MAGIC && h->magic + h->flags + h->checksum == 0)
 			return true;
 	}
@@ -100,7 +94,8 @@ static int read_header(const uint8_t *image, uint64_t size, uint64_t *phoff, uin
 	uint64_t room = *phoff <= size ? size - *phoff : 0;
 
 	/* Both have e_machine at the same place. */
-	if ((e32.e_machine != EM_386 && e32.e_machine != EM_X86_64) || *phentsize < (is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) || count * (uint64_t)*phentsize > room)
+	if ((e32.e_machine != EM_386 && e32.e_machine != EM_X86_64) ||
+	    *phentsize < (is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) || count * (uint64_t)*phentsize > room)
 		return -1;
 	return (int)count;
 }
@@ -180,22 +175,6 @@ static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *en
 	return loaded;
 }
 
-/* The image by the addresses in its header (Multiboot 3.1.3), which count for more than an ELF header. */
-static bool put_flat(const struct boot_module *m, const struct multiboot_header *h, uint64_t header_at, struct room *room,
-		     uint64_t *entry, struct complaint *why)
-{
-	struct segment s = { .offset = header_at - (h->header_addr - h->load_addr), .phys = h->load_addr };
-
-	if (h->header_addr < h->load_addr || s.offset > header_at) {
-		format_complaint(why, "guest image: the addresses in its multiboot header are no use: damaged");
-		return false;
-	}
-	s.file_bytes = h->load_end_addr ? (uint64_t)h->load_end_addr - h->load_addr : m->size - s.offset;
-	s.mem_bytes = h->bss_end_addr ? (uint64_t)h->bss_end_addr - h->load_addr : s.file_bytes;
-	*entry = h->entry_addr;
-	return put_segment(&s, 0, m, room, why);
-}
-
 /* The modules from the image's end on, each in pages of its own; false: they don't fit. */
 static bool put_modules(const struct boot_module *m, unsigned count, struct room *room, struct low_memory *low,
 			struct complaint *why)
@@ -245,9 +224,9 @@ int load_multiboot(const struct boot_module *file, unsigned modules, const char 
 	struct low_memory low = { 0 };
 	struct room room = { .ram = ram, .bytes = ram_bytes };
 	struct multiboot_header header;
-	uint64_t header_at, eip;
+	uint64_t eip;
 
-	if (!find_header((const uint8_t *)file->phys, file->size, &header, &header_at)) {
+	if (!find_header((const uint8_t *)file->phys, file->size, &header)) {
 		format_complaint(why, "guest image (%lu bytes): it has no multiboot header in its first 8 KiB",
 				 (unsigned long)file->size);
 		return -1;
@@ -257,9 +236,7 @@ int load_multiboot(const struct boot_module *file, unsigned modules, const char 
 				      "a video mode", header.flags);
 		return -1;
 	}
-	if (!(header.flags & HEADER_ADDRESSES ? put_flat(file, &header, header_at, &room, &eip, why) :
-						put_elf(file, &room, &eip, why)) ||
-	    !put_modules(file + 1, modules, &room, &low, why))
+	if (!put_elf(file, &room, &eip, why) || !put_modules(file + 1, modules, &room, &low, why))
 		return -1;
 	if (eip >= ram_bytes) {
 		format_complaint(why, "guest image: its entry point lies outside the guest's memory");

@@ -36,24 +36,37 @@ static const char *split_words(char *line)
 	return "";
 }
 
-/* The vCPUs of this core take turns. */
-static struct vcpu *next_vcpu(bool *alone)
+/*
+ * The vCPUs of this core take turns, which exits don't end: else one that exits much would never get on beside
+ * one that doesn't. *slice: cut to what is left of the turn; *timer_raw: when the first of their timers goes off.
+ */
+static struct vcpu *next_vcpu(uint64_t now, uint64_t *slice, uint64_t *timer_raw)
 {
-	static unsigned turn[CORES_MAX]; /* each entry: its core only */
+	static struct turn {
+		unsigned vcpu;
+		uint64_t until_raw;
+	} turns[CORES_MAX]; /* each entry: its core only */
 	unsigned me = this_core()->index, found = 0;
+	struct turn *turn = &turns[me];
 	struct vcpu *first = 0;
+	bool over = now >= turn->until_raw;
+	for (unsigned i = over; i < guest.vcpu_count + over; i++) {
+		struct vcpu *v = &guest.vcpu[(turn->vcpu + i) % guest.vcpu_count];
 
-	for (unsigned i = 1; i <= guest.vcpu_count; i++) {
-		struct vcpu *v = &guest.vcpu[(turn[me] + i) % guest.vcpu_count];
-
-		if (v->core != me || !vcpu_runnable(v))
+		if (v->core != me)
 			continue;
-		if (!found++)
+		bool runnable = vcpu_runnable(v);
+		if (v->lapic.timer_raw < *timer_raw)
+			*timer_raw = v->lapic.timer_raw;
+		if (runnable && !found++)
 			first = v;
 	}
-	*alone = found < 2;
-	if (first)
-		turn[me] = first->index;
+	if (first && (over || first->index != turn->vcpu)) {
+		turn->vcpu = first->index;
+		turn->until_raw = now + raw_of_ns(SHARED_SLICE_NS);
+	}
+	if (found > 1 && turn->until_raw - now < *slice)
+		*slice = turn->until_raw - now;
 	return first;
 }
 
@@ -74,7 +87,7 @@ static void follow(unsigned me)
 static void run(void)
 {
 	struct core *me = this_core();
-	bool seat = conduct_seat(), alone;
+	bool seat = conduct_seat();
 	uint64_t slice = seat ? conduct_slice_raw() : raw_of_ns(LONE_SLICE_NS), rest = raw_of_ns(REST_NS);
 
 	/* Who is led follows in core_serve; who is not is asked or led by a request. */
@@ -99,10 +112,13 @@ static void run(void)
 		core_doze("host reader rests", slice < rest ? slice : rest);
 		return;
 	}
-	struct vcpu *v = next_vcpu(&alone);
+	uint64_t now = raw_now(), timer_raw = UINT64_MAX;
+	struct vcpu *v = next_vcpu(now, &slice, &timer_raw);
+	if (timer_raw - now < slice || timer_raw <= now)
+		slice = timer_raw > now ? timer_raw - now : 0;
 	if (v)
-		vcpu_run(v, alone || slice < raw_of_ns(SHARED_SLICE_NS) ? slice : raw_of_ns(SHARED_SLICE_NS));
-	else if (seat || due_ns < NS_PER_S)
+		vcpu_run(v, slice);
+	else if (seat || due_ns < NS_PER_S || timer_raw != UINT64_MAX)
 		core_doze(seat ? "seat" : "idle", slice);
 	else
 		core_idle("idle");

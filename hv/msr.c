@@ -8,10 +8,7 @@
 #include "smp/util.h"
 #include "smp/x86.h"
 
-/* Of IA32_MISC_ENABLE at reset: fast strings, and neither BTS nor PEBS, which can't be changed. */
-#define MISC_ENABLE_RESET 0x1801u
-#define MISC_ENABLE_FIXED 0x1800u
-#define DEBUGCTL_BTF 2u
+#define FAST_STRINGS 0x1801u /* of IA32_MISC_ENABLE, and neither BTS nor PEBS */
 
 /*
  * A guest moves its vCPU's counter, never the hardware's. What a write adds to
@@ -21,32 +18,10 @@
  */
 static enum verdict write_tsc_adjust(struct vcpu *v, uint64_t adjust)
 {
+	lapic_timer_move(v, adjust - v->tsc_adjust);
 	v->tsc_adjust = adjust;
 	v->page_line = 0;
 	return YIELD; /* VMCS and page follow at the next entry */
-}
-
-static bool read_tsc_adjust(const struct vcpu *v, uint64_t *value)
-{
-	*value = v->tsc_adjust;
-	return true;
-}
-
-static bool read_tsc(const struct vcpu *v, uint64_t *value)
-{
-	*value = guest_tsc(v);
-	return true;
-}
-
-static enum verdict write_tsc(struct vcpu *v, uint64_t value)
-{
-	return write_tsc_adjust(v, v->tsc_adjust + value - guest_tsc(v));
-}
-
-static bool read_page(const struct vcpu *v, uint64_t *value)
-{
-	*value = v->page_gpa;
-	return true;
 }
 
 static enum verdict write_page(struct vcpu *v, uint64_t value)
@@ -58,16 +33,8 @@ static enum verdict write_page(struct vcpu *v, uint64_t value)
 	return YIELD; /* published at the next entry */
 }
 
-static bool read_wall(const struct vcpu *v, uint64_t *value)
+static enum verdict write_wall(uint64_t gpa)
 {
-	(void)v;
-	*value = atomic_load_explicit(&guest.wall_gpa, memory_order_relaxed);
-	return true;
-}
-
-static enum verdict write_wall(struct vcpu *v, uint64_t gpa)
-{
-	(void)v;
 	void *wall = guest_at(gpa, sizeof(struct pvclock_wall_clock));
 
 	if (gpa & 3 || !wall)
@@ -78,9 +45,8 @@ static enum verdict write_wall(struct vcpu *v, uint64_t gpa)
 	return NEXT;
 }
 
-static enum verdict write_bounds(struct vcpu *v, uint64_t value)
+static enum verdict write_bounds(uint64_t value)
 {
-	(void)v;
 	_Static_assert(sizeof(struct bound_page) == sizeof(struct howler_bounds) &&
 		       offsetof(struct bound_page, drift_ppb) == offsetof(struct howler_bounds, drift_ppb) &&
 		       offsetof(struct bound_page, policy) == offsetof(struct howler_bounds, policy), "one page, two names");
@@ -93,67 +59,28 @@ static enum verdict write_bounds(struct vcpu *v, uint64_t value)
 	return NEXT;
 }
 
-static bool read_zero(const struct vcpu *v, uint64_t *value)
-{
-	(void)v;
-	*value = 0;
-	return true;
-}
-
-static enum verdict write_nothing(struct vcpu *v, uint64_t value)
-{
-	(void)v, (void)value;
-	return NEXT;
-}
-
-static bool read_misc_enable(const struct vcpu *v, uint64_t *value)
-{
-	*value = v->misc_enable ^ MISC_ENABLE_RESET;
-	return true;
-}
-
-static enum verdict write_misc_enable(struct vcpu *v, uint64_t value)
-{
-	v->misc_enable = (value ^ MISC_ENABLE_RESET) & ~(uint64_t)MISC_ENABLE_FIXED;
-	return NEXT;
-}
-
-static bool read_debugctl(const struct vcpu *v, uint64_t *value)
-{
-	(void)v;
-	*value = vmcs_read(GUEST_DEBUGCTL);
-	return true;
-}
-
-static enum verdict write_debugctl(struct vcpu *v, uint64_t value)
-{
-	(void)v;
-	if (value & ~(uint64_t)DEBUGCTL_BTF)
-		return fault_gp();
-	vmcs_write(GUEST_DEBUGCTL, value);
-	return NEXT;
-}
-
-/* With neither way in, an MSR is the hardware's own and does not exit; with one, the other is #GP. */
+/* All others are #GP. */
 static const struct row {
 	uint32_t first, last;
-	bool (*read)(const struct vcpu *v, uint64_t *value); /* false: #GP */
-	enum verdict (*write)(struct vcpu *v, uint64_t value);
+	enum { NONE, HARDWARE, TSC, TSC_ADJUST, APIC, WALL, PAGE, BOUNDS, NOTHING, MISC_ENABLE } what;
 } rows[] = {
-	{ MSR_TSC, MSR_TSC, read_tsc, write_tsc },
-	{ MSR_TSC_ADJUST, MSR_TSC_ADJUST, read_tsc_adjust, write_tsc_adjust },
-	{ MSR_KVM_WALL_CLOCK, MSR_KVM_WALL_CLOCK, read_wall, write_wall },
-	{ MSR_KVM_SYSTEM_TIME, MSR_KVM_SYSTEM_TIME, read_page, write_page },
-	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_WALL_CLOCK_NEW, read_wall, write_wall },
-	{ MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, read_page, write_page },
-	{ MSR_HOWLER_BOUNDS, MSR_HOWLER_BOUNDS, 0, write_bounds },
-	{ MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, read_zero, write_nothing }, /* no microcode update is loaded */
-	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, read_misc_enable, write_misc_enable },
-	{ MSR_DEBUGCTL, MSR_DEBUGCTL, read_debugctl, write_debugctl },
-	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP, 0, 0 },
-	{ MSR_PAT, MSR_PAT, 0, 0 },
-	{ MSR_EFER, MSR_FMASK, 0, 0 },
-	{ MSR_FS_BASE, MSR_TSC_AUX, 0, 0 },
+	{ MSR_TSC, MSR_TSC, TSC },
+	{ MSR_TSC_ADJUST, MSR_TSC_ADJUST, TSC_ADJUST },
+	{ MSR_APIC_BASE, MSR_APIC_BASE, APIC },
+	{ MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, APIC },
+	{ MSR_X2APIC, MSR_X2APIC + 0x3f, APIC },
+	{ MSR_KVM_WALL_CLOCK, MSR_KVM_WALL_CLOCK, WALL },
+	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_WALL_CLOCK_NEW, WALL },
+	{ MSR_KVM_SYSTEM_TIME, MSR_KVM_SYSTEM_TIME, PAGE },
+	{ MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, PAGE },
+	{ MSR_HOWLER_BOUNDS, MSR_HOWLER_BOUNDS, BOUNDS },
+	{ MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, NOTHING }, /* no microcode update is loaded */
+	{ MSR_MCG_CAP, MSR_MCG_CAP, NOTHING }, /* no banks: some kernels look without asking CPUID */
+	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, MISC_ENABLE },
+	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP, HARDWARE }, /* these do not exit */
+	{ MSR_PAT, MSR_PAT, HARDWARE },
+	{ MSR_EFER, MSR_FMASK, HARDWARE },
+	{ MSR_FS_BASE, MSR_TSC_AUX, HARDWARE },
 };
 
 /* The bits are those of SDM vol. 3, 25.6.9: 1: it exits. */
@@ -161,7 +88,7 @@ void msr_make_bitmap(uint8_t *bitmap)
 {
 	memset(bitmap, 0xff, PAGE_SIZE);
 	for (const struct row *r = rows; r < rows + ARRAY_SIZE(rows); r++)
-		for (uint32_t msr = r->first; msr <= r->last && !r->read && !r->write; msr++) {
+		for (uint32_t msr = r->first; msr <= r->last && r->what == HARDWARE; msr++) {
 			uint8_t *byte = bitmap + (msr >= 0xc0000000 ? 1024 : 0) + (msr & 0x1fff) / 8;
 
 			byte[0] &= (uint8_t)~(1u << msr % 8);    /* reads */
@@ -169,30 +96,70 @@ void msr_make_bitmap(uint8_t *bitmap)
 		}
 }
 
-static const struct row *row_of(uint32_t msr)
+static unsigned what_is(uint32_t msr)
 {
-	static const struct row none;
-	const struct row *r = rows;
-
-	while (r < rows + ARRAY_SIZE(rows) && (msr < r->first || msr > r->last))
-		r++;
-	return r < rows + ARRAY_SIZE(rows) ? r : &none;
+	for (const struct row *r = rows; r < rows + ARRAY_SIZE(rows); r++)
+		if (msr >= r->first && msr <= r->last)
+			return r->what;
+	return NONE;
 }
 
 enum verdict exit_rdmsr(struct vcpu *v)
 {
-	const struct row *r = row_of((uint32_t)v->regs[RCX]);
-	uint64_t value;
+	uint32_t msr = (uint32_t)v->regs[RCX];
+	uint64_t value = 0;
 
-	if (!r->read || !r->read(v, &value))
+	switch (what_is(msr)) {
+	case TSC:
+		value = guest_tsc(v);
+		break;
+	case TSC_ADJUST:
+		value = v->tsc_adjust;
+		break;
+	case APIC:
+		if (!lapic_rdmsr(v, msr, &value))
+			return fault_gp();
+		break;
+	case WALL:
+		value = atomic_load_explicit(&guest.wall_gpa, memory_order_relaxed);
+		break;
+	case PAGE:
+		value = v->page_gpa;
+		break;
+	case NOTHING:
+		break;
+	case MISC_ENABLE:
+		value = FAST_STRINGS;
+		break;
+	default:
 		return fault_gp();
+	}
 	set_edx_eax(v, value);
 	return NEXT;
 }
 
 enum verdict exit_wrmsr(struct vcpu *v)
 {
-	const struct row *r = row_of((uint32_t)v->regs[RCX]);
+	uint32_t msr = (uint32_t)v->regs[RCX];
+	uint64_t value = v->regs[RDX] << 32 | (uint32_t)v->regs[RAX];
 
-	return r->write ? r->write(v, v->regs[RDX] << 32 | (uint32_t)v->regs[RAX]) : fault_gp();
+	switch (what_is(msr)) {
+	case TSC:
+		return write_tsc_adjust(v, v->tsc_adjust + value - guest_tsc(v));
+	case TSC_ADJUST:
+		return write_tsc_adjust(v, value);
+	case APIC:
+		return lapic_wrmsr(v, msr, value) ? YIELD : fault_gp();
+	case WALL:
+		return write_wall(value);
+	case PAGE:
+		return write_page(v, value);
+	case BOUNDS:
+		return write_bounds(value);
+	case NOTHING:
+	case MISC_ENABLE:
+		return NEXT; /* but nothing changes */
+	default:
+		return fault_gp();
+	}
 }

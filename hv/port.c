@@ -14,24 +14,18 @@
 static atomic_flag port_lock = ATOMIC_FLAG_INIT;
 
 /* The 8250, whose line takes a byte at once. */
-enum { THR = 0, RBR = 0, IER = 1, IIR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
-#define IER_RDA  0x01u
-#define IER_THRE 0x02u
-#define IIR_NONE 1u
-#define IIR_THRE 2u
-#define IIR_RDA  4u
-#define LCR_DLAB 0x80u
-#define MCR_LOOP 0x10u
-#define LSR_IDLE 0x60u /* THR empty, and sent */
-#define LSR_DR   0x01u
-#define MSR_PEER 0xb0u /* DCD, DSR, CTS: somebody is there */
+enum { THR = 0, IER = 1, IIR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
+enum { IER_THRE = 2, IIR_NONE = 1, IIR_THRE = 2, LCR_DLAB = 0x80 };
+enum { MCR_OUT2 = 8 };     /* on a PC, the gate of its interrupt */
+enum { LSR_IDLE = 0x60 };  /* THR empty, and sent */
+enum { MSR_PEER = 0xb0 };  /* DCD, DSR, CTS: somebody is there, who never sends */
 
 static struct {
-	uint8_t reg[8], divisor[2], received; /* reg: those that read as written */
-	bool has_received, has_sent;          /* of the interrupt: RBR is not read, THRE is not told yet */
+	uint8_t reg[8];
+	bool has_sent; /* of the interrupt: THRE is not told yet */
 	char line[160];
 	unsigned used;
-} uart;
+} uart = { .reg = { [LSR] = LSR_IDLE, [MSR] = MSR_PEER } };
 
 /* Whole lines go to the log, each marked as the guest's: none can be taken for Howler's own. */
 static void line_put(char c)
@@ -52,74 +46,63 @@ static void line_put(char c)
 
 static uint32_t uart_cause(void)
 {
-	return uart.has_received && uart.reg[IER] & IER_RDA ? IIR_RDA :
-	       uart.has_sent && uart.reg[IER] & IER_THRE ? IIR_THRE : IIR_NONE;
+	return uart.has_sent && uart.reg[IER] & IER_THRE ? IIR_THRE : IIR_NONE;
+}
+
+/* There is no interrupt controller but the local APICs: the line is wired to vCPU 0's LINT0. */
+static void uart_interrupt(void)
+{
+	lapic_lint0(uart.reg[MCR] & MCR_OUT2 && uart_cause() != IIR_NONE);
 }
 
 static uint32_t uart_in(unsigned reg)
 {
-	uint32_t mcr = uart.reg[MCR], cause;
+	uint32_t cause = uart_cause();
 
 	if (reg < 2 && uart.reg[LCR] & LCR_DLAB)
-		return uart.divisor[reg];
-	switch (reg) {
-	case RBR:
-		uart.has_received = false;
-		return uart.received;
-	case IIR:
-		cause = uart_cause();
-		if (cause == IIR_THRE)
-			uart.has_sent = false;
-		return cause;
-	case LSR:
-		return LSR_IDLE | (uart.has_received ? LSR_DR : 0);
-	case MSR: /* looped: from RTS, DTR, OUT1, OUT2 */
-		return mcr & MCR_LOOP ? (mcr & 2) << 3 | (mcr & 1) << 5 | (mcr & 12) << 4 : MSR_PEER;
-	}
-	return uart.reg[reg];
+		return !reg; /* the divisor: as fast as it gets */
+	if (reg != IIR)
+		return uart.reg[reg];
+	uart.has_sent = uart.has_sent && cause != IIR_THRE; /* told once */
+	return cause;
 }
 
 static void uart_out(unsigned reg, uint32_t value)
 {
 	static const uint8_t keeps[8] = { [IER] = 0x0f, [LCR] = 0xff, [MCR] = 0x1f, [SCR] = 0xff };
 
-	if (reg < 2 && uart.reg[LCR] & LCR_DLAB) {
-		uart.divisor[reg] = (uint8_t)value;
+	if (reg < 2 && uart.reg[LCR] & LCR_DLAB)
 		return;
-	}
-	if (reg == THR && uart.reg[MCR] & MCR_LOOP) {
-		uart.received = (uint8_t)value;
-		uart.has_received = true;
-	} else if (reg == THR) {
+	/* Full, and at once empty again: an edge. And who switches the interrupt on while THR is empty gets one. */
+	if (reg == THR) {
 		line_put((char)value);
+		uart.has_sent = false;
+		uart_interrupt();
 	}
-	/* Sent at once; and who switches the interrupt on while THR is empty gets one. */
 	if (reg == THR || (reg == IER && value & ~uart.reg[IER] & IER_THRE))
 		uart.has_sent = true;
-	uart.reg[reg] = value & keeps[reg];
+	if (keeps[reg])
+		uart.reg[reg] = value & keeps[reg];
 }
 
-/* fw_cfg: a selector of 16 bits, then the bytes of that item one by one; items that are not here are zeros. */
-enum { FW_CFG_SELECTOR = 0, FW_CFG_DATA = 1 };
-enum { FW_CFG_SIGNATURE = 0x00, FW_CFG_NB_CPUS = 0x05, FW_CFG_MAX_CPUS = 0x0f };
-static unsigned fw_cfg_item, fw_cfg_at;
+/* fw_cfg: a selector of 16 bits, then the bytes of that item one by one; all items but the one are zeros. */
+enum { FW_CFG_NB_CPUS = 0x05 };
+static uint32_t fw_cfg; /* what is left to read */
 
-static void fw_cfg_out(unsigned reg, uint32_t value)
+static void fw_cfg_out(unsigned reg, uint32_t item)
 {
-	if (reg != FW_CFG_SELECTOR)
-		return;
-	fw_cfg_item = value & UINT16_MAX;
-	fw_cfg_at = 0;
+	if (!reg)
+		fw_cfg = (uint16_t)item == FW_CFG_NB_CPUS ? guest.vcpu_count : 0;
 }
 
 static uint32_t fw_cfg_in(unsigned reg)
 {
-	uint32_t item = fw_cfg_item == FW_CFG_SIGNATURE ? 'Q' | 'E' << 8 | 'M' << 16 | 'U' << 24 :
-			fw_cfg_item == FW_CFG_NB_CPUS || fw_cfg_item == FW_CFG_MAX_CPUS ? guest.vcpu_count : 0;
+	uint32_t byte = fw_cfg & 0xff;
 
-	if (reg != FW_CFG_DATA)
+	if (!reg)
 		return UINT32_MAX;
-	return fw_cfg_at < sizeof(item) ? item >> 8 * fw_cfg_at++ & 0xff : 0;
+	fw_cfg >>= 8;
+	return byte;
 }
 
 /* The CMOS clock shows the guest's wall time; it can't be set. */
@@ -127,8 +110,7 @@ static unsigned rtc_index;
 
 static void rtc_out(unsigned reg, uint32_t value)
 {
-	if (!reg)
-		rtc_index = value & 0x7f;
+	rtc_index = reg ? rtc_index : value & 0x7f;
 }
 
 static uint32_t rtc_in(unsigned reg)
@@ -171,6 +153,7 @@ static const struct range {
 	{ PORT_GUEST_EXIT, PORT_GUEST_EXIT, 0, end_out },
 	{ 0x510, 0x511, fw_cfg_in, fw_cfg_out },
 	{ 0x8900, 0x8900, 0, off_out },
+	{ 0 }
 };
 
 /* ports=on: what a guest looks for in vain, once per port. */
@@ -190,9 +173,9 @@ static uint32_t port_access(const struct vcpu *v, uint16_t port, unsigned bytes,
 
 	while (atomic_flag_test_and_set_explicit(&port_lock, memory_order_acquire))
 		cpu_relax();
-	while (r < ranges + ARRAY_SIZE(ranges) && (port < r->first || port > r->last))
+	while (r->last && (port < r->first || port > r->last))
 		r++;
-	if (r == ranges + ARRAY_SIZE(ranges)) {
+	if (!r->last) {
 		tell_absent(v, port, bytes, in);
 		value = UINT32_MAX;
 	} else if (in) {
@@ -200,6 +183,8 @@ static uint32_t port_access(const struct vcpu *v, uint16_t port, unsigned bytes,
 	} else if (r->out) {
 		r->out(port - r->first, value);
 	}
+	if (r->in == uart_in)
+		uart_interrupt();
 	atomic_flag_clear_explicit(&port_lock, memory_order_release);
 	return value;
 }
@@ -209,11 +194,12 @@ enum verdict exit_io(struct vcpu *v)
 	uint64_t q = vmcs_read(EXIT_QUALIFICATION);
 	unsigned bytes = (q & 7) + 1;
 	uint32_t mask = UINT32_MAX >> (32 - 8 * bytes);
+	uint16_t port = (uint16_t)(q >> 16);
 	bool in = q & 8;
 
 	if (q & 16)
-		return park(v, "string I/O");
-	uint32_t value = port_access(v, (uint16_t)(q >> 16), bytes, in, (uint32_t)v->regs[RAX] & mask) & mask;
+		return park(v, "INS or OUTS, which Howler does not do: move bytes by IN and OUT");
+	uint32_t value = port_access(v, port, bytes, in, (uint32_t)v->regs[RAX] & mask) & mask;
 	if (in)
 		v->regs[RAX] = bytes == 4 ? value : (v->regs[RAX] & ~(uint64_t)mask) | value;
 	return NEXT;

@@ -42,7 +42,9 @@ void report_event(const struct event_record *e)
 		print("{\"event\":%u,\"kind\":\"%s\",\"core\":%u,\"base\":%u,\"khz\":[%u,%u],\"out_ticks\":%lu,"
 		      "\"error_ns\":%ld,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"cut\":%s}\n", e->number, kinds[e->kind], e->core, e->base,
 		      e->khz_before, e->khz_after, e->out_raw, e->error_ns, e->skew_bound_ns, e->drift_bound_ns, e->cut ? "true" : "false");
-	if (options.log != OPTIONS_LOG_EVENTS)
+	/* A storm without an end would keep the line, and so the seat, busy for good. */
+	if (options.log != OPTIONS_LOG_EVENTS ||
+	    (options.events == OPTIONS_EVENTS_AUTO && e->number > EVENTS_DEFAULT && e->number % 1000))
 		return;
 	if (e->cut) {
 		print("%5u %-7s core %u%s  cut short: the core left or did not come\n", e->number, kinds[e->kind],
@@ -99,19 +101,13 @@ static void json(const char *who, unsigned index, const struct guest_report *r, 
 	      v ? v->moves : 0, v ? v->blackout_raw : 0);
 }
 
-/* A guest that nobody here wrote delivers no reports: its figures are Howler's own, and its word is its exit code. */
-static bool foreign(void)
-{
-	return vmx_usable && !atomic_load(&guest.asks);
-}
-
 /* The figures of all readers; how many of them reported and are alive. */
 static unsigned table(struct guest_report *sum)
 {
 	unsigned alive = 0, n = vmx_usable ? guest.vcpu_count : core_count;
 	const char *who = vmx_usable ? "vcpu" : "core";
 
-	if (!foreign())
+	if (!guest_foreign())
 		print("\n  %-7s %10s %6s %12s %7s %12s %9s\n", who, "readings", "warps", "worst ns", "stalls",
 		      "blackout ns", "ticks per");
 	for (unsigned i = 0; i < n; i++) {
@@ -119,12 +115,12 @@ static unsigned table(struct guest_report *sum)
 		const struct guest_report *r = v ? &v->report : &reader_report[i];
 		/* The reader of a core that is offline at the end can't be asked. */
 		bool ok = v ? atomic_load(&v->state) != VCPU_PARKED &&
-				(foreign() || (atomic_load(&v->reported) && r->readings)) :
+				(guest_foreign() || (atomic_load(&v->reported) && r->readings)) :
 			      r->readings > 0 || !atomic_load(&the_clock.core[i].online);
 
 		alive += ok;
 		add(sum, r);
-		if (foreign())
+		if (guest_foreign())
 			continue;
 		print("  %-4s %2u %10lu %6lu %12lu %7lu %12lu %9lu\n", who, i, r->readings, r->warps,
 		      r->worst_warp_ns, r->stalls, r->blackout_ns, r->ticks_per_reading);
@@ -177,7 +173,7 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 	      conduct_truth.drift_bound_ns, conduct_truth.looks, conduct_truth.beyond, guest.first_entry_tsc ? guest.first_entry_tsc - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
 	      failure ? "FAIL: " : skipped() ? "SKIP" : "PASS", failure ? failure : "", sum->warps, sum->readings, over,
-	      begun, alive, readers, vmx_usable ? "vCPUs" : "readers", foreign() ? code : "");
+	      begun, alive, readers, vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");
 }
 
 static void judge_all(const struct stopped *s, void *arg)

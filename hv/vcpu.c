@@ -7,42 +7,70 @@
  */
 #include "hv/vcpu.h"
 
+#include "clock/port.h"
 #include "hv/hv.h"
 #include "hv/vmx.h"
+#include "smp/lib.h"
 #include "smp/x86.h"
+
+#define WINDOW_RAW 64 /* some instructions */
 
 static struct vcpu *loaded[CORES_MAX]; /* each entry: its core only */
 
-bool vcpu_runnable(const struct vcpu *v)
+/* The guest's TSC is this core's (or the reference), moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
+static struct tempo_piece tsc_of(struct vcpu *v, uint64_t now)
 {
-	uint32_t s = atomic_load_explicit(&v->state, memory_order_acquire);
+	struct tempo_piece tsc = sync_tsc(this_core()->index, now);
 
-	return s == VCPU_STARTED || s == VCPU_RUNNING;
+	tsc.offset += v->tsc_adjust;
+	lapic_timer_follow(v, &tsc, now, the_clock.policy->scales);
+	return tsc;
+}
+
+bool vcpu_runnable(struct vcpu *v)
+{
+	const struct lapic *a = &v->lapic;
+	unsigned barred;
+
+	if (a->timer_raw != UINT64_MAX) { /* in HLT, too, it counts as the core does */
+		uint64_t now = rdtsc();
+
+		tsc_of(v, now);
+		lapic_timer_poll(v, now);
+	}
+	switch (atomic_load_explicit(&v->state, memory_order_relaxed)) {
+	case VCPU_RUNNING:
+		return true;
+	case VCPU_HALTED:
+		return (!v->halt_deaf && lapic_pending(v, &barred)) ||
+		       (!v->halt_in_nmi && (a->nmis || atomic_load_explicit(&a->nmis_sent, memory_order_relaxed))) ||
+		       atomic_load_explicit(&a->events, memory_order_relaxed) & EVENT_INIT;
+	case VCPU_WAITING:
+		return atomic_load_explicit(&a->events, memory_order_relaxed);
+	default:
+		return false;
+	}
 }
 
 /* What the VMCS does not switch. */
+static const uint32_t own_msrs[VCPU_MSRS] = { MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
+
 static void save_rest(struct vcpu *v)
 {
 	fxsave(v->fpu);
 	v->cr2 = read_cr2();
-	v->msr_star = rdmsr(MSR_STAR);
-	v->msr_lstar = rdmsr(MSR_LSTAR);
-	v->msr_cstar = rdmsr(MSR_CSTAR);
-	v->msr_fmask = rdmsr(MSR_FMASK);
-	v->msr_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-	v->msr_tsc_aux = rdmsr(MSR_TSC_AUX);
+	read_debug(v->dr);
+	for (unsigned i = 0; i < VCPU_MSRS; i++)
+		v->msr[i] = rdmsr(own_msrs[i]);
 }
 
 static void load_rest(const struct vcpu *v)
 {
 	fxrstor(v->fpu);
 	write_cr2(v->cr2);
-	wrmsr(MSR_STAR, v->msr_star);
-	wrmsr(MSR_LSTAR, v->msr_lstar);
-	wrmsr(MSR_CSTAR, v->msr_cstar);
-	wrmsr(MSR_FMASK, v->msr_fmask);
-	wrmsr(MSR_KERNEL_GS_BASE, v->msr_kernel_gs_base);
-	wrmsr(MSR_TSC_AUX, v->msr_tsc_aux);
+	write_debug(v->dr);
+	for (unsigned i = 0; i < VCPU_MSRS; i++)
+		wrmsr(own_msrs[i], v->msr[i]);
 }
 
 void vcpu_unload(void)
@@ -67,24 +95,114 @@ static void load(struct vcpu *v)
 	load_rest(v);
 	loaded[this_core()->index] = v;
 	v->tsc_set = false;
-	if (atomic_load_explicit(&v->state, memory_order_acquire) == VCPU_STARTED) {
-		vmcs_write(GUEST_RIP, v->start_eip);
-		v->regs[RBX] = v->start_ebx;
-		atomic_store_explicit(&v->state, VCPU_RUNNING, memory_order_release);
+	if (v->last_core != this_core()->index)
+		invept_all(); /* what this core has cached for it, it may have dropped elsewhere */
+}
+
+static bool runs(struct vcpu *v)
+{
+	return atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_RUNNING;
+}
+
+static void set_state(struct vcpu *v, enum vcpu_state s)
+{
+	atomic_store_explicit(&v->state, s, memory_order_release);
+}
+
+/* INIT and SIPI, v loaded. */
+static void serve_events(struct vcpu *v)
+{
+	uint32_t events = atomic_load_explicit(&v->lapic.events, memory_order_relaxed);
+
+	if (events)
+		events = atomic_exchange_explicit(&v->lapic.events, 0, memory_order_relaxed);
+	if (events & EVENT_INIT) {
+		memset(v->regs, 0, sizeof(v->regs));
+		v->regs[RDX] = cpuid(1, 0).eax;
+		write_cr2(0);
+		vmcs_reset();
+		lapic_reset(v);
+		invept_all();
+		set_state(v, VCPU_WAITING);
+	}
+	if (events & EVENT_SIPI && atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_WAITING) {
+		uint64_t page = events >> 8 & 0xff;
+
+		vmcs_write(GUEST_CS, page << 8);
+		vmcs_write(GUEST_CS_BASE, page << 12);
+		set_state(v, VCPU_RUNNING);
+	} else if (atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_HALTED) {
+		set_state(v, VCPU_RUNNING);
 	}
 }
 
-/* The guest's TSC is what sync_tsc says, moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
+/*
+ * VM entry blocks NMIs if the guest's state says so (SDM vol. 3, 27.3.1.5), and
+ * in Bochs (as of 3.0) does not unblock them if it doesn't: a vCPU that was within
+ * its NMI handler leaves the block to the next one on that core, which would wait
+ * for an IRET that never comes. So the truth is kept here. Each entry: its core only.
+ */
+static bool nmi_blocked[CORES_MAX];
+
+static void nmi_after_exit(struct vcpu *v)
+{
+	uint64_t blocking = vmcs_read(GUEST_INTERRUPTIBILITY);
+
+	nmi_blocked[this_core()->index] = blocking & INTERRUPTIBILITY_NMI;
+	if (v->nmi_stray)
+		vmcs_write(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)INTERRUPTIBILITY_NMI);
+}
+
+/*
+ * Give the guest the event that is due, if it can take one now; if not, have it
+ * exit as soon as it can (SDM vol. 3, 27.6.5, 26.2). One that an exit cut short or
+ * that a handler asked for goes first.
+ */
+static void deliver(struct vcpu *v)
+{
+	struct lapic *a = &v->lapic;
+	uint64_t blocking = vmcs_read(GUEST_INTERRUPTIBILITY);
+	unsigned barred, most = blocking & INTERRUPTIBILITY_NMI ? 1 : 2;
+	uint32_t proc = vmx.proc, info = (uint32_t)vmcs_read(ENTRY_INTERRUPTION_INFO);
+	bool busy = info & INTERRUPTION_VALID;
+
+	if (atomic_load_explicit(&a->nmis_sent, memory_order_relaxed))
+		a->nmis += atomic_exchange_explicit(&a->nmis_sent, 0, memory_order_relaxed);
+	a->nmis = a->nmis < most ? a->nmis : most;
+	if (a->nmis && !busy && !blocking) {
+		vmcs_write(ENTRY_INTERRUPTION_INFO, info = INTERRUPTION_NMI);
+		a->nmis--;
+		busy = true;
+	}
+	unsigned vector = lapic_pending(v, &barred);
+	if (vector && !busy && !(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) &&
+	    vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) {
+		lapic_accept(v, vector);
+		vmcs_write(ENTRY_INTERRUPTION_INFO, INTERRUPTION_VALID | vector);
+		vector = lapic_pending(v, &barred);
+	}
+	v->nmi_stray = nmi_blocked[this_core()->index] && !(blocking & INTERRUPTIBILITY_NMI) && info != INTERRUPTION_NMI;
+	if (a->nmis)
+		proc |= PROC_NMI_WINDOW;
+	if (vector)
+		proc |= PROC_INTERRUPT_WINDOW;
+	if (proc != v->proc)
+		vmcs_write(PROC_CONTROLS, v->proc = proc);
+	if (barred != v->barred)
+		vmcs_write(TPR_THRESHOLD, v->barred = barred);
+}
+
 static void set_tsc(struct vcpu *v, uint64_t now)
 {
-	struct tempo_piece tsc = sync_tsc(this_core()->index, now);
-
-	tsc.offset += v->tsc_adjust;
+	struct tempo_piece tsc = tsc_of(v, now);
 	bool same = v->tsc_set && tsc.mult == v->now.tsc.mult && tsc.offset == v->now.tsc.offset;
 	v->before[v->entries % VCPU_STRETCHES] = v->now;
 	v->now = (struct vcpu_stretch){ .tsc = tsc, .from_raw = now, .to_raw = UINT64_MAX };
 	v->tsc_set = true;
-	if (same || !vmx.tsc_scaling)
+	if (same)
+		return;
+	v->last_core = this_core()->index;
+	if (!vmx.tsc_scaling)
 		return;
 	vmcs_write(TSC_OFFSET, tsc.offset);
 	vmcs_write(TSC_MULTIPLIER, tsc.mult);
@@ -95,8 +213,10 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 	struct core *me = this_core();
 
 	load(v);
+	serve_events(v);
+	if (!runs(v))
+		return;
 	sync_publish(v);
-	vmcs_write(PREEMPTION_TIMER, (slice_raw >> vmx.timer_shift) + 1);
 	core_at("guest, vCPU", v->index);
 	uint64_t now = rdtsc_ordered();
 	if (!guest.first_entry_tsc)
@@ -106,12 +226,21 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 	v->out_raw = 0;
 	v->entries++;
 	set_tsc(v, now);
+	deliver(v);
+	uint64_t timer_raw = v->lapic.timer_raw > now ? v->lapic.timer_raw - now : 0;
+	slice_raw = timer_raw < slice_raw ? timer_raw : slice_raw;
+	if (v->nmi_stray && v->lapic.nmis && slice_raw > WINDOW_RAW)
+		slice_raw = WINDOW_RAW; /* that window never opens */
+	uint64_t exits = v->exits;
+	vmcs_write(PREEMPTION_TIMER, (slice_raw >> vmx.timer_shift) + 1);
 	if (vmx_enter(v))
 		panic("VM entry of vCPU %u failed: VM-instruction error %lu (SDM vol. 3, 31.4)", v->index,
 		      vmcs_read(VM_INSTRUCTION_ERROR));
 	v->now.to_raw = rdtsc_ordered();
 	core_at("loop", 0);
-	if (atomic_load_explicit(&me->requests, memory_order_relaxed)) {
+	if (v->exits != exits)
+		nmi_after_exit(v);
+	if (atomic_load_explicit(&me->requests, memory_order_relaxed) & ~REQ_WAKE) {
 		v->evictions++;
 		v->out_raw = v->now.to_raw;
 	}

@@ -13,16 +13,16 @@
 
 #include "clock/tempo.h"
 #include "hv/abi.h"
+#include "hv/lapic.h"
 #include "smp/asm_abi.h"
 #include "smp/core.h"
 #include "smp/limits.h"
 
+/* Set by its core, as it serves the local APIC's events. */
 enum vcpu_state {
-	VCPU_WAITING, /* not started by its guest yet */
-	VCPU_STARTING, /* ... just now */
-	VCPU_STARTED, /* start_eip and start_ebx hold; set by who starts it (release) */
-	VCPU_RUNNING, /* set by its core */
-	VCPU_HALTED,  /* HLT with interrupts off: nothing can wake it */
+	VCPU_WAITING, /* for a SIPI */
+	VCPU_RUNNING,
+	VCPU_HALTED,  /* in HLT */
 	VCPU_PARKED,  /* did what Howler can't do; the guest's fault; dumped */
 };
 
@@ -32,7 +32,7 @@ struct vcpu_stretch {
 	uint64_t from_raw, to_raw;
 };
 
-enum { VCPU_STRETCHES = 8 };
+enum { VCPU_STRETCHES = 8, VCPU_MSRS = 6 };
 
 struct vcpu {
 	uint64_t regs[16]; /* in the order of instruction encodings; RSP is in the VMCS */
@@ -40,11 +40,14 @@ struct vcpu {
 	unsigned index;
 	_Atomic uint32_t state;
 	unsigned core;
-	uint32_t start_eip, start_ebx;
-	uint64_t cr2;
+	bool nmi_stray;         /* its NMIs seem blocked, and are not */
+	bool halt_deaf, halt_in_nmi; /* in HLT with interrupts off; with NMIs blocked */
+	uint64_t cr2, dr[5];    /* DR0 to DR3, DR6; DR7 is in the VMCS */
 	void *vmcs;             /* physical = virtual */
-	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base, msr_tsc_aux;
-	uint64_t misc_enable;   /* IA32_MISC_ENABLE: the bits that are not as at reset */
+	unsigned last_core;     /* where it was loaded last */
+	uint32_t proc, barred;  /* PROC_CONTROLS and TPR_THRESHOLD, as the VMCS has them */
+	struct lapic lapic;
+	uint64_t msr[VCPU_MSRS];
 
 	/* The clock page: where, and from which line it was made */
 	uint64_t page_gpa;      /* GPA | 1, as the MSR has it; 0: not registered */

@@ -9,18 +9,19 @@
 /* Segment access rights (SDM vol. 3, 25.4.1) */
 #define ACCESS_CODE32 0xc09bu /* present, code, accessed, readable, 32-bit, 4 KiB granular */
 #define ACCESS_DATA32 0xc093u
+#define ACCESS_CODE16 0x009bu
+#define ACCESS_DATA16 0x0093u
 #define ACCESS_TSS    0x008bu /* busy 32-bit TSS */
-#define ACCESS_UNUSABLE 0x10000u
+#define ACCESS_LDT    0x0082u
 
 /* VME to OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, SMEP, SMAP: what goes with CPUID as the guest sees it */
 #define CR4_GUEST     0x330fffull
 
 #define PAT_RESET 0x0007040600070406ull
-#define ACTIVITY_ACTIVE 0
 
 extern void vmx_exit(void);
 
-static uint8_t *msr_bitmap, *io_bitmap;
+static uint8_t *msr_bitmap, *io_bitmap, *apic_access;
 
 void vmcs_write_failed(enum vmcs_field field, uint64_t value)
 {
@@ -28,29 +29,54 @@ void vmcs_write_failed(enum vmcs_field field, uint64_t value)
 	      vmcs_read(VM_INSTRUCTION_ERROR));
 }
 
-void vmcs_init(void)
+const void *vmcs_init(void)
 {
 	msr_bitmap = mem_alloc(PAGE_SIZE, PAGE_SIZE);
 	msr_make_bitmap(msr_bitmap);
 	io_bitmap = memset(mem_alloc(2 * PAGE_SIZE, PAGE_SIZE), 0xff, 2 * PAGE_SIZE);
+	apic_access = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0xff, PAGE_SIZE);
+	return apic_access;
 }
 
-static void set_controls(const struct vcpu *v, uint64_t eptp)
+/*
+ * At its default place the processor tells the local APIC's page from memory;
+ * elsewhere, and for who has switched it off, it is memory that nobody drives.
+ * What a core has cached of it is void (SDM vol. 3, 30.4.6).
+ */
+void vmcs_set_apic(const struct vcpu *v)
+{
+	uint32_t mine = PROC2_APIC_ACCESSES | PROC2_APIC_REGISTERS;
+
+	vmcs_write(PROC_CONTROLS2, lapic_is_virtualized(v) ? vmx.proc2 : vmx.proc2 & ~mine);
+	invept_all();
+}
+
+/* Fields that are 0 when a VMCS is made (exceptions are the guest's own business), and after an INIT. */
+static const uint16_t zero_at_first[] = {
+	EXCEPTION_BITMAP, PAGE_FAULT_MASK, PAGE_FAULT_MATCH, CR3_TARGET_COUNT, EXIT_MSR_STORE_COUNT, EXIT_MSR_LOAD_COUNT,
+	ENTRY_MSR_LOAD_COUNT, TPR_THRESHOLD, GUEST_DEBUGCTL, GUEST_SYSENTER_CS, GUEST_SYSENTER_ESP, GUEST_SYSENTER_EIP,
+	HOST_ES, HOST_SS, HOST_DS, HOST_FS, HOST_GS, HOST_FS_BASE, HOST_SYSENTER_CS, HOST_SYSENTER_ESP, HOST_SYSENTER_EIP,
+};
+static const uint16_t zero_after_init[] = {
+	GUEST_GDTR_BASE, GUEST_IDTR_BASE, GUEST_CR3, CR4_SHADOW, GUEST_RSP, GUEST_RIP, GUEST_EFER, GUEST_PENDING_DEBUG,
+	GUEST_INTERRUPTIBILITY, GUEST_ACTIVITY, ENTRY_INTERRUPTION_INFO,
+};
+
+static void write_zeros(const uint16_t *fields, unsigned count)
+{
+	while (count--)
+		vmcs_write(fields[count], 0);
+}
+
+static void set_controls(struct vcpu *v, uint64_t eptp)
 {
 	vmcs_write(VPID, v->index + 1);
 	vmcs_write(PIN_CONTROLS, vmx.pin);
-	vmcs_write(PROC_CONTROLS, vmx.proc);
-	vmcs_write(PROC_CONTROLS2, vmx.proc2);
+	vmcs_write(PROC_CONTROLS, v->proc = vmx.proc);
+	vmcs_set_apic(v);
+	vmcs_write(VIRTUAL_APIC_ADDRESS, (uint64_t)v->lapic.regs);
+	vmcs_write(APIC_ACCESS_ADDRESS, (uint64_t)apic_access);
 	vmcs_write(EXIT_CONTROLS, vmx.exit);
-	vmcs_write(ENTRY_CONTROLS, vmx.entry);
-	vmcs_write(EXCEPTION_BITMAP, 0); /* exceptions are the guest's own business */
-	vmcs_write(PAGE_FAULT_MASK, 0);
-	vmcs_write(PAGE_FAULT_MATCH, 0);
-	vmcs_write(CR3_TARGET_COUNT, 0);
-	vmcs_write(EXIT_MSR_STORE_COUNT, 0);
-	vmcs_write(EXIT_MSR_LOAD_COUNT, 0);
-	vmcs_write(ENTRY_MSR_LOAD_COUNT, 0);
-	vmcs_write(ENTRY_INTERRUPTION_INFO, 0);
 	vmcs_write(IO_BITMAP_A, (uint64_t)io_bitmap);
 	vmcs_write(IO_BITMAP_B, (uint64_t)io_bitmap + PAGE_SIZE);
 	vmcs_write(MSR_BITMAP, (uint64_t)msr_bitmap);
@@ -68,30 +94,23 @@ void vmcs_set_host(void)
 	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) idtr;
 
 	__asm__ volatile("sidt %0" : "=m"(idtr));
-	vmcs_write(HOST_ES, 0);
 	vmcs_write(HOST_CS, SEL_CODE64);
-	vmcs_write(HOST_SS, 0);
-	vmcs_write(HOST_DS, 0);
-	vmcs_write(HOST_FS, 0);
-	vmcs_write(HOST_GS, 0);
 	vmcs_write(HOST_TR, SEL_TSS);
 	vmcs_write(HOST_PAT, rdmsr(MSR_PAT));
 	vmcs_write(HOST_EFER, rdmsr(MSR_EFER));
 	vmcs_write(HOST_CR0, read_cr0());
 	vmcs_write(HOST_CR3, read_cr3());
 	vmcs_write(HOST_CR4, read_cr4());
-	vmcs_write(HOST_FS_BASE, 0);
 	vmcs_write(HOST_GS_BASE, (uint64_t)c);
 	vmcs_write(HOST_TR_BASE, (uint64_t)&c->tss);
 	vmcs_write(HOST_GDTR_BASE, (uint64_t)c->gdt);
 	vmcs_write(HOST_IDTR_BASE, idtr.base);
-	vmcs_write(HOST_SYSENTER_CS, 0);
-	vmcs_write(HOST_SYSENTER_ESP, 0);
-	vmcs_write(HOST_SYSENTER_EIP, 0);
 	vmcs_write(HOST_RIP, (uint64_t)vmx_exit);
 }
 
-static void set_segment(unsigned n, uint16_t selector, uint32_t limit, uint32_t access)
+enum segment { ES, CS, SS, DS, FS, GS, LDTR, TR };
+
+static void set_segment(enum segment n, uint16_t selector, uint32_t limit, uint32_t access)
 {
 	/* The encodings of the eight segments' fields are two apart (appendix B). */
 	vmcs_write(GUEST_ES + 2 * n, selector);
@@ -100,45 +119,45 @@ static void set_segment(unsigned n, uint16_t selector, uint32_t limit, uint32_t 
 	vmcs_write(GUEST_ES_BASE + 2 * n, 0);
 }
 
-/* The state of a multiboot entry: 32-bit flat protected mode, paging and interrupts off. */
-static void set_guest(void)
+/* Where a SIPI finds it, with the other registers as after an INIT (SDM vol. 3, table 9-1). */
+void vmcs_reset(void)
 {
-	enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
-
-	for (unsigned n = ES; n <= GS; n++)
-		set_segment(n, n == CS ? 0x08 : 0x10, UINT32_MAX, n == CS ? ACCESS_CODE32 : ACCESS_DATA32);
-	set_segment(LDTR, 0, 0, ACCESS_UNUSABLE);
-	set_segment(TR, 0x18, 0x67, ACCESS_TSS);
-	vmcs_write(GUEST_GDTR_BASE, 0);
-	vmcs_write(GUEST_GDTR_LIMIT, 0);
-	vmcs_write(GUEST_IDTR_BASE, 0);
-	vmcs_write(GUEST_IDTR_LIMIT, 0);
-	vmcs_write(GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
-	vmcs_write(CR0_SHADOW, CR0_PE | CR0_ET);
-	vmcs_write(GUEST_CR3, 0);
+	for (enum segment n = ES; n <= GS; n++)
+		set_segment(n, 0, 0xffff, n == CS ? ACCESS_CODE16 : ACCESS_DATA16);
+	set_segment(LDTR, 0, 0xffff, ACCESS_LDT);
+	set_segment(TR, 0, 0xffff, ACCESS_TSS);
+	write_zeros(zero_after_init, ARRAY_SIZE(zero_after_init));
+	vmcs_write(GUEST_GDTR_LIMIT, 0xffff);
+	vmcs_write(GUEST_IDTR_LIMIT, 0xffff);
+	vmcs_write(GUEST_CR0, CR0_ET | CR0_NE);
+	vmcs_write(CR0_SHADOW, CR0_ET | CR0_NW | CR0_CD);
 	vmcs_write(GUEST_CR4, CR4_VMXE);
-	vmcs_write(CR4_SHADOW, 0);
 	vmcs_write(GUEST_DR7, 0x400);
 	vmcs_write(GUEST_RFLAGS, 2);
-	vmcs_write(GUEST_RSP, 0);
-	vmcs_write(GUEST_EFER, 0);
-	vmcs_write(GUEST_PAT, PAT_RESET);
-	vmcs_write(GUEST_DEBUGCTL, 0);
-	vmcs_write(GUEST_SYSENTER_CS, 0);
-	vmcs_write(GUEST_SYSENTER_ESP, 0);
-	vmcs_write(GUEST_SYSENTER_EIP, 0);
-	vmcs_write(GUEST_PENDING_DEBUG, 0);
-	vmcs_write(GUEST_INTERRUPTIBILITY, 0);
-	vmcs_write(GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	vmcs_write(ENTRY_CONTROLS, vmx.entry); /* the processor sets "IA-32e mode guest" as the guest does */
 }
 
-void vmcs_make(struct vcpu *v, uint64_t eptp)
+/* A multiboot entry: 32-bit flat protected mode, paging and interrupts off. */
+static void set_entry(const struct load_entry *entry)
+{
+	for (enum segment n = ES; n <= GS; n++)
+		set_segment(n, n == CS ? 0x08 : 0x10, UINT32_MAX, n == CS ? ACCESS_CODE32 : ACCESS_DATA32);
+	vmcs_write(GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
+	vmcs_write(CR0_SHADOW, CR0_PE | CR0_ET);
+	vmcs_write(GUEST_RIP, entry->eip);
+}
+
+void vmcs_make(struct vcpu *v, uint64_t eptp, const struct load_entry *entry)
 {
 	v->vmcs = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE);
 	*(uint32_t *)v->vmcs = vmx.revision;
 	CHECK(vmcs_clear((uint64_t)v->vmcs) && vmcs_load((uint64_t)v->vmcs));
+	write_zeros(zero_at_first, ARRAY_SIZE(zero_at_first));
 	set_controls(v, eptp);
-	set_guest();
+	vmcs_write(GUEST_PAT, PAT_RESET);
+	vmcs_reset();
+	if (entry)
+		set_entry(entry);
 	CHECK(vmcs_clear((uint64_t)v->vmcs));
 }
 

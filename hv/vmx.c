@@ -11,47 +11,44 @@
 
 struct vmx_features vmx;
 
-struct wanted {
-	uint32_t bit;
-	const char *name;
-};
-
-/* Named where a user may miss them: what each stands for in the manual. */
-static const struct wanted pin_wanted[] = {
-	{ PIN_EXTERNAL_INTERRUPT, "external-interrupt exiting" }, { PIN_NMI, "NMI exiting" },
-	{ PIN_VIRTUAL_NMI, "virtual NMIs" }, { PIN_PREEMPTION_TIMER, "the VMX-preemption timer" }, { 0, 0 },
-};
-static const struct wanted proc_wanted[] = {
-	{ PROC_TSC_OFFSETTING, "TSC offsetting" }, { PROC_HLT, "HLT exiting" },
-	{ PROC_IO_BITMAPS, "I/O bitmaps" }, { PROC_MSR_BITMAPS, "MSR bitmaps" },
-	{ PROC_SECONDARY, "secondary controls" }, { 0, 0 },
-};
-static const struct wanted proc2_wanted[] = {
-	{ PROC2_EPT, "EPT" }, { PROC2_VPID, "VPID" }, { PROC2_UNRESTRICTED, "unrestricted guest" },
-	{ PROC2_RDTSCP, "RDTSCP" }, { 0, 0 },
-};
-static const struct wanted exit_wanted[] = {
-	{ EXIT_HOST_64, "64-bit host" }, { EXIT_ACK_INTERRUPT, "acknowledge interrupt on exit" },
-	{ EXIT_SAVE_PAT, "save PAT" }, { EXIT_LOAD_PAT, "load PAT" }, { EXIT_SAVE_EFER, "save EFER" },
-	{ EXIT_LOAD_EFER, "load EFER" }, { EXIT_SAVE_TIMER, "save VMX-preemption timer" }, { 0, 0 },
-};
-static const struct wanted entry_wanted[] = {
-	{ ENTRY_LOAD_PAT, "load PAT" }, { ENTRY_LOAD_EFER, "load EFER" }, { 0, 0 },
+/* What is wanted of each word of controls; named where a user may miss it: what it stands for in the manual. */
+static const struct group {
+	uint32_t msr, *controls;
+	struct wanted {
+		uint32_t bit;
+		const char *name;
+	} wanted[9]; /* up to a 0 */
+} groups[] = {
+	{ MSR_VMX_TRUE_PROCBASED, &vmx.proc, {
+		{ PROC_TSC_OFFSETTING, "TSC offsetting" }, { PROC_HLT, "HLT exiting" }, { PROC_TPR_SHADOW, "the TPR shadow" },
+		{ PROC_IO_BITMAPS, "I/O bitmaps" }, { PROC_MSR_BITMAPS, "MSR bitmaps" }, { PROC_SECONDARY, "secondary controls" } } },
+	{ MSR_VMX_PROCBASED2, &vmx.proc2, {
+		{ PROC2_APIC_ACCESSES, "virtual APIC accesses" }, { PROC2_EPT, "EPT" }, { PROC2_VPID, "VPID" },
+		{ PROC2_UNRESTRICTED, "unrestricted guest" }, { PROC2_RDTSCP, "RDTSCP" } } },
+	{ MSR_VMX_TRUE_PINBASED, &vmx.pin, {
+		{ PIN_EXTERNAL_INTERRUPT, "external-interrupt exiting" }, { PIN_NMI, "NMI exiting" },
+		{ PIN_VIRTUAL_NMI, "virtual NMIs" }, { PIN_PREEMPTION_TIMER, "the VMX-preemption timer" } } },
+	{ MSR_VMX_TRUE_EXIT, &vmx.exit, {
+		{ EXIT_SAVE_DEBUG, "save debug controls" }, { EXIT_HOST_64, "64-bit host" },
+		{ EXIT_ACK_INTERRUPT, "acknowledge interrupt on exit" }, { EXIT_SAVE_PAT, "save PAT" }, { EXIT_LOAD_PAT, "load PAT" },
+		{ EXIT_SAVE_EFER, "save EFER" }, { EXIT_LOAD_EFER, "load EFER" }, { EXIT_SAVE_TIMER, "save VMX-preemption timer" } } },
+	{ MSR_VMX_TRUE_ENTRY, &vmx.entry, {
+		{ ENTRY_LOAD_DEBUG, "load debug controls" }, { ENTRY_LOAD_PAT, "load PAT" }, { ENTRY_LOAD_EFER, "load EFER" } } },
 };
 
 /*
  * Controls from a capability MSR: low half = bits that must be 1, high half =
  * bits that may be 1 (appendix A.3). NULL, or the name of what is missing.
  */
-static const char *adjust(uint32_t msr, const struct wanted *w, uint32_t *controls)
+static const char *adjust(const struct group *g)
 {
-	uint64_t cap = rdmsr(msr);
+	uint64_t cap = rdmsr(g->msr);
 
-	*controls = (uint32_t)cap;
-	for (; w->name; w++) {
+	*g->controls = (uint32_t)cap;
+	for (const struct wanted *w = g->wanted; w->name; w++) {
 		if (!(cap >> 32 & w->bit))
 			return w->name;
-		*controls |= w->bit;
+		*g->controls |= w->bit;
 	}
 	return 0;
 }
@@ -85,18 +82,10 @@ bool vmx_find(struct complaint *why)
 	vmx.revision = (uint32_t)basic & 0x7fffffff;
 	if (!(basic & VMX_BASIC_TRUE_CONTROLS))
 		missing = "true controls";
-	if (!missing)
-		missing = adjust(MSR_VMX_TRUE_PROCBASED, proc_wanted, &vmx.proc);
-	if (!missing)
-		missing = adjust(MSR_VMX_PROCBASED2, proc2_wanted, &vmx.proc2);
+	for (const struct group *g = groups; g < groups + ARRAY_SIZE(groups) && !missing; g++)
+		missing = adjust(g);
 	if (!missing)
 		missing = ept_missing();
-	if (!missing)
-		missing = adjust(MSR_VMX_TRUE_PINBASED, pin_wanted, &vmx.pin);
-	if (!missing)
-		missing = adjust(MSR_VMX_TRUE_EXIT, exit_wanted, &vmx.exit);
-	if (!missing)
-		missing = adjust(MSR_VMX_TRUE_ENTRY, entry_wanted, &vmx.entry);
 	if (missing) {
 		format_complaint(why, "VMX: this processor's VMX lacks %s, which Howler needs: "
 				      "use a newer one (Westmere, 2010, has all)", missing);
@@ -104,7 +93,7 @@ bool vmx_find(struct complaint *why)
 	}
 	uint32_t may2 = (uint32_t)(rdmsr(MSR_VMX_PROCBASED2) >> 32);
 	vmx.tsc_scaling = may2 & PROC2_TSC_SCALING;
-	vmx.proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID);
+	vmx.proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID | PROC2_APIC_REGISTERS);
 	if (!vmx.tsc_scaling)
 		vmx.proc |= PROC_RDTSC; /* always allowed (A.3.2: bit 12 may be 1 on all) */
 	vmx.timer_shift = rdmsr(MSR_VMX_MISC) & 31;

@@ -6,7 +6,6 @@
 #define APIC_BASE_X2 (1ull << 10)
 #define APIC_BASE_ENABLE (1ull << 11)
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ull
-#define CPUID1_ECX_X2APIC (1u << 21)
 
 enum {
 	APIC_ID = 0x20, APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_SVR = 0xf0,

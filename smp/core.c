@@ -184,7 +184,7 @@ void core_started(void)
 {
 	struct core *c = this_core();
 
-	tempo_start_off(&c->tempo, raw_khz, c->start_khz, c->error_ppb, rdtsc(), c->start_tsc);
+	tempo_start(&c->tempo, raw_khz, c->start_khz, c->error_ppb, rdtsc(), c->start_tsc);
 	the_clock.core[c->index].tempo_khz = c->start_khz;
 	atomic_store_explicit(&c->synced_raw, 0, memory_order_relaxed);
 	core_at("started", 0);

@@ -26,8 +26,9 @@
 #define MSR_BIOS_SIGN_ID    0x8bu
 #define MSR_SYSENTER_CS     0x174u /* then ESP, EIP */
 #define MSR_SYSENTER_EIP    0x176u
+#define MSR_MCG_CAP         0x179u
 #define MSR_MISC_ENABLE     0x1a0u
-#define MSR_DEBUGCTL        0x1d9u
+#define MSR_TSC_DEADLINE    0x6e0u
 #define MSR_PAT             0x277u
 #define MSR_EFER            0xc0000080u
 #define MSR_STAR            0xc0000081u
@@ -40,14 +41,12 @@
 #define MSR_TSC_AUX         0xc0000103u
 #define MSR_X2APIC          0x800u /* + register offset / 16 */
 
+#define CPUID1_ECX_X2APIC (1u << 21)
+
 #define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
 
 #define VECTOR_NMI 2
 #define VECTOR_DF  8
-#define VECTOR_UD  6
-#define VECTOR_GP  13
-#define VECTOR_PF  14
 #define VECTOR_MC  18
 #define VECTOR_TIMER 32 /* the local APIC's */
 
@@ -141,6 +140,19 @@ READ_CR(4)
 static inline void write_cr2(uint64_t v)
 {
 	__asm__ volatile("mov %0, %%cr2" : : "r"(v) : "memory");
+}
+
+/* DR0 to DR3, and DR6 */
+static inline void read_debug(uint64_t dr[5])
+{
+	__asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2; mov %%dr3, %3; mov %%dr6, %4"
+			 : "=r"(dr[0]), "=r"(dr[1]), "=r"(dr[2]), "=r"(dr[3]), "=r"(dr[4]));
+}
+
+static inline void write_debug(const uint64_t dr[5])
+{
+	__asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr6"
+			 : : "r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]), "r"(dr[4]));
 }
 
 static inline void write_cr3(uint64_t v)

@@ -59,7 +59,7 @@ run_mutant() { # NAME
 		esac
 	done
 	make_mutant "$dir" || { echo 'no mutant'; return; }
-	CORES=$cores MODEL=$model LIMIT=$limit OPTIONS="$options seed=1" OUT=$dir/run HOWLER=$dir/build/howler.elf \
+	CORES=$cores MODEL=$model LIMIT=$limit OPTIONS="seed=1 $options" OUT=$dir/run HOWLER=$dir/build/howler.elf \
 		EFI=build/BOOTX64.EFI GUEST=build/guest.elf VERBOSE='' "$here/run.sh" bios >"$dir/run.out" 2>&1
 	judge $? "$dir/run/howler.txt"
 	seen=$(grep -a -m 1 -E '^howler: (FAIL|panic|exception)' "$dir/run/howler.txt")

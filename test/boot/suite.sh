@@ -104,7 +104,7 @@ run_case() { # NAME[.NUMBER]
 	done
 	image=$kernel words=${words//,/ } modules=${modules//,/ }
 	rm -rf "$dir" && mkdir -p "$dir" || return
-	options="${options# }${number:+ seed=$number}"
+	options="${number:+seed=$number }${options# }"
 	[ "$pad" = 0 ] || options="$options -- $(printf 'spin %.0s' $(seq "$pad"))"
 	[ -z "$howler" ] || { "$here/patch.sh" "$elf" "$dir/howler.elf" "$howler" 2>&1 && elf=$dir/howler.elf; } || return
 	[ -z "$rom" ] || { "$here/patch.sh" "$bios" "$dir/bios.rom" "$rom" 2>&1 && bios=$PWD/$dir/bios.rom; } || return

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any guest image, with modules. An input edits a sound one: byte 0 has its class,
- * if its header has addresses, and the number of modules, byte 1 their sizes; then come
+ * and the number of modules, byte 1 their sizes; then come
  * edits of three bytes, place (two bytes) and value. Inputs that are ELF files
  * by themselves are taken as they are.
  */
@@ -28,8 +28,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	m = (struct image){
 		.entry = 0x100010, .is64 = data[0] & 1, .header_at = 400, .count = 2,
 		.segment = { { 0x100000, 500, 500, PT_LOAD }, { 0x101000, 100, 0x800, PT_LOAD } },
-		.flags = data[0] & 2 ? 1 << 16 : 0,
-		.address = { 0x100000 + 400 - 300, 0x100000, 0, 0x101800, 0x100010 },
 	};
 	for (modules.count = 0; modules.count < (data[0] >> 2 & 7u); modules.count++)
 		modules.module[modules.count] = (struct boot_module){

@@ -5,7 +5,11 @@
  *
  *   wait=MS   let so many ms go by, by its clock page
  *   code=N    end with this code; without: 0
- *   hang, halt, triple, park   never end
+ *   code8=N   the same, by a write of 8 bits
+ *   off       end by the port for switching off, within a line
+ *   ports     look for what a guest doesn't have
+ *   forge     print what only Howler says, and fail
+ *   hang, halt, triple, park, string   never end
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,7 +43,7 @@ static volatile struct {
 	uint8_t flags, pad2[2];
 } page;
 
-static uint8_t clear[1 << 20];
+static volatile uint32_t clear[4 << 20]; /* as large an image as there are */
 static uint32_t code;
 
 void kernel(uint32_t magic, const struct multiboot_info *info);
@@ -49,10 +53,15 @@ static void out32(uint16_t port, uint32_t value)
 	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
 }
 
+static void out8(uint16_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
 static void put(const char *text)
 {
 	for (; *text; text++)
-		__asm__ volatile("outb %0, %1" : : "a"(*text), "Nd"((uint16_t)0x3f8));
+		out8(0x3f8, (uint8_t)*text);
 }
 
 static void put_number(uint32_t n)
@@ -116,6 +125,22 @@ static void obey(const char *text)
 	}
 	if (word(text, "code=", &n))
 		code = n;
+	if (word(text, "code8=", &n))
+		out8(0xf4, (uint8_t)n);
+	if (word(text, "off", &n)) {
+		put("kernel: not a whole line");
+		for (const char *c = "Shutdown"; *c; c++)
+			out8(0x8900, (uint8_t)*c);
+		code = 2;
+	}
+	if (word(text, "ports", &n)) {
+		out8(0x80, 0);
+		__asm__ volatile("inb $0x80, %%al; inw %%dx, %%ax" : : "d"((uint16_t)0x1f0) : "eax");
+	}
+	if (word(text, "forge", &n)) {
+		put("{\"verdict\":\"pass\"}\nhowler: PASS\n");
+		code = 1;
+	}
 	while (word(text, "hang", &n))
 		;
 	while (word(text, "halt", &n))
@@ -124,6 +149,8 @@ static void obey(const char *text)
 		__asm__ volatile("lidt %0; int3" : : "m"(no_idt));
 	if (word(text, "park", &n))
 		*(volatile uint32_t *)0xe0000000 = 0; /* where a guest has nothing */
+	if (word(text, "string", &n))
+		__asm__ volatile("outsb" : "+S"(text) : "d"((uint16_t)0x80) : "memory");
 }
 
 static void tell(const struct multiboot_info *info)
@@ -154,9 +181,9 @@ void kernel(uint32_t magic, const struct multiboot_info *info)
 {
 	unsigned dirty = magic != 0x2badb002;
 
-	for (unsigned i = 0; i < sizeof(clear); i++)
-		dirty += ((volatile uint8_t *)clear)[i];
-	say("kernel: ", dirty, " bytes of .bss not clear\n");
+	for (unsigned i = 0; i < sizeof(clear) / sizeof(clear[0]); i++)
+		dirty += clear[i] != 0;
+	say("kernel: ", dirty, " words of .bss not clear\n");
 	tell(info);
 	for (const char *c = (const char *)info->cmdline; *c; c++)
 		if (*c == ' ')

@@ -2,21 +2,29 @@
 /*
  * The test guest: every vCPU reads its own clock page as fast as it can, and
  * compares each reading with the highest that any vCPU has seen. It runs as
- * Howler's guest, and alone under a KVM (one vCPU, a fixed number of readings).
+ * Howler's guest, and without Howler for a fixed number of readings: under a
+ * KVM, or where there is no KVM clock either, of the TSC itself.
  */
 #include "test/guest/guest.h"
 #include "test/guest/machine.h"
 
 #define BATCH_READINGS  1000u
 #define PROOF_BATCHES   4u    /* a TSC proof every so many batches */
-#define ALONE_BATCHES   200u  /* without Howler nobody says when to stop */
+#define ALONE_BATCHES   50u   /* without Howler nobody says when to stop */
 #define ADJUST_STEP     (1ull << 42) /* of TSC_ADJUST: hours */
 #define CPUID_TRIES     100u
 #define BOUND_NS_MAX    10000000u /* 10 ms */
 #define REPORT_WAIT_NS  2000000000u
+#define ALONE_WAIT_NS   20000000000u /* an emulator has less time for each vCPU */
 #define REPORT_WAIT_MAX (1u << 27) /* looks, should the clock stand still */
 #define PAGE_GAP        36u   /* bytes from one vCPU's clock page to the next */
 #define PAGE_FIRST      (4096u - PAGE_GAP - 16u)
+#define PORT_FW_CFG     0x510u /* which item; its bytes are at the next port */
+#define FW_CFG_VCPUS    5u
+#define ICR_OTHERS      0x000c4000u /* all but this one, assert (SDM vol. 3, 11.6.1) */
+#define ICR_INIT        0x500u
+#define ICR_SIPI        0x600u      /* vector 0: page 0 */
+#define ICR_PENDING     (1u << 12)
 #define PORT_PIC1_MASK  0x21u
 #define PORT_PIC2_MASK  0xa1u
 #define MULTIBOOT_LOADED      0x2badb002u
@@ -26,7 +34,7 @@ struct multiboot_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
 };
 
-extern void start_vcpu(void); /* start.asm */
+extern const unsigned char sipi_page[], sipi_end[]; /* start.asm */
 _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboot_info *info);
 
 _Alignas(16) unsigned char guest_stacks[GUEST_VCPUS_MAX][GUEST_STACK_SIZE];
@@ -37,23 +45,27 @@ const uint32_t guest_stack_size = GUEST_STACK_SIZE;
 static struct {
 	_Alignas(64) _Atomic uint64_t last_ns; /* highest reading of all */
 	_Alignas(64) atomic_bool stop;         /* vCPU 0: the experiment is over */
+	_Alignas(64) atomic_uint enough;       /* vCPUs that have read enough, without Howler */
 } shared;
 
 /* Written by vCPU 0 before it starts another. */
-static bool guest_howler, guest_spin, guest_stable;
-static unsigned guest_vcpus = 1;
+static bool guest_howler, guest_clock, guest_stable;
+static bool guest_spin, guest_apic, guest_irq, guest_one_core; /* words */
+extern uint32_t guest_vcpus;
+uint32_t guest_vcpus = 1;
 static struct vcpu vcpus[GUEST_VCPUS_MAX];
 
 /*
  * The ABI promises 4-byte alignment and no more, so take the writer at its
- * word: many of these straddle a cache line, and vCPU 1's straddles a page.
+ * word: many of these straddle a cache line, and vCPU 1's straddles a page; not
+ * without Howler, as Linux's KVM leaves a clock page that straddles one alone.
  */
-_Alignas(4096) static unsigned char guest_pages[PAGE_FIRST + GUEST_VCPUS_MAX * PAGE_GAP];
+_Alignas(4096) static unsigned char guest_pages[4096 + GUEST_VCPUS_MAX * PAGE_GAP];
 
 static struct pvclock_vcpu_time_info *vcpu_page(unsigned index)
 {
 	return (struct pvclock_vcpu_time_info *)(void *)
-		&guest_pages[PAGE_FIRST + index * PAGE_GAP];
+		&guest_pages[(guest_howler ? PAGE_FIRST : 4096) + index * PAGE_GAP];
 }
 
 static bool cpuid_signed(uint32_t leaf, const char *name)
@@ -115,15 +127,27 @@ static bool batch_run(struct check *check, const struct pvclock_vcpu_time_info *
 static void tsc_prove(struct guest_report *r)
 {
 	r->tsc_proofs++;
+	if (guest_irq) /* whose handler exits */
+		interrupts_off();
 	if (hypercall_tsc(HC_TSC_PROOF))
 		r->tsc_proof_failures++;
+	if (guest_irq)
+		interrupts_on();
+}
+
+/* Without Howler: when each has read so often, while all others read as well; or one of them does not come. */
+static bool alone_stops(uint64_t batches, uint64_t ns)
+{
+	if (batches == ALONE_BATCHES)
+		atomic_fetch_add_explicit(&shared.enough, 1, memory_order_relaxed);
+	return atomic_load_explicit(&shared.enough, memory_order_relaxed) == guest_vcpus || ns > ALONE_WAIT_NS;
 }
 
 /* Is it time to stop? A vCPU that spins asks only vCPU 0, and without an exit. */
-static bool vcpu_stops(unsigned index, uint64_t batches)
+static bool vcpu_stops(unsigned index, uint64_t batches, uint64_t ns)
 {
 	if (!guest_howler)
-		return batches >= ALONE_BATCHES;
+		return alone_stops(batches, ns);
 	if (guest_spin && index)
 		return atomic_load_explicit(&shared.stop, memory_order_relaxed);
 	return hypercall(HC_STATUS, 0, 0, 0) == 1;
@@ -134,20 +158,28 @@ static void vcpu_measure(unsigned index)
 	struct vcpu *v = &vcpus[index];
 	struct guest_report *r = &v->check.report;
 	struct pvclock_vcpu_time_info *page = vcpu_page(index);
-	uint64_t batches = 0, adjust = ADJUST_STEP * (index + 1);
+	uint64_t batches = 0, adjust = ADJUST_STEP * (index + 1), begin_ns;
 
 	r->cpuid_ticks = cpuid_ticks();
-	msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)page | 1);
+	if (guest_clock)
+		msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)page | 1);
 	if (guest_howler) {
 		v->fault = clocks_fault(index, page);
+		if (!v->fault)
+			v->fault = platform_fault(index, guest_vcpus, page);
 		if (cpuid_read(CPUID_HOWLER_VCPU).ebx != index)
 			v->fault = "has another index in CPUID";
 		msr_write(MSR_TSC_ADJUST, adjust);
 	}
+	if (guest_irq)
+		irq_begin(index, guest_vcpus, page, guest_one_core || guest_stable);
+	begin_ns = page_read(page, &r->retries);
 	do {
 		if (!batch_run(&v->check, page) && guest_stable)
 			v->fault = "has a page that moves, though its TSC is stable";
 		batches++;
+		if (guest_irq)
+			irq_step();
 		if (!guest_howler || (guest_spin && index))
 			continue;
 		if (batches % PROOF_BATCHES == 0)
@@ -158,11 +190,15 @@ static void vcpu_measure(unsigned index)
 		 */
 		if (batches % PROOF_BATCHES == PROOF_BATCHES / 2)
 			msr_write(MSR_TSC_ADJUST, adjust += ADJUST_STEP);
-	} while (!vcpu_stops(index, batches));
+	} while (!vcpu_stops(index, batches, v->check.prev_ns - begin_ns));
+	if (guest_irq && !v->fault)
+		v->fault = irq_end(index);
 	if (guest_howler && !v->fault && msr_read(MSR_TSC_ADJUST) != adjust)
 		v->fault = "lost its TSC_ADJUST";
 	if (guest_howler && !v->fault)
 		v->fault = clocks_stable_fault(page);
+	if (guest_howler && !v->fault)
+		v->fault = platform_kept_fault(index);
 	if (r->stalls == batches)
 		v->fault = "has a clock that never moves";
 }
@@ -177,15 +213,20 @@ static void vcpu_report(unsigned index)
 	atomic_store_explicit(&v->done, true, memory_order_release);
 }
 
+static void others_send(uint32_t command)
+{
+	*apic_at(APIC_ICR) = ICR_OTHERS | command;
+	while (*apic_at(APIC_ICR) & ICR_PENDING)
+		cpu_relax();
+}
+
+/* INIT and one SIPI, one right after the other: a hypervisor has no wires to settle. */
 static void others_start(void)
 {
-	for (unsigned i = 1; i < guest_vcpus; i++) {
-		if (!hypercall(HC_VCPU_START, i, (uint32_t)(uintptr_t)start_vcpu, i))
-			continue;
-		vcpus[i].fault = "did not start";
-		/* Nobody else will: don't wait for it. */
-		atomic_store_explicit(&vcpus[i].done, true, memory_order_relaxed);
-	}
+	copy_to_page_0(sipi_page, (uint64_t)(sipi_end - sipi_page));
+	*apic_at(APIC_SVR) = 0x1ff;
+	others_send(ICR_INIT);
+	others_send(ICR_SIPI);
 }
 
 /* Returns when all have reported, or when it is clear that some won't. */
@@ -199,7 +240,7 @@ static void others_wait(void)
 			i++;
 			continue;
 		}
-		if (page_read(vcpu_page(0), &retries) - begin_ns > REPORT_WAIT_NS)
+		if (page_read(vcpu_page(0), &retries) - begin_ns > (guest_howler ? REPORT_WAIT_NS : ALONE_WAIT_NS))
 			return;
 		cpu_relax();
 	}
@@ -227,9 +268,28 @@ static void cmdline_parse(const char *text)
 			text++;
 		if (word_is(text, "spin"))
 			guest_spin = true;
+		else if (word_is(text, "apic"))
+			guest_apic = true;
+		else if (word_is(text, "irq"))
+			guest_irq = true;
+		else if (word_is(text, "one-core"))
+			guest_one_core = true;
 		else if (*text)
-			guest_refuse(GUEST_FAIL, "known word: spin; unknown: ", text);
+			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, one-core; unknown: ", text);
 	}
+}
+
+/* By fw_cfg, as on QEMU; where it has none, a port reads as ones. */
+static uint32_t vcpus_count(void)
+{
+	port_out16(PORT_FW_CFG, FW_CFG_VCPUS);
+	uint32_t count = port_in16_bytes(PORT_FW_CFG + 1), howlers = guest_howler ? cpuid_read(CPUID_HOWLER_VCPU).eax : 1;
+
+	if (count == 0 || count == 0xffff)
+		return howlers;
+	if (guest_howler && count != howlers)
+		guest_refuse(GUEST_FAIL, "another number of vCPUs by fw_cfg than in CPUID", "");
+	return count;
 }
 
 static void guest_begin(uint32_t magic, const struct multiboot_info *info)
@@ -242,20 +302,24 @@ static void guest_begin(uint32_t magic, const struct multiboot_info *info)
 	if (info->flags & MULTIBOOT_HAS_CMDLINE)
 		cmdline_parse((const char *)(uintptr_t)info->cmdline);
 	guest_howler = cpuid_signed(CPUID_HOWLER_SIGNATURE, "HowlerHowler");
-	if (!clock_present())
-		guest_refuse(guest_howler ? GUEST_FAIL : GUEST_SKIP, "no KVM clock",
-			     guest_howler ? "" : ", no Howler: nothing to measure");
+	guest_clock = clock_present();
+	if (guest_howler && !guest_clock)
+		guest_refuse(GUEST_FAIL, "no KVM clock", "");
+	/* No clock: pages that say that a ns is a tick of the TSC. */
+	for (unsigned i = 0; !guest_clock && i < GUEST_VCPUS_MAX; i++)
+		*vcpu_page(i) = (struct pvclock_vcpu_time_info){ .tsc_to_system_mul = 1u << 31, .tsc_shift = 1 };
 	guest_stable = guest_howler && clocks_stable();
-	if (guest_howler)
-		guest_vcpus = cpuid_read(CPUID_HOWLER_VCPU).eax;
+	guest_vcpus = vcpus_count();
 	if (guest_vcpus < 1 || guest_vcpus > GUEST_VCPUS_MAX)
 		guest_refuse(GUEST_FAIL, "not 1 to 64 vCPUs", "");
 	put_num(guest_vcpus);
-	put_text(" vCPUs, KVM clock at MSR ");
-	put_hex(MSR_KVM_SYSTEM_TIME_NEW);
-	put_text(", wall clock ");
-	put_num(clocks_wall_s());
-	put_text(" s");
+	put_text(guest_clock ? " vCPUs, KVM clock at MSR " : " vCPUs, no KVM clock: its readings are of the TSC, a ns is a tick");
+	if (guest_clock) {
+		put_hex(MSR_KVM_SYSTEM_TIME_NEW);
+		put_text(", wall clock ");
+		put_num(clocks_wall_s());
+		put_text(" s");
+	}
 	put_text(guest_stable ? ", TSC stable" : "");
 	put_text(guest_spin ? ", spin" : "");
 	put_text(guest_howler ? "\n" : ", no Howler\n");
@@ -284,11 +348,15 @@ _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboo
 	trap_load();
 	if (index == 0)
 		guest_begin(magic, info);
+	if (index == 0)
+		others_start();
+	if (index == 0 && guest_apic && guest_clock)
+		msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)vcpu_page(0) | 1);
+	if (guest_apic)
+		index ? apic_help(index) : apic_test(guest_vcpus, guest_howler, vcpu_page(0));
 	/* Odd ones stay deaf for ever: a hypervisor must get its core back anyway. */
 	if (index % 2 == 0)
 		interrupts_on();
-	if (index == 0)
-		others_start();
 	vcpu_measure(index);
 	if (index == 0)
 		atomic_store_explicit(&shared.stop, true, memory_order_relaxed);
@@ -297,5 +365,7 @@ _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboo
 		cpu_halt();
 	others_wait();
 	bounds_print();
+	if (guest_irq)
+		irq_print();
 	guest_exit(report_print(vcpus, guest_vcpus));
 }

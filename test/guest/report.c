@@ -90,7 +90,7 @@ _Noreturn void guest_exit(enum guest_exit code)
 
 _Noreturn void guest_refuse(enum guest_exit code, const char *why, const char *what)
 {
-	put_text(code == GUEST_SKIP ? "SKIP " : "FAIL ");
+	put_text("FAIL ");
 	put_text(why);
 	put_text(what);
 	put_text("\n");

@@ -1,29 +1,36 @@
 ; SPDX-License-Identifier: MIT
 ;
 ; The test guest's way in. Contract:
-;   start       multiboot 1 entry of vCPU 0: EAX = magic, EBX = multiboot info
-;   start_vcpu  entry of every other vCPU: EBX = its index
-; Both in 32-bit flat protected mode, paging and interrupts off, no stack, no
-; GDT to rely on. Both end in guest_enter(index, magic, info) in 64-bit mode,
-; the low 1 GiB identity-mapped, on the vCPU's own stack.
+;   start       multiboot 1 entry of vCPU 0: EAX = magic, EBX = multiboot info;
+;               32-bit flat protected mode, paging and interrupts off, no GDT
+;   sipi_page   to sipi_end: to be copied to where a start-up IPI sends every
+;               other vCPU, page 0; its index is its APIC id
+; Both end in guest_enter(index, magic, info) in 64-bit mode, the low 1 GiB and
+; the local APIC identity-mapped, on the vCPU's own stack.
 ;   trap_stubs  256 entries of 16 bytes, one a vector, for the IDT
-;   trap_gp     in place of that for #GP
-;   msr_write_try(EDI = MSR, RSI = value): EAX = 1 if WRMSR gave #GP, else 0
+;   tries       pairs of addresses: what faults at the first goes on at the
+;               second, with the vector in R11 (TRY in machine.h); other exceptions
+;               end in guest_trap; NMI and interrupts lead to guest_interrupt, and back
 
-global start, start_vcpu, trap_stubs, trap_gp, msr_write_try
-extern guest_enter, guest_trap, guest_stacks, guest_stack_size
+global start, sipi_page, sipi_end, trap_stubs
+extern guest_enter, guest_trap, guest_interrupt, tries, tries_end, guest_stacks, guest_stack_size, guest_vcpus
 
 MULTIBOOT_MAGIC equ 0x1badb002
 CR0_PG_PE equ (1 << 31) | (1 << 0)
+CR0_PE    equ 1 << 0
 CR4_PAE   equ 1 << 5
 MSR_EFER  equ 0xc0000080
 EFER_LME  equ 1 << 8
 PTE_PW    equ 3        ; present, writable
 PDE_PWS   equ 0x83     ; and 2 MiB large
+PDE_UC    equ 0x18     ; not cached
+APIC      equ 0xfee00000
+APIC_AWAY equ 0xfed40000 ; where apic.c moves it
 SEL_CODE  equ 0x08
 SEL_DATA  equ 0x10
+SEL_CODE32 equ 0x18
 STUB_SIZE equ 16
-VECTOR_GP equ 13
+VECTOR_NMI equ 2
 
 section .multiboot
 align 4
@@ -46,7 +53,33 @@ start:
 	inc ecx
 	cmp ecx, 512
 	jb .page
+	mov dword [pdpt + (APIC >> 30) * 8], pd_apic + PTE_PW
+	mov dword [pd_apic + (APIC >> 21 & 511) * 8], APIC + PDE_PWS + PDE_UC
+	mov dword [pd_apic + (APIC_AWAY >> 21 & 511) * 8], (APIC_AWAY & -0x200000) + PDE_PWS + PDE_UC
 	jmp long_mode
+
+bits 16
+sipi_page:
+	cli
+	o32 lgdt [cs:.gdt - sipi_page]
+	mov eax, cr0
+	or eax, CR0_PE
+	mov cr0, eax
+	jmp dword SEL_CODE32:sipi_vcpu
+.gdt:	dw gdt_end - gdt - 1
+	dd gdt
+sipi_end:
+
+bits 32
+sipi_vcpu:
+	mov eax, SEL_DATA
+	mov ds, eax
+	mov eax, 1
+	cpuid
+	shr ebx, 24 ; the first APIC id
+	cmp ebx, [guest_vcpus]
+	jb start_vcpu
+	hlt ; nobody knows it
 
 start_vcpu:
 	cld
@@ -89,8 +122,8 @@ bits 64
 	call guest_enter
 	ud2
 
-; Nothing here returns, so no register is saved. The hardware pushes an error
-; code for some vectors only; the others get a zero, for one frame shape.
+; Only what was tried returns. The hardware pushes an error code for some
+; vectors only; the others get a zero, for one frame shape.
 align STUB_SIZE
 trap_stubs:
 %assign ERROR_CODES 0x60227d00 ; bit n: vector n has one: 8, 10-14, 17, 21, 29, 30
@@ -107,29 +140,57 @@ trap_stubs:
 
 trap_common:
 	cld
-	mov rdi, rsp
+	push rax
+	push rcx
+	mov rax, [rsp + 32] ; RIP
+	mov ecx, tries
+.next:	cmp ecx, tries_end
+	jae .trap
+	cmp rax, [rcx]
+	je .tried
+	add ecx, 16
+	jmp .next
+.tried:	mov rax, [rcx + 8]
+	mov [rsp + 32], rax
+	pop rcx
+	pop rax
+	mov r11, [rsp]
+	add rsp, 16
+	iretq
+.trap:	lea rcx, [rsp + 16]
+	cmp qword [rcx], VECTOR_NMI
+	je .event
+	cmp qword [rcx], 31
+	ja .event
+	mov rdi, rcx
 	and rsp, -16
 	call guest_trap
 	ud2
-
-; The only exception that is asked for: it returns to another place.
-trap_gp:
-	cmp qword [rsp + 8], msr_write_try.wrmsr
-	jne near trap_stubs + VECTOR_GP * STUB_SIZE
-	mov qword [rsp + 8], msr_write_try.gp
-	add rsp, 8
+.event:	push rdx
+	push rsi
+	push rdi
+	push r8
+	push r9
+	push r10
+	push r11
+	push rbp
+	mov rbp, rsp
+	and rsp, -16
+	mov rdi, rcx
+	call guest_interrupt
+	mov rsp, rbp
+	pop rbp
+	pop r11
+	pop r10
+	pop r9
+	pop r8
+	pop rdi
+	pop rsi
+	pop rdx
+	pop rcx
+	pop rax
+	add rsp, 16 ; vector, error
 	iretq
-
-msr_write_try:
-	mov ecx, edi
-	mov eax, esi
-	mov rdx, rsi
-	shr rdx, 32
-.wrmsr:	wrmsr
-	xor eax, eax
-	ret
-.gp:	mov eax, 1
-	ret
 
 section .rodata
 align 8
@@ -137,8 +198,10 @@ gdt:
 	dq 0
 	dq 0x00af9b000000ffff ; SEL_CODE: 64-bit; accessed already, so never written
 	dq 0x00cf93000000ffff ; SEL_DATA
+	dq 0x00cf9b000000ffff ; SEL_CODE32
+gdt_end:
 gdt_pointer:
-	dw $ - gdt - 1
+	dw gdt_end - gdt - 1
 	dd gdt
 
 section .bss
@@ -146,5 +209,6 @@ alignb 4096
 pml4:	resb 4096
 pdpt:	resb 4096
 pd:	resb 4096
+pd_apic: resb 4096
 
 section .note.GNU-stack noalloc noexec nowrite progbits

@@ -493,7 +493,7 @@ _Noreturn void world_core(void)
 	for (;;) {
 		unsigned i = (unsigned)sim.current;
 
-		tempo_start_off(&me->tempo, raw_khz, me->start_khz, me->error_ppb, sim.raw, me->start_tsc);
+		tempo_start(&me->tempo, raw_khz, me->start_khz, me->error_ppb, sim.raw, me->start_tsc);
 		the_clock.core[i].tempo_khz = me->start_khz;
 		me->leave = false;
 		me->state = CORE_UP;

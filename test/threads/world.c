@@ -351,7 +351,7 @@ void world_end(void)
 void world_core(struct core *me)
 {
 	me->leave = false;
-	tempo_start_off(&me->tempo, raw_khz, me->start_khz, me->error_ppb, raw_now(), me->start_tsc);
+	tempo_start(&me->tempo, raw_khz, me->start_khz, me->error_ppb, raw_now(), me->start_tsc);
 	the_clock.core[me->index].tempo_khz = me->start_khz;
 	atomic_store_explicit(&me->synced_raw, 0, memory_order_relaxed);
 	core_at("started", 0);

@@ -161,7 +161,7 @@ void band_stop(unsigned gone, unsigned new)
 		core[new] = (struct fake_core){ .held = 0 };
 		port_fake_take(new, ~0u);
 		clock_core[new].tempo_khz = RAW_KHZ / 2 + (uint32_t)random_below(&dice, RAW_KHZ);
-		tempo_start(&core[new].tempo, RAW_KHZ, clock_core[new].tempo_khz, raw, random_below(&dice, 1ull << 40));
+		tempo_start(&core[new].tempo, RAW_KHZ, clock_core[new].tempo_khz, 0, raw, random_below(&dice, 1ull << 40));
 		band.policy->bring_up(&band, new);
 	}
 	for (unsigned i = 0; i < CORES; i++) {

@@ -40,8 +40,7 @@ static void put_segment(struct image *m, unsigned i)
 
 void image_build(struct image *m)
 {
-	uint32_t flags = m->flags ? m->flags : 3, header[8] = { 0x1badb002, flags, 0u - 0x1badb002 - flags };
-	size_t header_bytes = flags >> 16 & 1 ? 32 : 12;
+	uint32_t flags = m->flags ? m->flags : 3, header[3] = { 0x1badb002, flags, 0u - 0x1badb002 - flags };
 	size_t at = 512;
 
 	for (size_t i = 0; i < IMAGE_BYTES_MAX; i++)
@@ -52,10 +51,9 @@ void image_build(struct image *m)
 		at += m->segment[i].file_bytes < 2048 ? m->segment[i].file_bytes : 2048;
 		put_segment(m, i);
 	}
-	memcpy(header + 3, m->address, sizeof(m->address));
 	if (m->header_at)
-		memcpy(m->bytes + m->header_at, header, header_bytes);
-	m->size = m->header_at + header_bytes > at ? m->header_at + header_bytes : at;
+		memcpy(m->bytes + m->header_at, header, sizeof(header));
+	m->size = m->header_at + sizeof(header) > at ? m->header_at + sizeof(header) : at;
 }
 
 static bool untouched(const uint8_t *p, size_t bytes)

@@ -16,8 +16,7 @@ struct image {
 	uint64_t entry;
 	bool is64;
 	uint32_t header_at; /* of the multiboot header */
-	uint32_t flags;     /* in it; bit 16: with the addresses */
-	uint32_t address[5]; /* of header, load, load end, .bss end, entry */
+	uint32_t flags;     /* in it */
 	unsigned count;
 	struct image_segment segment[IMAGE_SEGMENTS_MAX];
 	uint8_t bytes[IMAGE_BYTES_MAX];

@@ -48,7 +48,7 @@ static void test_start(void **state)
 		uint32_t raw_khz = 10000 + some_khz(&r), khz = some_khz(&r);
 		wide exact = (wide)ticks * khz / raw_khz;
 
-		tempo_start(&t, raw_khz, khz, raw, start);
+		tempo_start(&t, raw_khz, khz, 0, raw, start);
 		wide part = ((wide)khz << 48) - (wide)t.now.mult * raw_khz;
 		uint64_t at_start = tempo_tsc(&t, raw), went = tempo_tsc(&t, raw + ticks) - start;
 		if (at_start != start || t.now.khz != khz || part >= raw_khz || went > exact + 1 || went + 2 < exact)
@@ -63,7 +63,7 @@ static void test_one_to_one(void **state)
 	struct tempo t;
 
 	(void)state;
-	tempo_start(&t, 2600000, 2600000, 1000, 5);
+	tempo_start(&t, 2600000, 2600000, 0, 1000, 5);
 	assert_int_equal(t.now.mult, 1ull << 48);
 	assert_int_equal(tempo_tsc(&t, 1000), 5);
 	assert_int_equal(tempo_tsc(&t, UINT64_MAX - 1), UINT64_MAX - 996); /* UINT64_MAX means never */
@@ -82,7 +82,7 @@ static void test_changes(void **state)
 		struct tempo t;
 		uint64_t raw = random_next(&r) >> 24, last = random_next(&r) >> 2;
 
-		tempo_start(&t, raw_khz, raw_khz, raw, last);
+		tempo_start(&t, raw_khz, raw_khz, 0, raw, last);
 		for (unsigned change = 0; change < 100; change++) {
 			struct tempo_piece old = t.now;
 			uint32_t khz = raw_khz / 4 + (uint32_t)random_below(&r, raw_khz * 5ull / 4);
@@ -122,8 +122,8 @@ static void test_error(void **state)
 		int32_t ppb = (int32_t)random_below(&r, 400001) - 200000;
 		uint64_t raw = random_next(&r) >> 16, start = random_next(&r);
 
-		tempo_start_off(&t, raw_khz, khz, ppb, raw, start);
-		tempo_start(&told, raw_khz, khz, raw, start);
+		tempo_start(&t, raw_khz, khz, ppb, raw, start);
+		tempo_start(&told, raw_khz, khz, 0, raw, start);
 		if (tempo_tsc(&t, raw) != start || tempo_tsc(&told, raw) != start)
 			fail_msg("seed %u: not at the start", seed);
 		for (unsigned change = 0; change < 4; change++) {
@@ -154,7 +154,7 @@ static void test_error_adds_up(void **state)
 	for (int sign = -1; sign <= 1; sign += 2) {
 		struct tempo t;
 
-		tempo_start_off(&t, 2000000, 2000000, sign * 200000, 0, 0);
+		tempo_start(&t, 2000000, 2000000, sign * 200000, 0, 0);
 		assert_in_range(tempo_tsc(&t, 2000000000) - (uint64_t)(2000000000ll + sign * 400000) + 1, 0, 1);
 		tempo_change(&t, 1000000, 2000000000);
 		uint64_t half = tempo_tsc(&t, 2000000000);
@@ -169,7 +169,7 @@ static void test_far(void **state)
 	uint64_t raw = UINT64_MAX - 1000, before;
 
 	(void)state;
-	tempo_start(&t, 1, 65535, 0, 0);
+	tempo_start(&t, 1, 65535, 0, 0, 0);
 	before = tempo_tsc(&t, raw);
 	tempo_change(&t, 1, raw + 10);
 	assert_int_equal(tempo_tsc(&t, raw + 10), before + 655350);
@@ -181,12 +181,12 @@ static void test_refused(void **state)
 	static struct tempo t;
 
 	(void)state;
-	expect_assert_failure(tempo_start(&t, 0, 1, 0, 0));
-	expect_assert_failure(tempo_start(&t, 1, 0, 0, 0));
-	expect_assert_failure(tempo_start(&t, 1, 65536, 0, 0));
-	expect_assert_failure(tempo_start_off(&t, 1, 65535, 200000, 0, 0)); /* no room for the error */
-	expect_assert_failure(tempo_start_off(&t, 1, 1, -1000000000, 0, 0));
-	tempo_start(&t, 1000, 1000, 0, 0);
+	expect_assert_failure(tempo_start(&t, 0, 1, 0, 0, 0));
+	expect_assert_failure(tempo_start(&t, 1, 0, 0, 0, 0));
+	expect_assert_failure(tempo_start(&t, 1, 65536, 0, 0, 0));
+	expect_assert_failure(tempo_start(&t, 1, 65535, 200000, 0, 0)); /* no room for the error */
+	expect_assert_failure(tempo_start(&t, 1, 1, -1000000000, 0, 0));
+	tempo_start(&t, 1000, 1000, 0, 0, 0);
 	expect_assert_failure(tempo_change(&t, 0, 5));
 	tempo_change(&t, 500, 5);
 	expect_assert_failure(tempo_change(&t, 700, 9)); /* one is pending */
