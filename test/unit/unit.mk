@@ -46,8 +46,12 @@ $(eval $(call unit_test,place,hv/place.c))
 $(eval $(call unit_test,stop,smp/stop.c smp/request.c clock/tempo.c,$(UNIT_TSAN)))
 $(eval $(call unit_test,handover,boot/handover.c))
 $(eval $(call unit_test,load,$(UNIT_LOAD)))
+$(eval $(call unit_test,decode))
+$(eval $(call unit_test,lapic))
 
 $(UNIT_OUT)/test_lib: smp/lib.c # it includes it, under other names
+$(UNIT_OUT)/test_decode: hv/decode.c # ... with a VMCS of its own
+$(UNIT_OUT)/test_lapic: hv/lapic.c # ... with a CPUID of its own
 
 # prove fails on a failed, crashed or incomplete test, but not on one that runs
 # nothing: a plan of zero counts as skipped there.
@@ -61,11 +65,12 @@ unit: $(UNIT_PROGRAMS)
 # the program by hand, with a corpus directory and without these.
 FUZZ_CC := clang
 FUZZ_RUNS ?= 200000
-FUZZ_PROGRAMS := build/fuzz/fuzz_tables build/fuzz/fuzz_options build/fuzz/fuzz_load
+FUZZ_PROGRAMS := build/fuzz/fuzz_tables build/fuzz/fuzz_options build/fuzz/fuzz_load build/fuzz/fuzz_decode
 
 build/fuzz/fuzz_tables: test/fuzz/fuzz_tables.c $(UNIT_TABLES)
 build/fuzz/fuzz_options: test/fuzz/fuzz_options.c smp/options.c smp/format.c
 build/fuzz/fuzz_load: test/fuzz/fuzz_load.c $(UNIT_LOAD)
+build/fuzz/fuzz_decode: test/fuzz/fuzz_decode.c hv/decode.c
 
 $(FUZZ_PROGRAMS): $(UNIT_HEADERS)
 	@mkdir -p $(@D)
