@@ -19,7 +19,7 @@
 #define QUIET_NS  300000u
 #define WAIT_NS   1000000000u
 #define PROMPT_NS 200000u
-#define TRIES     10u
+#define TRIES     50u
 #define LOOKS_MAX (1u << 26)
 #define ICR_LOGICAL (1u << 11)
 #define ICR_SELF    (1u << 18)
@@ -244,7 +244,7 @@ static void destinations(void)
 }
 
 /*
- * Nobody waits for another exit of the one that it is for: the fastest of a few is quick, whatever else goes on.
+ * Nobody waits for another exit of the one that it is for: the fastest of many is quick, whatever else goes on.
  * An IPI to another vCPU; or one that TPR bars, until it falls.
  */
 static void prompt(unsigned to, const char *what)
