@@ -17,6 +17,11 @@ void report_event(const struct event_record *e)
 	(void)e;
 }
 
+bool guest_foreign(void)
+{
+	return false;
+}
+
 const char *guest_stuck(void)
 {
 	return 0;
