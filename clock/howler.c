@@ -82,13 +82,29 @@ static bool is_base(uint32_t base, unsigned core)
 	return (base & (BASE_CORE | BASE_LOST | BASE_CLAIMED)) == core;
 }
 
-/* Who carries the time on: best one that needs no check just now. count: nobody. */
+static uint64_t fresh_ns(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].howler.fresh_ns, memory_order_relaxed);
+}
+
+/*
+ * Does core a carry the time on better than b? Best one that needs no check just
+ * now, nor soon: what it is off by, those that come later are off against the others.
+ */
+static bool better_base(const struct clock *c, unsigned a, unsigned b)
+{
+	bool a_follows = clock_follows(c, a), b_follows = clock_follows(c, b);
+
+	return a_follows != b_follows ? b_follows : fresh_ns(c, a) - 1 >= fresh_ns(c, b) - 1; /* 0: for good */
+}
+
+/* Who carries the time on. count: nobody. */
 static unsigned next_base(const struct clock *c)
 {
 	unsigned heir = c->count;
 
 	for (unsigned i = c->count; i-- > 0;)
-		if (carries(c, i) && (heir == c->count || !clock_follows(c, i) || clock_follows(c, heir)))
+		if (carries(c, i) && (heir == c->count || better_base(c, i, heir)))
 			heir = i;
 	return heir;
 }
@@ -191,11 +207,19 @@ static bool take(struct clock *c, const struct clock_decision *d, uint32_t gener
 {
 	struct clock_core *me = self(c);
 	uint64_t now = d->line.ref_ns;
+	struct bound *b = &c->howler.bound[port_core()];
+	/* A line that was stale is left by a step. Until then both bounds hold. */
+	bool steps = flag(&me->synced) && line_read(&me->line, d->line.tsc) != now;
+	uint64_t was = steps ? bound_radius(c, port_core(), now) : 0;
 
-	c->howler.bound[port_core()] = (struct bound){ .radius_ns = d->radius_ns, .at_ns = now,
-						       .growth_ppb = d->growth_ppb, .carry_ns = carry_ns };
+	*b = (struct bound){ .radius_ns = was > d->radius_ns ? was : d->radius_ns, .at_ns = now,
+			     .growth_ppb = d->growth_ppb, .carry_ns = carry_ns };
 	bound_publish(c, now); /* before the line: a bound that is too wide is true as well */
 	me->line = d->line;
+	if (was > d->radius_ns) {
+		b->radius_ns = d->radius_ns;
+		bound_publish(c, now);
+	}
 	me->line_count++;
 	me->howler.straight_ns = d->straight_ns;
 	atomic_store_explicit(&me->generation, generation, memory_order_release);
@@ -281,6 +305,41 @@ static bool may_restart(const struct clock *c, uint32_t base)
 	return true;
 }
 
+static uint32_t learned_ppb(const struct howler_core *h)
+{
+	return (uint32_t)(h->rate_ppb < 0 ? -h->rate_ppb : h->rate_ppb);
+}
+
+/* With `busy`: no core's rate is off the reference's by more. */
+static uint32_t most_rate_err(const struct howler *h)
+{
+	return h->rate_bound_ppb + (h->reference_ppb > h->rate_bound_ppb ? h->reference_ppb : h->rate_bound_ppb);
+}
+
+/* With `busy`: of this core's rate that much less is known, for all that have become the base since it learned of it. */
+static void carry_rate(struct clock *c)
+{
+	struct howler_core *me = &self(c)->howler;
+	uint64_t err = rate_err(me) + (c->howler.rate_carry_ppb - me->rate_carry_ppb);
+	uint64_t most = most_rate_err(&c->howler) + learned_ppb(me);
+
+	me->rate_carry_ppb = c->howler.rate_carry_ppb;
+	set_rate_err(me, (uint32_t)(err < most ? err : most));
+}
+
+/* With `busy`: the reference goes as this core does from now on: of its own rate, nothing is doubtful. */
+static void lead_rate(struct clock *c)
+{
+	struct howler *h = &c->howler;
+	struct howler_core *me = &self(c)->howler;
+
+	h->rate_carry_ppb += rate_err(me);
+	h->reference_ppb = h->rate_bound_ppb + learned_ppb(me);
+	me->rate_carry_ppb = h->rate_carry_ppb;
+	set_rate_err(me, 0);
+	atomic_store_explicit(&me->fresh_ns, 0, memory_order_relaxed);
+}
+
 /* No core is synchronised: this one starts a new line, behind all that was shown. */
 static void restart(struct clock *c)
 {
@@ -326,10 +385,10 @@ static void restart(struct clock *c)
 	for (unsigned i = 0; i < c->count; i++)
 		h->bound[i] = (struct bound){ .carry_ns = carry };
 	h->drift_at_ns = value;
-	h->drift_ppb = 1 + h->rate_bound_ppb;
 	let_go(c);
-	if (first)
-		set_rate_err(&me->howler, 0); /* the reference goes as this core does */
+	carry_rate(c);
+	lead_rate(c);
+	h->drift_ppb = 1 + h->reference_ppb;
 	me->howler.anchor_tsc = 0;
 	struct clock_decision d = { .growth_ppb = 1, .radius_ns = 1 };
 
@@ -362,7 +421,8 @@ static void set_gap(struct clock *c, unsigned from, unsigned to, uint32_t ns)
 
 /*
  * The next core to exchange stamps with; count: there is none. First the base,
- * then each synchronised core that this one has not met since it came online.
+ * then each synchronised core that this one has not met since it came online. Not who is
+ * stale: it is about to step, and meets this one then.
  */
 static unsigned next_partner(struct clock *c)
 {
@@ -378,7 +438,7 @@ static unsigned next_partner(struct clock *c)
 	bool new = gap(c, h->base, port_core()) == GAP_UNKNOWN;
 
 	for (unsigned i = 0; i < c->count; i++)
-		if (i != port_core() && i != h->base && carries(c, i) &&
+		if (i != port_core() && i != h->base && carries(c, i) && !(c->howler.rate_bound_ppb && clock_follows(c, i)) &&
 		    (new || gap(c, i, port_core()) == GAP_UNKNOWN) && !(h->meets && c->howler.span[i].hi))
 			return i;
 	return c->count;
@@ -424,11 +484,13 @@ static void begin_with(struct clock *c, unsigned other)
 			let_go(c);
 			return;
 		}
-		h->restarts = atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_RESTARTS;
+		h->role = atomic_load_explicit(&c->base, memory_order_seq_cst);
 		h->generation = atomic_load_explicit(&c->generation, memory_order_acquire);
 		h->carry_ns = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
 		h->base = other;
-		if (h->fresh_ns && clock_synced(c, port_core())) { /* should it be stale in the end, it may begin anew */
+		if ((h->role & (BASE_CORE | BASE_LOST | BASE_CLAIMED)) != other) /* the role has moved since */
+			return;
+		if (fresh_ns(c, port_core()) && clock_synced(c, port_core())) { /* should it be stale in the end, it may begin anew */
 			h->out_tsc = port_tsc();
 			h->out_ns = line_read(&me->line, h->out_tsc);
 			atomic_store_explicit(&me->last_ref_ns, h->out_ns, memory_order_relaxed);
@@ -453,9 +515,17 @@ static void narrow(struct clock_core *me)
 
 	h->tsc = h->tsc ? h->tsc : x->before;
 	if (h->tag != x->line_tag) { /* its line is another one now: what was said before is not of it */
+		/* An instant of long ago is of no use to who does not know its rate. */
+		bool again = h->tag && rate_err(h);
+
 		h->tag = x->line_tag;
 		h->span = (struct span){ 0, UINT64_MAX };
 		h->rounds = h->narrowed = 0;
+		if (again) {
+			h->tsc = 0;
+			set(&h->partner, 0);
+			return;
+		}
 	}
 	h->rounds++;
 	/* Rounded outwards, and a tick takes a little less or more time than was told. */
@@ -549,18 +619,20 @@ static int64_t pulled(const struct howler *h, uint64_t now)
 
 /*
  * With `busy`: learn this core's rate against the reference's, from a measurement
- * some time ago and this one: each says between what the reference was. What
- * was known of the rate stays true; with another base it is that much less.
+ * some time ago and this one, by the same base: each says between what the reference was.
+ * What was known of the rate stays true; with another base it is that much less.
  */
 static void learn_rate(struct clock *c)
 {
 	struct howler_core *h = &self(c)->howler;
 	const struct span *s = &h->base_span;
-	int64_t gained = pulled(&c->howler, s->lo) - h->anchor_pulled_ns, err = rate_err(h);
 
 	if (!c->howler.rate_bound_ppb)
 		return;
-	if (h->anchor_tsc && h->anchor_base == h->base && h->anchor_restarts == h->restarts && s->lo > h->anchor.hi) {
+	carry_rate(c);
+	int64_t gained = pulled(&c->howler, s->lo) - h->anchor_pulled_ns, err = rate_err(h);
+
+	if (h->anchor_tsc && h->anchor_role == h->role && s->lo > h->anchor.hi) {
 		int64_t told = (int64_t)ticks_ns(h->tsc - h->anchor_tsc, self(c)->tempo_khz, 0);
 		int64_t low = (int64_t)(s->lo - h->anchor.hi) - gained - 1, high = (int64_t)(s->hi - h->anchor.lo) - gained + 1;
 
@@ -574,13 +646,8 @@ static void learn_rate(struct clock *c)
 		}
 		return;
 	}
-	if (h->anchor_base != h->base || h->anchor_restarts != h->restarts) {
-		err += rate_err(&c->core[h->base].howler);
-		set_rate_err(h, (uint32_t)(err < 2 * (int64_t)c->howler.rate_bound_ppb ? err : 2 * c->howler.rate_bound_ppb));
-	}
 	h->anchor_tsc = h->tsc;
-	h->anchor_base = h->base;
-	h->anchor_restarts = h->restarts;
+	h->anchor_role = h->role;
 	h->anchor = *s;
 	h->anchor_pulled_ns = pulled(&c->howler, s->lo);
 }
@@ -627,9 +694,9 @@ static uint64_t fresh(const struct clock *c, uint64_t was, uint64_t now)
 /* Its rate may show by now. */
 static bool stale(const struct clock *c)
 {
-	const struct howler_core *h = &c->core[port_core()].howler;
+	uint64_t until = fresh_ns(c, port_core());
 
-	return h->fresh_ns && clock_now(c) >= h->fresh_ns;
+	return until && clock_now(c) >= until;
 }
 
 /* The base: when all are to be held against it again. */
@@ -654,7 +721,7 @@ static void conclude(struct clock *c)
 	 * anything if the time was lost meanwhile and begun anew (with `busy`) elsewhere.
 	 */
 	if (h->base_placed != placed(c, base) ||
-	    (atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_RESTARTS) != h->restarts) {
+	    (atomic_load_explicit(&c->base, memory_order_seq_cst) ^ h->role) & BASE_RESTARTS) {
 		let_go(c);
 		bound_done(c);
 		return;
@@ -720,11 +787,11 @@ static void conclude(struct clock *c)
 		carry = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
 	}
 	/* Crosswise: either the base finds this core synchronised, or this core finds its generation old. */
-	if (!take(c, &d, h->generation, h->restarts, carry))
+	if (!take(c, &d, h->generation, h->role & BASE_RESTARTS, carry))
 		return;
 	if (flag(&c->generation) == h->generation)
 		atomic_store_explicit(&me->led, 0, memory_order_release);
-	h->fresh_ns = rate_err(h) ? fresh(c, d.x_ns, d.line.ref_ns) : 0;
+	atomic_store_explicit(&h->fresh_ns, rate_err(h) ? fresh(c, d.x_ns, d.line.ref_ns) : 0, memory_order_relaxed);
 }
 
 /* The base has said its span; what others said goes by where this core was against it then. */
@@ -782,7 +849,7 @@ static void howler_follow(struct clock *c)
 	if (!exchange_round(&me->exchange))
 		return;
 	narrow(me);
-	if (!enough(c, h, partner - 1))
+	if (!h->tsc || !enough(c, h, partner - 1))
 		return;
 	if (partner - 1 == h->base)
 		base_said(c);
@@ -811,7 +878,7 @@ static void set_drift(struct clock *c, uint64_t drift_ns, uint64_t now)
 {
 	c->howler.drift_ns = drift_ns;
 	c->howler.drift_at_ns = now;
-	c->howler.drift_ppb = c->howler.rate_bound_ppb + c->howler.bound[port_core()].growth_ppb;
+	c->howler.drift_ppb = c->howler.reference_ppb + c->howler.bound[port_core()].growth_ppb;
 }
 
 /*
@@ -855,7 +922,19 @@ static bool account(struct clock *c)
 	carry = atomic_load_explicit(&h->carry_ns, memory_order_relaxed);
 	radius = bound_radius(c, port_core(), now);
 	set_drift(c, bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now) + radius, now);
-	if (self(c)->howler.straight_ns)
+	carry_rate(c);
+	uint32_t doubt = rate_err(&self(c)->howler);
+
+	for (unsigned i = 0; doubt && i < c->count; i++) { /* all others' rates are doubtful by that more */
+		struct bound *other = &h->bound[i];
+
+		other->radius_ns = bound_aged(other->radius_ns, other->at_ns, other->growth_ppb, now);
+		other->at_ns = now;
+		other->growth_ppb += doubt;
+	}
+	lead_rate(c);
+	b->growth_ppb = 1;
+	if (self(c)->howler.straight_ns || now < h->pull_until_ns)
 		straight_line(c, tsc, now);
 	atomic_store_explicit(&h->carry_ns, carry + radius, memory_order_relaxed);
 	*b = (struct bound){ .radius_ns = 1, .at_ns = now, .growth_ppb = b->growth_ppb, .carry_ns = carry + radius };
@@ -875,8 +954,8 @@ static uint64_t howler_due_ns(const struct clock *c)
 		return UINT64_MAX;
 	if (is_base(atomic_load_explicit(&c->base, memory_order_relaxed), port_core()))
 		check = atomic_load_explicit(&c->howler.check_at_ns, memory_order_relaxed);
-	else if (me->howler.fresh_ns && !atomic_load_explicit(&me->led, memory_order_relaxed))
-		check = me->howler.fresh_ns;
+	else if (fresh_ns(c, port_core()) && !atomic_load_explicit(&me->led, memory_order_relaxed))
+		check = fresh_ns(c, port_core());
 	check = straight && straight < check ? straight : check;
 	if (check == UINT64_MAX)
 		return check;
@@ -1007,7 +1086,8 @@ static enum clock_step howler_lead(struct clock *c)
 	}
 	bool base = is_base(atomic_load_explicit(&c->base, memory_order_seq_cst), my);
 
-	if (base && !account(c)) {
+	/* A pull that goes on for longer than all were told would pass for the base's rate. */
+	if (base && (!account(c) || !straighten(c))) {
 		port_await_change(&c->howler.busy, 1);
 		return CLOCK_NOT_YET;
 	}
@@ -1099,7 +1179,8 @@ static void howler_bring_up(struct clock *c, unsigned core)
 	h->tsc = h->ready = h->meets = h->out_khz_max = 0;
 	h->out_khz_min = UINT32_MAX;
 	h->rate_ppb = 0;
-	set_rate_err(h, 2 * c->howler.rate_bound_ppb);
+	set_rate_err(h, most_rate_err(&c->howler));
+	h->rate_carry_ppb = c->howler.rate_carry_ppb;
 	h->anchor_tsc = 0;
 	h->late_ns = c->howler.late_first_ns;
 	h->pass_ns = h->pass_from_ns = 0;

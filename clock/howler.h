@@ -19,6 +19,8 @@ struct howler {
 	uint64_t drift_ns, drift_at_ns; /* the base against the truth */
 	uint32_t drift_ppb;
 	uint32_t rate_bound_ppb;  /* fixed at start: a tempo may be other than told by that */
+	uint64_t rate_carry_ppb;  /* busy: the doubts about the rates of all bases when they became it */
+	uint32_t reference_ppb;   /* busy: the reference's rate is off the truth's by at most that, but for a pull */
 	/* the joiner: */
 	struct span *span;        /* [count]: by what each other core said, .. */
 	uint32_t *placed;         /* [count]: .. where it was then */
@@ -45,21 +47,21 @@ struct howler_core {
 	_Atomic uint32_t answers;   /* core + 1 of the one that it is answering just now; 0: none. Own, top */
 	_Atomic uint32_t placed;    /* how often it took a place anew. Own, with `busy` */
 	_Atomic uint32_t had_line;  /* it has been synchronised since it came. Own, now */
+	_Atomic uint64_t fresh_ns;  /* its line must be checked again when the clock shows this; 0: by the base's own time. Own, now */
 	/* own, now */
 	uint32_t with;              /* its last partner */
-	uint32_t base;              /* the base that its measurement began with, and what that said */
+	uint32_t role, base;        /* the base word that its measurement began with; the base, and what that said */
 	struct span base_span;
 	uint64_t base_mid;
 	uint32_t base_placed;
 	uint32_t meets;             /* it has the array of what others say */
-	uint32_t restarts, generation; /* of the clock when the exchange began */
+	uint32_t generation;        /* of the clock when the exchange began */
 	uint64_t carry_ns;          /* ... likewise */
 	uint32_t asked;             /* whom it answered last */
 	uint32_t checks;            /* as the base: it holds all against itself, because it was time */
 	uint32_t looked;            /* the last generation that it held against the timebase, as the base */
 	uint64_t late_ns;           /* how late it was to go straight, lately */
 	uint64_t pass_ns, pass_from_ns; /* as the base: how long the last check of all took; when this one began */
-	uint64_t fresh_ns;          /* of its line: it must be checked again when the clock shows this; 0: by the base's own time */
 	uint64_t straight_ns;       /* of its line, as decided; 0: it is straight */
 	uint32_t ready;             /* all is measured, only `busy` was missing */
 	uint32_t rounds, narrowed;  /* exchanges with this partner, and which one said something new */
@@ -79,7 +81,8 @@ struct howler_core {
 	int32_t rate_ppb;
 	_Atomic uint32_t rate_err_ppb; /* own, now */
 	uint64_t anchor_tsc;        /* a measurement to learn it from; 0: none */
-	uint32_t anchor_base, anchor_restarts;
+	uint32_t anchor_role;       /* the base word then */
+	uint64_t rate_carry_ppb;    /* of the clock, when it learned of the rate last */
 	struct span anchor;
 	int64_t anchor_pulled_ns;
 	struct trace trace;
