@@ -16,23 +16,11 @@ void handover_init(struct boot_info *info, enum boot_door door, uint64_t entry_t
 	info->entry_tsc = entry_tsc;
 }
 
-/* Put `count` ranges in the place of `drop` ranges at `at`. */
-static void mem_replace(struct boot_info *info, uint32_t at, uint32_t drop,
-			const struct boot_mem *put, uint32_t count)
+static void mem_drop(struct boot_info *info, uint32_t at)
 {
-	uint32_t tail = info->mem_count - at - drop;
-
-	if (at + count + tail > BOOT_MEM_MAX)
-		count--; /* full: the last new range is lost */
-	if (count > drop)
-		for (uint32_t i = tail; i-- > 0;)
-			info->mem[at + count + i] = info->mem[at + drop + i];
-	else
-		for (uint32_t i = 0; i < tail; i++)
-			info->mem[at + count + i] = info->mem[at + drop + i];
-	for (uint32_t i = 0; i < count; i++)
-		info->mem[at + i] = put[i];
-	info->mem_count = at + count + tail;
+	info->mem_count--;
+	for (uint32_t i = at; i < info->mem_count; i++)
+		info->mem[i] = info->mem[i + 1];
 }
 
 static uint32_t mem_smallest(const struct boot_info *info)
@@ -47,8 +35,7 @@ static uint32_t mem_smallest(const struct boot_info *info)
 
 void handover_mem_add(struct boot_info *info, uint64_t base, uint64_t end)
 {
-	uint32_t first = 0, last;
-	struct boot_mem range;
+	uint32_t at;
 
 	if (base > UINT64_MAX - BOOT_PAGE)
 		return;
@@ -56,25 +43,26 @@ void handover_mem_add(struct boot_info *info, uint64_t base, uint64_t end)
 	end &= ~(BOOT_PAGE - 1);
 	if (base >= end)
 		return;
-	while (first < info->mem_count && info->mem[first].base + info->mem[first].size < base)
-		first++;
 	/* Swallow everything that overlaps or touches. */
-	for (last = first; last < info->mem_count && info->mem[last].base <= end; last++) {
-		uint64_t top = info->mem[last].base + info->mem[last].size;
+	for (uint32_t i = info->mem_count; i-- > 0;) {
+		uint64_t from = info->mem[i].base, to = from + info->mem[i].size;
 
-		base = info->mem[last].base < base ? info->mem[last].base : base;
-		end = top > end ? top : end;
+		if (to < base || from > end)
+			continue;
+		base = from < base ? from : base;
+		end = to > end ? to : end;
+		mem_drop(info, i);
 	}
-	range = (struct boot_mem){ base, end - base };
-	if (first == last && info->mem_count == BOOT_MEM_MAX) {
+	if (info->mem_count == BOOT_MEM_MAX) {
 		uint32_t least = mem_smallest(info);
 
-		if (info->mem[least].size >= range.size)
+		if (info->mem[least].size >= end - base)
 			return;
-		mem_replace(info, least, 1, NULL, 0);
-		first = last = first - (least < first);
+		mem_drop(info, least);
 	}
-	mem_replace(info, first, last - first, &range, 1);
+	for (at = info->mem_count++; at > 0 && info->mem[at - 1].base > base; at--)
+		info->mem[at] = info->mem[at - 1];
+	info->mem[at] = (struct boot_mem){ base, end - base };
 }
 
 void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end)
@@ -84,20 +72,15 @@ void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end)
 	base &= ~(BOOT_PAGE - 1);
 	end = end > UINT64_MAX - BOOT_PAGE ? UINT64_MAX & ~(BOOT_PAGE - 1)
 					   : (end + BOOT_PAGE - 1) & ~(BOOT_PAGE - 1);
+	/* Downwards: what is added again moves only ranges that were seen. */
 	for (uint32_t i = info->mem_count; i-- > 0;) {
 		uint64_t from = info->mem[i].base, to = from + info->mem[i].size;
-		struct boot_mem left[2];
-		uint32_t count = 0;
 
 		if (to <= base || from >= end)
 			continue;
-		if (from < base)
-			left[count++] = (struct boot_mem){ from, base - from };
-		if (to > end)
-			left[count++] = (struct boot_mem){ end, to - end };
-		mem_replace(info, i, 1, left, count == 2 ? 1 : count);
-		if (count == 2) /* the upper piece finds its place, or the smallest range goes */
-			handover_mem_add(info, end, to);
+		mem_drop(info, i);
+		handover_mem_add(info, from, base);
+		handover_mem_add(info, end, to); /* it finds its place, or the smallest range goes */
 	}
 }
 
