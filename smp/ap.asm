@@ -45,12 +45,7 @@ long_mode:
 	jmp rax
 
 align 8
-gdt:
-	dq 0
-	times SEL_CODE64 - ($ - gdt) db 0
-	dq 0x00209a0000000000
-	times SEL_DATA - ($ - gdt) db 0
-	dq 0x0000920000000000
+gdt:	dq 0, 0x00209a0000000000	; SEL_CODE64
 gdt_pointer:
 	dw $ - gdt - 1
 	dd 0

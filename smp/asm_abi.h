@@ -6,9 +6,7 @@
  */
 #pragma once
 #define SEL_CODE64 0x08
-#define SEL_DATA   0x10
-#define SEL_CODE32 0x18
-#define SEL_TSS    0x28
+#define SEL_TSS    0x10
 
 /* struct core */
 #define CORE_SELF      0

@@ -55,7 +55,7 @@ struct core {
 	_Atomic uint64_t synced_raw;
 
 	/* --- tables of this core, owner only --- */
-	uint64_t gdt[8];
+	uint64_t gdt[4];
 	struct {
 		uint32_t pad0;
 		uint64_t rsp[3], pad1, ist[7], pad2;

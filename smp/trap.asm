@@ -13,6 +13,23 @@ global trap_stubs, halt_until_nmi, halt_until_interrupt
 section .text
 bits 64
 
+; From the last to the first of struct trap_frame.
+%define REGISTERS rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
+
+%macro push_all 1-*
+	%rep %0
+	push %1
+	%rotate 1
+	%endrep
+%endmacro
+
+%macro pop_all 1-*
+	%rep %0
+	%rotate -1
+	pop %1
+	%endrep
+%endmacro
+
 %macro stub 1
 align 16
 	%if %1 == 8 || (%1 >= 10 && %1 <= 14) || %1 == 17 || %1 == 21
@@ -33,42 +50,14 @@ trap_stubs:
 %endrep
 
 trap_common:
-	push rax
-	push rbx
-	push rcx
-	push rdx
-	push rsi
-	push rdi
-	push rbp
-	push r8
-	push r9
-	push r10
-	push r11
-	push r12
-	push r13
-	push r14
-	push r15
+	push_all REGISTERS
 	cld
 	mov rdi, rsp
 	mov rbx, rsp
 	and rsp, -16
 	call trap_handler
 	mov rsp, rbx
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop r11
-	pop r10
-	pop r9
-	pop r8
-	pop rbp
-	pop rdi
-	pop rsi
-	pop rdx
-	pop rcx
-	pop rbx
-	pop rax
+	pop_all REGISTERS
 	add rsp, 16
 	iretq
 

@@ -120,8 +120,6 @@ void trap_load(struct core *c)
 	struct table_pointer idt_pointer = { sizeof(idt) - 1, (uint64_t)idt };
 
 	c->gdt[SEL_CODE64 / 8] = 0x00209a0000000000ull;
-	c->gdt[SEL_DATA / 8] = 0x0000920000000000ull;
-	c->gdt[SEL_CODE32 / 8] = 0x00cf9a000000ffffull;
 	c->gdt[SEL_TSS / 8] = (tss & 0xff000000) << 32 | 0x890000000000ull | (tss & 0xffffff) << 16 |
 			      (sizeof(c->tss) - 1);
 	c->gdt[SEL_TSS / 8 + 1] = tss >> 32;
