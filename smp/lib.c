@@ -1,35 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mem* and str* without a libc. Copies and fills move eight bytes at a time:
- * an emulated machine pays per instruction, and guest images are megabytes.
+ * an emulated machine pays per step, and guest images are megabytes.
  */
 #include "smp/lib.h"
 #include <stdint.h>
 
-/* Eight bytes at any address, of whatever type they are. */
-typedef uint64_t __attribute__((may_alias, aligned(1))) lib_word;
-
 /* Ascending: right also for ranges that overlap when `to` is below `from`. */
-static void lib_copy_up(uint8_t *to, const uint8_t *from, size_t bytes)
+static void lib_copy_up(void *to, const void *from, size_t bytes)
 {
-	for (; bytes >= sizeof(lib_word); bytes -= sizeof(lib_word)) {
-		*(lib_word *)to = *(const lib_word *)from;
-		to += sizeof(lib_word);
-		from += sizeof(lib_word);
-	}
-	while (bytes--)
-		*to++ = *from++;
-}
+	size_t words = bytes / 8, rest = bytes % 8;
 
-/* Descending: right also for ranges that overlap when `to` is above `from`. */
-static void lib_copy_down(uint8_t *to, const uint8_t *from, size_t bytes)
-{
-	while (bytes >= sizeof(lib_word)) {
-		bytes -= sizeof(lib_word);
-		*(lib_word *)(to + bytes) = *(const lib_word *)(from + bytes);
-	}
-	while (bytes--)
-		to[bytes] = from[bytes];
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(rest) : : "memory");
 }
 
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
@@ -40,24 +23,24 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
 
 void *memmove(void *to, const void *from, size_t bytes)
 {
-	if ((uintptr_t)to <= (uintptr_t)from)
+	char *last = (char *)to + bytes - 1;
+	const char *from_last = (const char *)from + bytes - 1;
+
+	if ((uintptr_t)to - (uintptr_t)from >= bytes) /* not within what is to be read */
 		lib_copy_up(to, from, bytes);
 	else
-		lib_copy_down(to, from, bytes);
+		__asm__ volatile("std; rep movsb; cld" : "+D"(last), "+S"(from_last), "+c"(bytes) : : "memory");
 	return to;
 }
 
 void *memset(void *to, int byte, size_t bytes)
 {
-	uint8_t *p = to;
 	uint64_t word = (uint8_t)byte * 0x0101010101010101ull;
+	size_t words = bytes / 8, rest = bytes % 8;
+	void *p = to;
 
-	for (; bytes >= sizeof(lib_word); bytes -= sizeof(lib_word)) {
-		*(lib_word *)p = word;
-		p += sizeof(lib_word);
-	}
-	while (bytes--)
-		*p++ = (uint8_t)byte;
+	__asm__ volatile("rep stosq" : "+D"(p), "+c"(words) : "a"(word) : "memory");
+	__asm__ volatile("rep stosb" : "+D"(p), "+c"(rest) : "a"(word) : "memory");
 	return to;
 }
 
