@@ -43,8 +43,6 @@
 
 #define CPUID1_ECX_X2APIC (1u << 21)
 
-#define EFER_LME (1ull << 8)
-
 #define VECTOR_NMI 2
 #define VECTOR_DF  8
 #define VECTOR_MC  18
@@ -98,49 +96,37 @@ static inline uint64_t rdtsc_ordered(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t v;
-
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static inline void outb(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline uint32_t inl(uint16_t port)
-{
-	uint32_t v;
-
-	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static inline void outl(uint16_t port, uint32_t v)
-{
-	__asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-
-#define READ_CR(n)                                                   \
-	static inline uint64_t read_cr##n(void)                      \
-	{                                                            \
-		uint64_t v;                                          \
-		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v));    \
-		return v;                                            \
+/* inb, outb, inl, outl */
+#define PORT_IO(letter, type)                                                     \
+	static inline type in##letter(uint16_t port)                              \
+	{                                                                         \
+		type v;                                                           \
+		__asm__ volatile("in" #letter " %1, %0" : "=a"(v) : "Nd"(port));  \
+		return v;                                                         \
+	}                                                                         \
+	static inline void out##letter(uint16_t port, type v)                     \
+	{                                                                         \
+		__asm__ volatile("out" #letter " %0, %1" : : "a"(v), "Nd"(port)); \
 	}
-READ_CR(0)
-READ_CR(2)
-READ_CR(3)
-READ_CR(4)
-#undef READ_CR
+PORT_IO(b, uint8_t)
+PORT_IO(l, uint32_t)
 
-static inline void write_cr2(uint64_t v)
-{
-	__asm__ volatile("mov %0, %%cr2" : : "r"(v) : "memory");
-}
+/* read_cr0, write_cr0 ... */
+#define CONTROL_REGISTER(n)                                                   \
+	static inline uint64_t read_cr##n(void)                               \
+	{                                                                     \
+		uint64_t v;                                                   \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v));             \
+		return v;                                                     \
+	}                                                                     \
+	static inline void write_cr##n(uint64_t v)                            \
+	{                                                                     \
+		__asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");    \
+	}
+CONTROL_REGISTER(0)
+CONTROL_REGISTER(2)
+CONTROL_REGISTER(3)
+CONTROL_REGISTER(4)
 
 /* DR0 to DR3, and DR6 */
 static inline void read_debug(uint64_t dr[5])
@@ -153,21 +139,6 @@ static inline void write_debug(const uint64_t dr[5])
 {
 	__asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr6"
 			 : : "r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]), "r"(dr[4]));
-}
-
-static inline void write_cr3(uint64_t v)
-{
-	__asm__ volatile("mov %0, %%cr3" : : "r"(v) : "memory");
-}
-
-static inline void write_cr0(uint64_t v)
-{
-	__asm__ volatile("mov %0, %%cr0" : : "r"(v) : "memory");
-}
-
-static inline void write_cr4(uint64_t v)
-{
-	__asm__ volatile("mov %0, %%cr4" : : "r"(v) : "memory");
 }
 
 static inline void cpu_relax(void)
