@@ -13,11 +13,10 @@
  * Returns the length of the whole text without its NUL, as snprintf, also when
  * it did not fit (INT_MAX if it is longer than that).
  *
- * %c %s %d %i %u %x %X %p %%, flags - and 0, width (number or *), precision
- * for %s (number or *), lengths hh h l ll z j. A NULL %s reads "(null)"; %p is
- * always 0x and hex. At anything else the rest of fmt is copied as it stands:
- * the compiler's check lets all of printf pass, and to guess the argument's
- * type would be worse than to show the mistake.
+ * %c %s %d %u %x %%, flags - and 0, width, lengths l and ll. A NULL %s reads
+ * "(null)". At anything else the rest of fmt is copied as it stands: the
+ * compiler's check lets all of printf pass, and to guess the argument's type
+ * would be worse than to show the mistake.
  */
 int format(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int vformat(char *buf, size_t size, const char *fmt, va_list args)

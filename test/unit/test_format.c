@@ -30,59 +30,31 @@ static void test_plain(void **state)
 static void test_signed(void **state)
 {
 	(void)state;
-	SAME("%d %i %d %d %d", 0, -1, 42, INT_MIN, INT_MAX);
-	SAME("%ld %lld %jd", LONG_MIN, LLONG_MIN, INTMAX_MIN);
-	SAME("%ld %lld %jd %zd", LONG_MAX, LLONG_MAX, INTMAX_MAX, (ssize_t)-5);
-	SAME("%hhd %hhd %hd %hd", (signed char)-128, (signed char)127, (short)-32768, (short)32767);
+	SAME("%d %d %d %d %d", 0, -1, 42, INT_MIN, INT_MAX);
+	SAME("%ld %lld", LONG_MIN, LLONG_MIN);
+	SAME("%ld %lld", LONG_MAX, LLONG_MAX);
 	SAME("[%8d|%-8d|%08d]", -42, -42, -42);
 	SAME("[%20lld|%-21lld|%025lld]", LLONG_MIN, LLONG_MIN, LLONG_MIN);
 	SAME("[%1d|%02d|%03d]", 12345, 7, -7);
-}
-
-static void test_signed_narrow(void **state)
-{
-	char text[32];
-
-	(void)state;
-	assert_int_equal(unchecked(text, sizeof(text), "%hhd %hd", 0x1ff, 0x18000), 9);
-	assert_string_equal(text, "-1 -32768");
-	assert_int_equal(unchecked(text, sizeof(text), "%hhu %hx", 0x1feu, 0x12345u), 8);
-	assert_string_equal(text, "254 2345");
 }
 
 static void test_unsigned(void **state)
 {
 	(void)state;
 	SAME("%u %u %lu %llu", 0u, UINT_MAX, ULONG_MAX, ULLONG_MAX);
-	SAME("%x %X %lx %llX", 0u, 0xbeefu, ULONG_MAX, 0x123456789abcdefull);
-	SAME("%zu %zx %ju %jx", SIZE_MAX, SIZE_MAX, UINTMAX_MAX, UINTMAX_MAX);
-	SAME("%hhu %hhx %hu %hX", (unsigned char)255, (unsigned char)254, (unsigned short)65535,
-	     (unsigned short)0xabcd);
-	SAME("[%08x|%-8x|%8X|%016llx|%2x]", 0xfeu, 0xfeu, 0xfeu, 1ull << 63, 0x12345u);
+	SAME("%x %x %lx %llx", 0u, 0xbeefu, ULONG_MAX, 0x123456789abcdefull);
+	SAME("[%08x|%-8x|%8x|%016llx|%2x]", 0xfeu, 0xfeu, 0xfeu, 1ull << 63, 0x12345u);
 	SAME("[%40llu|%-40llu|%040llu]", ULLONG_MAX, ULLONG_MAX, ULLONG_MAX);
-}
-
-static void test_pointer(void **state)
-{
-	char text[64];
-
-	SAME("%p [%20p|%-20p]", (void *)state, (void *)0x1234, (void *)0xffffffff80100000ull);
-	unchecked(text, sizeof(text), "%p %016p", NULL, (void *)0xfee);
-	assert_string_equal(text, "0x0 0x00000000000fee");
 }
 
 static void test_string(void **state)
 {
-	static const char open_end[3] = { 'a', 'b', 'c' }; /* no NUL: must not look further */
 	char text[32];
 
 	(void)state;
 	SAME("[%s|%8s|%-8s|%2s]", "four", "four", "four", "four");
-	SAME("[%.2s|%8.2s|%-8.2s|%.9s|%.0s|%.s]", "four", "four", "four", "four", "four", "four");
-	SAME("[%.*s|%.*s|%*s|%-*s|%*.*s]", 3, open_end, -1, "all", 6, "r", 6, "l", 5, 1, "xy");
-	SAME("[%*s|%*d]", -6, "left", -4, 1);
-	unchecked(text, sizeof(text), "%s|%.3s", (char *)NULL, (char *)NULL);
-	assert_string_equal(text, "(null)|(nu");
+	unchecked(text, sizeof(text), "%s|%7s", (char *)NULL, (char *)NULL);
+	assert_string_equal(text, "(null)| (null)");
 }
 
 /* Cut anywhere: NUL-ended within the size, full length returned, nothing beyond touched. */
@@ -112,10 +84,10 @@ static void test_huge_width(void **state)
 	char text[8];
 
 	(void)state;
-	assert_int_equal(format(text, sizeof(text), "%*d", INT_MAX, 1), INT_MAX);
+	assert_int_equal(unchecked(text, sizeof(text), "%2147483647d", 1), INT_MAX);
 	assert_string_equal(text, "       ");
-	assert_int_equal(unchecked(text, sizeof(text), "%*d%*d", INT_MAX, 1, INT_MIN, 1), INT_MAX);
-	assert_int_equal(unchecked(text, sizeof(text), "%*c|", INT_MIN, 'x'), INT_MAX);
+	assert_int_equal(unchecked(text, sizeof(text), "%2147483647d%2147483647d", 1, 1), INT_MAX);
+	assert_int_equal(unchecked(text, sizeof(text), "%-2147483648c|", 'x'), INT_MAX);
 	assert_string_equal(text, "x      ");
 }
 
@@ -123,8 +95,8 @@ static void test_huge_width(void **state)
 static void test_unsupported(void **state)
 {
 	static const char *const cases[] = {
-		"%", "%5", "%-", "%l", "%hhh", "%o %s", "%f", "%+d", "%#x", "% d", "%.3d", "%n", "%lll",
-		"%99999999999999999999q", "%.99999999999999999999x",
+		"%", "%5", "%-", "%l", "%hd", "%zu", "%o %s", "%f", "%+d", "%#x", "% d", "%.3d", "%.3s", "%*d",
+		"%n", "%lll", "%i", "%X", "%p", "%99999999999999999999q",
 	};
 	char text[64], want[64];
 
@@ -139,7 +111,7 @@ static void test_unsupported(void **state)
 /* Random flags, widths, lengths and values, against libc; the seed is in the message. */
 static void test_random(void **state)
 {
-	static const char *const lengths[] = { "hh", "h", "", "l", "ll", "z", "j" };
+	static const char *const lengths[] = { "", "l", "ll" };
 	int (*volatile libc)(char *, size_t, const char *, ...) = (void *)snprintf;
 
 	(void)state;
@@ -152,8 +124,8 @@ static void test_random(void **state)
 		value = (long long)((uint64_t)rand() << 42 ^ (uint64_t)rand() << 21 ^ (uint64_t)rand());
 		value >>= rand() % 64;
 		snprintf(fmt, sizeof(fmt), "%%%s%s%d%s%c", rand() % 2 ? "-" : "",
-			 rand() % 2 ? "0" : "", 1 + rand() % 40, lengths[rand() % 7],
-			 "diuxX"[rand() % 5]);
+			 rand() % 2 ? "0" : "", 1 + rand() % 40, lengths[rand() % 3],
+			 "dux"[rand() % 3]);
 		n = unchecked(a, sizeof(a), fmt, value);
 		m = libc(b, sizeof(b), fmt, value);
 		if (n != m || strcmp(a, b))
@@ -184,8 +156,10 @@ static void test_complaint_full(void **state)
 	(void)state;
 	for (int length = 0; length < size + 40; length++) {
 		int kept = length < size - 1 ? length : size - 1;
+		char long_text[sizeof(why.text) + 40] = "";
 
-		format_complaint(&why, "%*s", length, "");
+		memset(long_text, ' ', (size_t)length);
+		format_complaint(&why, "%s", long_text);
 		assert_int_equal(strlen(why.text), kept);
 		format_note(&why, "%s", "note");
 		if (kept + 3 < size) /* room for "; " and a letter at least, or for nothing */
@@ -201,8 +175,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain), cmocka_unit_test(test_signed),
-		cmocka_unit_test(test_signed_narrow), cmocka_unit_test(test_unsigned),
-		cmocka_unit_test(test_pointer), cmocka_unit_test(test_string),
+		cmocka_unit_test(test_unsigned), cmocka_unit_test(test_string),
 		cmocka_unit_test(test_size), cmocka_unit_test(test_huge_width),
 		cmocka_unit_test(test_unsupported), cmocka_unit_test(test_random),
 		cmocka_unit_test(test_complaint), cmocka_unit_test(test_complaint_full),
