@@ -4,60 +4,37 @@
 #include "smp/limits.h"
 #include "smp/util.h"
 
-enum options_kind {
-	OPTIONS_U32,   /* uint32_t, decimal or 0x */
-	OPTIONS_U64,   /* uint64_t, the same */
-	OPTIONS_NAME,  /* char[OPTIONS_NAME_MAX], one of the choices */
-	OPTIONS_INDEX, /* enum: which of the choices */
-	OPTIONS_BOOL,  /* bool: the first choice is true */
-};
-
 struct options_row {
 	const char *name;
-	enum options_kind kind;
-	uint64_t min, max;   /* numbers: both allowed */
-	size_t offset;
-	const char *choices; /* the others: a|b|c */
-	const char *initial; /* NULL: 0, be it in range or not */
-	const char *help;
+	size_t offset, bytes; /* of the field: a number or enum, a bool, or a name of OPTIONS_NAME_MAX */
+	uint64_t min, max;    /* numbers: both allowed */
+	const char *choices;  /* the others: a|b|c; of a bool the first is true */
+	const char *initial;  /* NULL: 0, be it in range or not */
 };
 
-#define AT(field) offsetof(struct options, field)
+#define FIELD(f) offsetof(struct options, f), sizeof(((struct options *)0)->f)
 
 static const struct options_row options_rows[] = {
-	{ "cores", OPTIONS_U32, 1, CORES_MAX, AT(cores), NULL, NULL, "cores to use (default: all)" },
-	{ "vcpus", OPTIONS_U32, 1, VCPUS_MAX, AT(vcpus), NULL, NULL, "guest CPUs (default: as many as cores)" },
-	{ "seed", OPTIONS_U64, 0, UINT64_MAX, AT(seed), NULL, "1", "start of all random choices" },
-	{ "events", OPTIONS_U32, 0, 1000000, AT(events), NULL, NULL, "events (default: 100, or to the guest's end)" },
-	{ "sync", OPTIONS_NAME, 0, 0, AT(sync), "howler|scale|rfc15|rendezvous", "howler", "how cores agree on the time" },
-	{ "scenario", OPTIONS_NAME, 0, 0, AT(scenario), "storm|calm|tempo|hotplug|sparse|still", "storm",
-	  "which events" },
-	{ "log", OPTIONS_INDEX, 0, 0, AT(log), "quiet|events|json|trace", "events", "what the console tells" },
-	{ "discipline", OPTIONS_INDEX, 0, 0, AT(discipline), "on|off|auto", "auto",
-	  "hold on to a timer's rate" },
-	{ "tempo_error", OPTIONS_U32, 0, 200, AT(tempo_error), NULL, "0", "hidden rate errors, ppm" },
-	{ "mem", OPTIONS_U32, 4, 1024, AT(mem_mib), NULL, "64", "guest memory in MiB" },
-	{ "limit", OPTIONS_U32, 1, 1000000, AT(limit_s), NULL, NULL, "seconds for the guest (default: no limit)" },
-	{ "acpi", OPTIONS_BOOL, 0, 0, AT(acpi), "on|off", "on", "believe the ACPI tables" },
-	{ "vmx", OPTIONS_BOOL, 0, 0, AT(vmx), "on|off", "on", "run a guest; off: host side" },
-	{ "ports", OPTIONS_BOOL, 0, 0, AT(ports), "on|off", "off", "tell ports that a guest misses" },
+	{ "cores", FIELD(cores), 1, CORES_MAX, NULL, NULL },
+	{ "vcpus", FIELD(vcpus), 1, VCPUS_MAX, NULL, NULL },
+	{ "seed", FIELD(seed), 0, UINT64_MAX, NULL, "1" },
+	{ "events", FIELD(events), 0, 1000000, NULL, NULL },
+	{ "sync", FIELD(sync), 0, 0, "howler|scale|rfc15|rendezvous", "howler" },
+	{ "scenario", FIELD(scenario), 0, 0, "storm|calm|tempo|hotplug|sparse|still", "storm" },
+	{ "log", FIELD(log), 0, 0, "quiet|events|json|trace", "events" },
+	{ "discipline", FIELD(discipline), 0, 0, "on|off|auto", "auto" },
+	{ "tempo_error", FIELD(tempo_error), 0, 200, NULL, NULL },
+	{ "mem", FIELD(mem_mib), 4, 1024, NULL, "64" },
+	{ "limit", FIELD(limit_s), 1, 1000000, NULL, NULL },
+	{ "acpi", FIELD(acpi), 0, 0, "on|off", "on" },
+	{ "vmx", FIELD(vmx), 0, 0, "on|off", "on" },
+	{ "ports", FIELD(ports), 0, 0, "on|off", "off" },
 };
 
 #define ROWS ARRAY_SIZE(options_rows)
 #define WORD_MAX 40u /* longest word, bytes: "seed=" and 20 digits is 25 */
 
 _Static_assert(ROWS <= 64, "options_word has a bit for each in 64");
-_Static_assert(sizeof(enum options_log) == sizeof(uint32_t) &&
-	       sizeof(enum options_discipline) == sizeof(uint32_t), "options_store writes them so");
-
-/* What may stand behind "name=". */
-static int options_domain(const struct options_row *row, char *buf, size_t size)
-{
-	if (row->choices)
-		return format(buf, size, "%s", row->choices);
-	return format(buf, size, "%llu..%llu", (unsigned long long)row->min,
-		      (unsigned long long)row->max);
-}
 
 /* Decimal or 0x. NULL, or what is wrong; more than 64 bits is out of any range. */
 static const char *options_number(const struct options_row *row, const char *s, uint64_t *value)
@@ -107,28 +84,17 @@ static const char *options_store(const struct options_row *row, const char *s, s
 {
 	char *field = (char *)o + row->offset;
 	uint64_t value = 0;
-	uint32_t value32;
 	const char *wrong = row->choices ? options_choice(row, s, &value)
 					 : options_number(row, s, &value);
 
 	if (wrong)
 		return wrong;
-	value32 = (uint32_t)value;
-	switch (row->kind) {
-	case OPTIONS_NAME:
-		format(field, OPTIONS_NAME_MAX, "%s", s);
-		break;
-	case OPTIONS_BOOL:
-		*(bool *)field = value == 0;
-		break;
-	case OPTIONS_U64:
-		memcpy(field, &value, sizeof(value));
-		break;
-	case OPTIONS_U32:
-	case OPTIONS_INDEX:
-		memcpy(field, &value32, sizeof(value32));
-		break;
-	}
+	if (row->bytes == sizeof(bool))
+		value = !value;
+	if (row->bytes == OPTIONS_NAME_MAX)
+		format(field, row->bytes, "%s", s);
+	else
+		memcpy(field, &value, row->bytes);
 	return NULL;
 }
 
@@ -149,7 +115,6 @@ static int options_word(const char *word, struct options *o, uint64_t *seen, str
 	const char *equals = strchr(word, '='), *wrong;
 	size_t length = equals ? (size_t)(equals - word) : strlen(word), i;
 	const struct options_row *row;
-	char domain[64];
 
 	for (i = 0; i < ROWS; i++)
 		if (strlen(options_rows[i].name) == length &&
@@ -168,8 +133,10 @@ static int options_word(const char *word, struct options *o, uint64_t *seen, str
 	wrong = equals && equals[1] ? options_store(row, equals + 1, o) : "no value";
 	if (!wrong)
 		return 0;
-	options_domain(row, domain, sizeof(domain));
-	format_complaint(why, "option \"%s\": %s; give %s=%s", word, wrong, row->name, domain);
+	if (row->choices)
+		format_complaint(why, "option \"%s\": %s; give %s=%s", word, wrong, row->name, row->choices);
+	else
+		format_complaint(why, "option \"%s\": %s; give %s=%lu..%lu", word, wrong, row->name, row->min, row->max);
 	return -1;
 }
 
@@ -216,24 +183,4 @@ int options_parse(const char *line, struct options *o, struct complaint *why)
 		return -1;
 	}
 	return 0;
-}
-
-int options_help(char *buf, size_t size)
-{
-	size_t used = 0;
-
-	if (size)
-		buf[0] = '\0';
-	for (size_t i = 0; i < ROWS; i++) {
-		const struct options_row *row = &options_rows[i];
-		size_t left = used < size ? size - used : 0;
-		char domain[64], word[96];
-
-		options_domain(row, domain, sizeof(domain));
-		format(word, sizeof(word), "%s=%s", row->name, domain);
-		used += (size_t)format(left ? buf + used : NULL, left, "%-34s %s%s%s%s\n", word,
-				       row->help, row->initial ? " (default: " : "",
-				       row->initial ? row->initial : "", row->initial ? ")" : "");
-	}
-	return (int)used;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Howler's command line: words `name=value` with blanks between. A new option
- * is a field here and a row in options.c, which says what each one means.
+ * is a field here and a row in options.c. README.md says what each one means.
  */
 #pragma once
 #include <stdbool.h>
@@ -34,6 +34,3 @@ struct options {
  * first wrong word, and *o holds the defaults. Any context.
  */
 int options_parse(const char *line, struct options *o, struct complaint *why);
-
-/* One line for each option into buf, as format() does it. Any context. */
-int options_help(char *buf, size_t size);
