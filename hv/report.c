@@ -23,7 +23,7 @@ void report_boot(const struct boot_info *boot, const struct machine *m, const ch
 	      options.sync, options.scenario, options.seed, events);
 	for (unsigned i = 0; i < core_count; i++)
 		print("  core %u: APIC id %u, %s, %s, tempo %u kHz\n", i, cores[i]->apic_id,
-		      atomic_load(&cores[i]->state) == CORE_LOST ? "does not answer" : apic_x2() ? "x2APIC" : "xAPIC",
+		      atomic_load(&cores[i]->state) == CORE_LOST ? "does not answer" : apic_x2 ? "x2APIC" : "xAPIC",
 		      !vmx_usable ? "no VMX: host reader" :
 		      vmx.tsc_scaling ? "VMX EPT VPID UG timer TSC-scaling" : "VMX EPT VPID UG timer, RDTSC exits",
 		      cores[i]->start_khz);

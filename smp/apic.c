@@ -16,23 +16,19 @@ enum {
 #define SVR_ENABLE 0x100u
 #define SVR_VECTOR 0xffu
 #define TIMER_BY_1 0xbu
-#define ICR_NMI (4u << 8)
-#define ICR_INIT (5u << 8)
-#define ICR_STARTUP (6u << 8)
 #define ICR_PENDING (1u << 12)
-#define ICR_ASSERT (1u << 14)
 
-static bool x2; /* same on all cores; written by the boot core before any other runs */
+bool apic_x2; /* written by the boot core before any other runs */
 static volatile uint32_t *page; /* device registers, not memory: volatile is right here */
 
 static uint32_t apic_read(unsigned reg)
 {
-	return x2 ? (uint32_t)rdmsr(MSR_X2APIC + reg / 16) : page[reg / 4];
+	return apic_x2 ? (uint32_t)rdmsr(MSR_X2APIC + reg / 16) : page[reg / 4];
 }
 
 static void apic_write(unsigned reg, uint32_t value)
 {
-	if (x2)
+	if (apic_x2)
 		wrmsr(MSR_X2APIC + reg / 16, value);
 	else
 		page[reg / 4] = value;
@@ -42,10 +38,10 @@ void apic_init(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
-	x2 = cpuid(1, 0).ecx & CPUID1_ECX_X2APIC;
+	apic_x2 = cpuid(1, 0).ecx & CPUID1_ECX_X2APIC;
 	page = (volatile uint32_t *)(base & APIC_BASE_ADDRESS);
 	wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
-	if (x2) /* only from xAPIC mode, SDM 10.12.5 */
+	if (apic_x2) /* only from xAPIC mode, SDM 10.12.5 */
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2);
 	apic_write(APIC_TPR, 0);
 	apic_write(APIC_SVR, SVR_ENABLE | SVR_VECTOR);
@@ -55,19 +51,14 @@ void apic_init(void)
 
 uint32_t apic_id(void)
 {
-	if (!x2 && !page) /* a panic before apic_init */
+	if (!apic_x2 && !page) /* a panic before apic_init */
 		return 0;
-	return x2 ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
+	return apic_x2 ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 }
 
-bool apic_x2(void)
+void apic_send(uint32_t to, uint32_t command)
 {
-	return x2;
-}
-
-static void send(uint32_t to, uint32_t command)
-{
-	if (x2) {
+	if (apic_x2) {
 		/* An x2APIC write is not ordered after earlier stores: MFENCE; LFENCE, SDM 10.12.3. */
 		__asm__ volatile("mfence; lfence" : : : "memory");
 		wrmsr(MSR_X2APIC + APIC_ICR_LOW / 16, (uint64_t)to << 32 | command);
@@ -77,21 +68,6 @@ static void send(uint32_t to, uint32_t command)
 		cpu_relax();
 	apic_write(APIC_ICR_HIGH, to << 24);
 	apic_write(APIC_ICR_LOW, command);
-}
-
-void apic_send_nmi(uint32_t to)
-{
-	send(to, ICR_NMI | ICR_ASSERT);
-}
-
-void apic_send_init(uint32_t to)
-{
-	send(to, ICR_INIT | ICR_ASSERT);
-}
-
-void apic_send_startup(uint32_t to, uint64_t page_phys)
-{
-	send(to, ICR_STARTUP | ICR_ASSERT | (uint32_t)(page_phys >> 12));
 }
 
 void apic_timer(uint32_t count)

@@ -116,7 +116,8 @@ void console_poll(void)
 	unlock();
 }
 
-void console_flush(void)
+/* Send all, and wait until the line is idle. */
+static void flush(void)
 {
 	lock();
 	while (head != tail)
@@ -132,7 +133,7 @@ void console_flush(void)
  */
 _Noreturn void machine_end(bool pass)
 {
-	console_flush();
+	flush();
 	/* Bochs drops what its UART still holds when it exits: TEMT comes a little early. */
 	for (unsigned i = 0; i < 5000; i++)
 		inb(COM1 + UART_LSR);
@@ -140,7 +141,7 @@ _Noreturn void machine_end(bool pass)
 	for (const char *c = "Shutdown"; *c; c++)
 		outb(0x8900, (uint8_t)*c); /* Bochs */
 	print("howler: done; the machine can be switched off\n");
-	console_flush();
+	flush();
 	halt_forever();
 }
 
@@ -160,13 +161,14 @@ void panic_begin(void)
 		halt_forever();
 	for (unsigned i = 0; i < core_count; i++)
 		if (cores[i] && cores[i]->apic_id + 1 != me)
-			apic_send_nmi(cores[i]->apic_id);
-	delay_us(100);
+			apic_send(cores[i]->apic_id, APIC_NMI);
+	for (uint64_t start = rdtsc(); rdtsc() - start < raw_of_ns(100000);)
+		cpu_relax();
 	atomic_flag_clear_explicit(&console_lock, memory_order_release); /* its holder has stopped */
 }
 
-/* A call trace by frame pointers: stops at the first that leads out of the stack or back. */
-void panic_trace(const uint64_t *frame)
+/* A call trace by frame pointers: stops at the first that leads out of the stack or back. Then the end. */
+_Noreturn void panic_end(const uint64_t *frame)
 {
 	for (unsigned depth = 0; depth < 16 && frame && !((uint64_t)frame & 7); depth++) {
 		const uint64_t *next = (const uint64_t *)frame[0];
@@ -178,10 +180,6 @@ void panic_trace(const uint64_t *frame)
 			break;
 		frame = next;
 	}
-}
-
-_Noreturn void panic_end(void)
-{
 	cores_report();
 	print("{\"verdict\":\"fail\",\"reason\":\"panic\"}\n");
 	machine_end(false);
@@ -197,6 +195,5 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
 	vprint(fmt, args);
 	va_end(args);
 	print("\n");
-	panic_trace(__builtin_frame_address(0));
-	panic_end();
+	panic_end(__builtin_frame_address(0));
 }

@@ -140,7 +140,7 @@ void core_start_begin(struct core *c)
 	if (c->index == BOOT_CORE)
 		core_request(c->index, REQ_WAKE);
 	else
-		apic_send_init(c->apic_id);
+		apic_send(c->apic_id, APIC_INIT);
 	sent_raw[c->index] = rdtsc();
 	sent_sipis[c->index] = c->index == BOOT_CORE ? 2 : 0;
 }
@@ -160,7 +160,7 @@ bool core_start_step(struct core *c)
 		      "it; is it switched off in the firmware?\n", c->index, c->apic_id);
 		return true;
 	}
-	apic_send_startup(c->apic_id, start_page);
+	apic_send(c->apic_id, APIC_STARTUP | (uint32_t)(start_page / PAGE_SIZE));
 	sent_raw[c->index] = rdtsc();
 	sent_sipis[c->index]++;
 	return false;

@@ -30,45 +30,40 @@ static unsigned free_count;
 static bool closed;
 static uint64_t *pml4;
 
-static void *take(uint64_t bytes, uint64_t align)
+/* The first range that has room for so much; NULL: none. */
+static struct boot_mem *room(uint64_t bytes, uint64_t align)
 {
-	for (unsigned i = 0; i < free_count; i++) {
-		struct boot_mem *r = &free_range[i];
+	for (struct boot_mem *r = free_range; r < free_range + free_count; r++) {
 		uint64_t start = ALIGN_UP(r->base, align), end = r->base + r->size;
 
-		if (start >= end || end - start < bytes)
-			continue;
-		/* What alignment skips stays free if there is room to note it. */
-		if (start > r->base && free_count < BOOT_MEM_MAX)
-			free_range[free_count++] = (struct boot_mem){ r->base, start - r->base };
-		r->base = start + bytes;
-		r->size = end - r->base;
-		return (void *)start;
+		if (start < end && end - start >= bytes)
+			return r;
 	}
 	return 0;
 }
 
 bool mem_can(uint64_t bytes, uint64_t align)
 {
-	for (unsigned i = 0; i < free_count; i++) {
-		uint64_t start = ALIGN_UP(free_range[i].base, align);
-		uint64_t end = free_range[i].base + free_range[i].size;
-
-		if (start < end && end - start >= bytes)
-			return true;
-	}
-	return false;
+	return room(bytes, align);
 }
 
 void *mem_alloc(uint64_t bytes, uint64_t align)
 {
-	CHECK(!closed);
-	void *p = take(ALIGN_UP(bytes, PAGE_SIZE), align < PAGE_SIZE ? PAGE_SIZE : align);
+	uint64_t pages = ALIGN_UP(bytes, PAGE_SIZE);
 
-	if (!p)
+	align = align < PAGE_SIZE ? PAGE_SIZE : align;
+	CHECK(!closed);
+	struct boot_mem *r = room(pages, align);
+	if (!r)
 		panic("out of memory: %lu KiB wanted below 4 GiB; give the machine more, or mem= less",
 		      bytes / 1024);
-	return p;
+	uint64_t base = r->base, start = ALIGN_UP(base, align);
+	r->base = start + pages;
+	r->size -= r->base - base;
+	/* What alignment skips stays free if there is room to note it. */
+	if (start > base && free_count < BOOT_MEM_MAX)
+		free_range[free_count++] = (struct boot_mem){ base, start - base };
+	return (void *)start;
 }
 
 static uint64_t *new_table(void)

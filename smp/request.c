@@ -23,7 +23,7 @@ void core_request(unsigned core, unsigned bits)
 
 	/* A bit that was set already has a kick of its own under way or is being looked at. */
 	if (c != this_core() && (old & bits) != bits)
-		apic_send_nmi(c->apic_id);
+		apic_send(c->apic_id, APIC_NMI);
 }
 
 /* REQ_BEFORE: the tempo itself changes a while after the notice was served. */

@@ -18,7 +18,6 @@ void console_init(void);
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void console_write(const char *text, unsigned length);
 void console_poll(void);  /* move a few bytes to the line if it is free; one core at a time */
-void console_flush(void); /* ... all of them, and wait until the line is idle */
 _Noreturn void machine_end(bool pass); /* flush, then power off, or halt with a word on the screen */
 void panic_ack(void);     /* in an NMI: if another core panics, stop here */
 
@@ -37,10 +36,11 @@ void mem_close(void);       /* nothing is allocated after this */
 /* apic.c: this core's local APIC, xAPIC or x2APIC. */
 void apic_init(void);  /* once per core start */
 uint32_t apic_id(void);
-bool apic_x2(void);
-void apic_send_nmi(uint32_t apic_id);
-void apic_send_init(uint32_t apic_id);
-void apic_send_startup(uint32_t apic_id, uint64_t page_phys);
+extern bool apic_x2;   /* the same on all cores */
+void apic_send(uint32_t apic_id, uint32_t command); /* by the interrupt command register: */
+#define APIC_NMI     (4u << 8 | 1u << 14) /* delivery mode, and level: assert */
+#define APIC_INIT    (5u << 8 | 1u << 14)
+#define APIC_STARTUP (6u << 8 | 1u << 14) /* with the number of the page to start at */
 void apic_timer(uint32_t count);   /* one interrupt after so many counts; 0: none */
 uint32_t apic_timer_left(void);
 void apic_eoi(void);
@@ -49,7 +49,6 @@ void apic_eoi(void);
 uint32_t timer_calibrate(const struct machine *m, const char **source); /* kHz */
 uint64_t raw_of_ns(uint64_t ns); /* raw ticks; ns < 2^44 */
 uint64_t ns_of_raw(uint64_t raw);
-void delay_us(uint32_t us);
 extern uint32_t raw_khz, apic_timer_khz;
 
 /* timebase.c: a clock of the platform's own, to hold the TSCs against. Boot core, before mem_close: */

@@ -26,14 +26,6 @@ uint64_t ns_of_raw(uint64_t raw)
 	return (uint64_t)((unsigned __int128)raw * 1000000 / raw_khz);
 }
 
-void delay_us(uint32_t us)
-{
-	uint64_t start = rdtsc(), ticks = raw_of_ns(1000ull * us);
-
-	while (rdtsc() - start < ticks)
-		cpu_relax();
-}
-
 /* Raw ticks in `counts` of the PIT, or 0 if its output never rises. */
 static uint64_t pit_ticks(uint16_t counts)
 {

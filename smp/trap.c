@@ -47,8 +47,7 @@ extern const struct window __start_windows[], __stop_windows[];
 extern const uint8_t trap_stubs[];
 void trap_handler(struct trap_frame *f);
 void panic_begin(void);
-void panic_trace(const uint64_t *frame);
-_Noreturn void panic_end(void);
+_Noreturn void panic_end(const uint64_t *frame);
 
 static struct idt_gate idt[VECTORS];
 
@@ -90,8 +89,7 @@ void trap_handler(struct trap_frame *f)
 	print("  r9  %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
 	print("  r13 %016lx r14 %016lx r15 %016lx\n", f->r13, f->r14, f->r15);
 	print("  at %016lx\n", f->rip);
-	panic_trace((const uint64_t *)f->rbp);
-	panic_end();
+	panic_end((const uint64_t *)f->rbp);
 }
 
 void trap_init(void)

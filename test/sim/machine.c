@@ -610,11 +610,12 @@ static uint64_t delay_ns(uint64_t typical)
 	return sim.exhaustive ? 0 : random_below(&sim.random, 16) ? d : d * (1 + random_below(&sim.random, 16));
 }
 
-void apic_send_nmi(uint32_t to)
+void apic_send(uint32_t to, uint32_t nmi)
 {
 	struct sim_core *c = &sim.core[to];
 	uint64_t at = sim.raw + delay_ns(100);
 
+	(void)nmi;
 	if (!c->kick || at < c->kick_raw)
 		c->kick_raw = at;
 	c->kick = true;

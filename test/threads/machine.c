@@ -157,8 +157,9 @@ void core_relax(void)
 	sched_yield();
 }
 
-void apic_send_nmi(uint32_t to)
+void apic_send(uint32_t to, uint32_t nmi)
 {
+	(void)nmi;
 	machine_kick(to);
 }
 

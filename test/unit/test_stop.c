@@ -39,7 +39,7 @@ void core_relax(void) { sched_yield(); }
 uint64_t raw_of_ns(uint64_t ns) { return ns / 2; } /* wait_until gives up sooner here */
 void apic_timer(uint32_t count) { (void)count; }
 void halt_until_interrupt(void) { }
-void apic_send_nmi(uint32_t id) { atomic_store(&nmi[id], true); }
+void apic_send(uint32_t id, uint32_t command) { atomic_store(&nmi[id], command == APIC_NMI); }
 
 uint64_t raw_now(void)
 {
