@@ -53,64 +53,29 @@ static const uint8_t *mptable_find(uint64_t *damaged)
 	return found ? found : mptable_scan(0xf0000, 0x10000, damaged);
 }
 
-/* Checks the configuration table's header (4.2); gives all of its base table or NULL. */
-static const uint8_t *mptable_open(uint32_t phys, uint32_t *length, struct complaint *why)
-{
-	const uint8_t *p = phys ? phys_at(phys, CONFIG_SIZE) : NULL;
-	uint8_t sum;
-
-	if (!p || memcmp(p, "PCMP", 4) != 0) {
-		format_complaint(why, "MP table: PCMP at 0x%x: %s: " MPTABLE_REFUSE, phys,
-				 p ? "wrong signature" : "cannot be read");
-		return NULL;
-	}
-	*length = tables_u16(p + 4);
-	p = *length >= CONFIG_SIZE ? phys_at(phys, *length) : NULL;
-	if (!p) {
-		format_complaint(why, "MP table: PCMP at 0x%x: length %u is %s: " MPTABLE_REFUSE,
-				 phys, *length, *length < CONFIG_SIZE ?
-				 "shorter than its header" : "more than can be read");
-		return NULL;
-	}
-	sum = tables_sum(p, *length);
-	if (sum)
-		format_complaint(why, "MP table: PCMP at 0x%x: checksum is 0x%02x, not 0: "
-				 MPTABLE_REFUSE, phys, sum);
-	return sum ? NULL : p;
-}
-
 static int mptable_config(uint32_t phys, struct machine *m, struct complaint *why)
 {
-	uint32_t length, at = CONFIG_SIZE, size, repeated = 0;
-	const uint8_t *p = mptable_open(phys, &length, why);
+	struct table t = { "MP table: PCMP", "PCMP", phys, NULL, 0 };
+	uint32_t at = CONFIG_SIZE, size, repeated = 0;
 
-	if (!p)
+	if (!tables_open(&t, CONFIG_SIZE, UINT16_MAX, why, MPTABLE_REFUSE))
 		return TABLES_BAD;
-	for (uint32_t left = tables_u16(p + 34); left; left--, at += size) {
-		const uint8_t *e = p + at;
+	for (uint32_t left = tables_u16(t.bytes + 34); left; left--, at += size) {
+		const uint8_t *e = t.bytes + at;
 
-		size = at < length && e[0] == PROCESSOR ? PROCESSOR_SIZE : OTHER_SIZE;
-		if (size > length - at || e[0] > OTHER_LAST) {
-			format_complaint(why, "MP table: PCMP at 0x%x: entry at byte %u: %s: "
-					 MPTABLE_REFUSE, phys, at, size > length - at ?
-					 "runs past the end" : "unknown type");
+		size = at < t.length && e[0] == PROCESSOR ? PROCESSOR_SIZE : OTHER_SIZE;
+		if (size > t.length - at || e[0] > OTHER_LAST) {
+			format_complaint(why, "%s at 0x%lx: entry at byte %u: %s: " MPTABLE_REFUSE, t.name, t.phys, at,
+					 size > t.length - at ? "runs past the end" : "unknown type");
 			return TABLES_BAD;
 		}
 		/* 4.3.1. An id has 8 bits, 0xff means all cores, so there is room for all. */
 		if (e[0] == PROCESSOR && e[3] & PROCESSOR_ENABLED && e[1] != 0xff)
 			tables_add_core(m, e[1], &repeated);
 	}
-	m->lapic_phys = tables_u32(p + 36);
-	if (!m->core_count || !m->lapic_phys || m->lapic_phys & 0xfff) {
-		format_complaint(why, "MP table: PCMP at 0x%x: %s: " MPTABLE_REFUSE, phys,
-				 m->core_count ? "local APIC is not at a page" : "no enabled core");
-		return TABLES_BAD;
-	}
-	if (repeated)
-		format_note(why, "MP table: PCMP at 0x%x: %u repeated APIC id%s dropped", phys,
-			    repeated, repeated == 1 ? "" : "s");
+	m->lapic_phys = tables_u32(t.bytes + 36);
 	m->source = "MP table";
-	return TABLES_OK;
+	return tables_cores(&t, m, repeated, why, MPTABLE_REFUSE);
 }
 
 int mptable_read(struct machine *m, struct complaint *why)
@@ -122,8 +87,7 @@ int mptable_read(struct machine *m, struct complaint *why)
 	tables_begin(m, why);
 	floating = mptable_find(&damaged);
 	if (!floating && damaged) {
-		format_complaint(why, "MP table: _MP_ at 0x%llx: wrong length or checksum: "
-				 MPTABLE_REFUSE, (unsigned long long)damaged);
+		format_complaint(why, "MP table: _MP_ at 0x%lx: wrong length or checksum: " MPTABLE_REFUSE, damaged);
 		return tables_end(m, why, TABLES_BAD);
 	}
 	if (!floating) {

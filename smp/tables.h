@@ -62,6 +62,19 @@ static inline uint64_t tables_u64(const uint8_t *p)
 	return tables_u32(p) | (uint64_t)tables_u32(p + 4) << 32;
 }
 
+struct table {
+	const char *name, *signature; /* what people say, and the table itself in its first 4 bytes */
+	uint64_t phys;                /* 0: not listed */
+	const uint8_t *bytes;
+	uint32_t length; /* all of it readable at `bytes` */
+};
+
+/* Opens the table at t->phys and checks it, least .. most bytes long; `tail` ends the complaint. */
+bool tables_open(struct table *t, uint32_t least, uint32_t most, struct complaint *why, const char *tail);
+/* Was all that it should name in it? TABLES_OK or TABLES_BAD. */
+int tables_cores(const struct table *t, const struct machine *m, uint32_t repeated, struct complaint *why,
+		 const char *tail);
+
 /* The sum of all bytes, modulo 256: 0 in a sound table. */
 uint8_t tables_sum(const uint8_t *table, size_t bytes);
 
