@@ -137,7 +137,7 @@ floor = ! grep -HnE '^ *\# *include' $(1)/*.[ch] | grep -vE 'include ($(FREESTAN
 	sed 's|$$|   <- $(1)/ must not include this|' | grep .
 floors:
 	@$(call floor,clock,"clock/.*)
-	@$(call floor,boot,"boot/.*|"smp/asm_abi\.h"|<efi\.h>|<elf\.h>)
+	@$(call floor,boot,"boot/.*|"smp/asm_abi\.h"|<efi(lib)?\.h>|<elf\.h>)
 	@$(call floor,smp,"(clock|smp)/.*|"boot/boot_info\.h")
 	@$(call floor,hv,"(clock|smp|hv)/.*|"boot/boot_info\.h"|<elf\.h>)
 

@@ -20,7 +20,6 @@
 
 /* Everything that is allocated, and everything that is known, before the firmware goes. */
 struct handover {
-	EFI_SYSTEM_TABLE *st;
 	struct boot_info *info;
 	struct efi_image image;
 	uint64_t *tables;
@@ -28,32 +27,15 @@ struct handover {
 };
 
 static EFI_GUID acpi_20_guid = ACPI_20_TABLE_GUID;
-static EFI_GUID acpi_10_guid = ACPI_TABLE_GUID;
 static EFI_GUID mp_services_guid = EFI_MP_SERVICES_PROTOCOL_GUID;
-static EFI_GUID graphics_guid = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
 
-static bool same_guid(const EFI_GUID *a, const EFI_GUID *b)
-{
-	const uint64_t *x = (const void *)a, *y = (const void *)b;
-
-	return x[0] == y[0] && x[1] == y[1];
-}
-
-static uint64_t find_table(const EFI_SYSTEM_TABLE *st, const EFI_GUID *guid)
-{
-	for (UINTN i = 0; i < st->NumberOfTableEntries; i++)
-		if (same_guid(&st->ConfigurationTable[i].VendorGuid, guid))
-			return (uint64_t)st->ConfigurationTable[i].VendorTable;
-	return 0;
-}
-
-static void take_cores(struct boot_info *info, EFI_BOOT_SERVICES *bs)
+static void take_cores(struct boot_info *info)
 {
 	EFI_MP_SERVICES_PROTOCOL *mp;
 	EFI_PROCESSOR_INFORMATION core;
 	UINTN count, enabled;
 
-	if (EFI_ERROR(bs->LocateProtocol(&mp_services_guid, NULL, (void **)&mp)) ||
+	if (EFI_ERROR(BS->LocateProtocol(&mp_services_guid, NULL, (void **)&mp)) ||
 	    EFI_ERROR(mp->GetNumberOfProcessors(mp, &count, &enabled)))
 		return; /* ACPI's MADT is asked next */
 	for (UINTN i = 0; i < count && info->core_count < BOOT_CORES_MAX; i++) {
@@ -71,11 +53,11 @@ static void take_cores(struct boot_info *info, EFI_BOOT_SERVICES *bs)
 	}
 }
 
-static void take_screen(struct boot_info *info, EFI_BOOT_SERVICES *bs)
+static void take_screen(struct boot_info *info)
 {
 	EFI_GRAPHICS_OUTPUT_PROTOCOL *gop;
 
-	if (EFI_ERROR(bs->LocateProtocol(&graphics_guid, NULL, (void **)&gop)) ||
+	if (EFI_ERROR(BS->LocateProtocol(&GraphicsOutputProtocol, NULL, (void **)&gop)) ||
 	    (gop->Mode->Info->PixelFormat != PixelRedGreenBlueReserved8BitPerColor &&
 	     gop->Mode->Info->PixelFormat != PixelBlueGreenRedReserved8BitPerColor))
 		return;
@@ -115,20 +97,20 @@ static EFI_STATUS read_modules(struct handover *h, EFI_FILE_HANDLE root)
 {
 	char path[] = "\\howler\\module1", *name = path + sizeof("\\howler\\") - 1;
 	struct boot_module *m = h->info->module;
-	EFI_STATUS status = efi_read(h->st, root, "\\howler\\guest.elf", true, &m->phys, &m->size);
+	EFI_STATUS status = efi_read(root, "\\howler\\guest.elf", true, &m->phys, &m->size);
 	uint64_t words, size;
 
 	if (EFI_ERROR(status) || m->size == 0)
 		return status;
-	status = efi_read(h->st, root, "\\howler\\guest.cmd", true, &words, &size);
+	status = efi_read(root, "\\howler\\guest.cmd", true, &words, &size);
 	if (EFI_ERROR(status))
 		return status;
 	if (!handover_words_add(m->words, "guest") || (size > 0 && !handover_words_add(m->words, (const char *)words)))
-		return efi_fail(h->st, EFI_BAD_BUFFER_SIZE, "\\howler\\guest.cmd", "longer than 504 characters: shorten it");
+		return efi_fail(EFI_BAD_BUFFER_SIZE, "\\howler\\guest.cmd", "longer than 504 characters: shorten it");
 	for (h->info->module_count = 1; h->info->module_count < BOOT_MODULES_MAX; h->info->module_count++) {
 		m++;
 		name[6] = (char)('0' + h->info->module_count);
-		status = efi_read(h->st, root, path, true, &m->phys, &m->size);
+		status = efi_read(root, path, true, &m->phys, &m->size);
 		if (EFI_ERROR(status) || m->phys == 0)
 			break;
 		handover_words_add(m->words, name);
@@ -138,24 +120,23 @@ static EFI_STATUS read_modules(struct handover *h, EFI_FILE_HANDLE root)
 
 static EFI_STATUS read_files(struct handover *h, EFI_HANDLE self)
 {
-	EFI_SYSTEM_TABLE *st = h->st;
 	EFI_LOADED_IMAGE *loaded;
 	EFI_FILE_HANDLE root;
 	uint64_t elf, elf_size, options, options_size;
 	EFI_STATUS status;
 
-	status = efi_volume(self, st, &root, &loaded);
+	status = efi_volume(self, &root, &loaded);
 	if (EFI_ERROR(status))
 		return status;
-	status = efi_read(st, root, "\\howler\\howler.elf", false, &elf, &elf_size);
+	status = efi_read(root, "\\howler\\howler.elf", false, &elf, &elf_size);
 	if (!EFI_ERROR(status))
-		status = efi_place(st, elf, elf_size, &h->image);
+		status = efi_place(elf, elf_size, &h->image);
 	if (!EFI_ERROR(status))
-		status = efi_read(st, root, "\\howler\\cmdline.txt", true, &options, &options_size);
+		status = efi_read(root, "\\howler\\cmdline.txt", true, &options, &options_size);
 	if (EFI_ERROR(status))
 		return status;
 	if (!take_options(h->info, (const char *)options, loaded))
-		return efi_fail(st, EFI_BAD_BUFFER_SIZE, "\\howler\\cmdline.txt and load options",
+		return efi_fail(EFI_BAD_BUFFER_SIZE, "\\howler\\cmdline.txt and load options",
 				"longer than 510 characters: shorten them");
 	return read_modules(h, root);
 }
@@ -182,17 +163,16 @@ static void build_tables(uint64_t *t, const struct efi_image *image)
  */
 static EFI_STATUS leave_firmware(struct handover *h, EFI_HANDLE self)
 {
-	EFI_BOOT_SERVICES *bs = h->st->BootServices;
 	EFI_STATUS status = EFI_ABORTED;
 	UINT32 version;
 	UINTN key;
 
 	for (int i = 0; i < EXIT_TRIES && EFI_ERROR(status); i++) {
 		h->map_size = MAP_BYTES;
-		status = bs->GetMemoryMap(&h->map_size, (void *)h->map, &key,
+		status = BS->GetMemoryMap(&h->map_size, (void *)h->map, &key,
 					  &h->descriptor_size, &version);
 		if (!EFI_ERROR(status))
-			status = bs->ExitBootServices(self, key);
+			status = BS->ExitBootServices(self, key);
 	}
 	if (EFI_ERROR(status))
 		handover_say("howler: firmware does not end boot services: try another firmware version\r\n");
@@ -214,34 +194,32 @@ static void take_memory(struct handover *h)
 
 static EFI_STATUS prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 {
-	EFI_SYSTEM_TABLE *st = h->st;
 	struct boot_info *info;
 	uint64_t cr4;
 	EFI_STATUS status;
 
 	__asm__("mov %%cr4, %0" : "=r"(cr4));
 	if ((cr4 & CR4_LA57) != 0)
-		return efi_fail(st, EFI_UNSUPPORTED, "loader",
+		return efi_fail(EFI_UNSUPPORTED, "loader",
 				"firmware uses 5-level paging: switch it off in the firmware's set-up");
-	h->info = info = (void *)efi_pages(st, EfiLoaderData, sizeof(*info), LOAD_LIMIT);
-	h->tables = (void *)efi_pages(st, EfiLoaderData, TABLE_COUNT * BOOT_PAGE, LOAD_LIMIT);
-	h->map = efi_pages(st, EfiLoaderData, MAP_BYTES, LOAD_LIMIT);
+	h->info = info = (void *)efi_pages(EfiLoaderData, sizeof(*info), LOAD_LIMIT);
+	h->tables = (void *)efi_pages(EfiLoaderData, TABLE_COUNT * BOOT_PAGE, LOAD_LIMIT);
+	h->map = efi_pages(EfiLoaderData, MAP_BYTES, LOAD_LIMIT);
 	if (info == NULL || h->tables == NULL || h->map == 0)
-		return efi_fail(st, EFI_OUT_OF_RESOURCES, "loader", "no free memory below 4 GiB");
+		return efi_fail(EFI_OUT_OF_RESOURCES, "loader", "no free memory below 4 GiB");
 	handover_init(info, BOOT_DOOR_UEFI, entry_tsc);
 	status = read_files(h, self);
 	if (EFI_ERROR(status))
 		return status;
 	info->image_phys = h->image.phys;
 	info->image_size = h->image.size;
-	info->trampoline_phys = efi_pages(st, EfiLoaderCode, BOOT_PAGE, LOW_MEMORY_END);
+	info->trampoline_phys = efi_pages(EfiLoaderCode, BOOT_PAGE, LOW_MEMORY_END);
 	if (info->trampoline_phys == 0)
-		return efi_fail(st, EFI_OUT_OF_RESOURCES, "loader", "no free page below 640 KiB");
-	info->rsdp_phys = find_table(st, &acpi_20_guid);
-	if (info->rsdp_phys == 0)
-		info->rsdp_phys = find_table(st, &acpi_10_guid);
-	take_cores(info, st->BootServices);
-	take_screen(info, st->BootServices);
+		return efi_fail(EFI_OUT_OF_RESOURCES, "loader", "no free page below 640 KiB");
+	if (EFI_ERROR(LibGetSystemConfigurationTable(&acpi_20_guid, (void **)&info->rsdp_phys)))
+		LibGetSystemConfigurationTable(&AcpiTableGuid, (void **)&info->rsdp_phys);
+	take_cores(info);
+	take_screen(info);
 	build_tables(h->tables, &h->image);
 	return EFI_SUCCESS;
 }
@@ -251,9 +229,11 @@ EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
 	/* mov cr3, rdi; mov rdi, rsi; jmp rdx */
 	static const uint8_t jump[] = { 0x0f, 0x22, 0xdf, 0x48, 0x89, 0xf7, 0xff, 0xe2 };
 	uint64_t entry_tsc = __builtin_ia32_rdtsc(); /* our first instruction in C */
-	struct handover h = { .st = st };
-	EFI_STATUS status = prepare(&h, self, entry_tsc);
+	struct handover h = { 0 };
+	EFI_STATUS status;
 
+	InitializeLib(self, st);
+	status = prepare(&h, self, entry_tsc);
 	if (!EFI_ERROR(status))
 		status = leave_firmware(&h, self);
 	if (EFI_ERROR(status))

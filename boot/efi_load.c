@@ -8,69 +8,53 @@
 #define IMAGE_MAX   0x4000000ull          /* as in linker.ld */
 #define HOWLER_ELF  "\\howler\\howler.elf"
 
-static EFI_GUID simple_file_system_guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
-static EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
-
-/* Append text to the line. */
-static char *add(char *at, const char *end, const char *text)
-{
-	while (*text != '\0' && at < end)
-		*at++ = *text++;
-	*at = '\0';
-	return at;
-}
-
 /* The whole line to one and then to the other: the console may be on COM1 too. */
-EFI_STATUS efi_fail(EFI_SYSTEM_TABLE *st, EFI_STATUS status, const char *where, const char *what)
+EFI_STATUS efi_fail(EFI_STATUS status, const char *where, const char *what)
 {
-	uint64_t code = status & ~EFI_ERROR_MASK;
-	char number[3] = { (char)('0' + code / 10 % 10), (char)('0' + code % 10), '\0' };
-	const char *const parts[] = { "howler: ", where, ": ", what, " (UEFI error ", number, ")\r\n" };
-	char line[200], *at = line;
 	CHAR16 wide[200];
+	char line[200];
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		at = add(at, line + sizeof(line) - 1, parts[i]);
-	for (at = line; *at != '\0'; at++)
-		wide[at - line] = (CHAR16)*at;
-	wide[at - line] = 0;
+	SPrint(wide, sizeof(wide), L"howler: %a: %a (UEFI error %02d)\r\n", where, what,
+	       (int)(status & ~EFI_ERROR_MASK));
+	do
+		line[i] = (char)wide[i];
+	while (wide[i++] != 0);
 	handover_say(line);
-	st->ConOut->OutputString(st->ConOut, wide);
+	ST->ConOut->OutputString(ST->ConOut, wide);
 	return status;
 }
 
-uint64_t efi_pages(EFI_SYSTEM_TABLE *st, EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit)
+uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit)
 {
 	EFI_PHYSICAL_ADDRESS at = limit - 1;
 	UINTN pages = (size + BOOT_PAGE - 1) / BOOT_PAGE;
 
-	if (EFI_ERROR(st->BootServices->AllocatePages(AllocateMaxAddress, type, pages, &at)))
+	if (EFI_ERROR(BS->AllocatePages(AllocateMaxAddress, type, pages, &at)))
 		return 0;
-	st->BootServices->SetMem((void *)at, pages * BOOT_PAGE, 0);
+	ZeroMem((void *)at, pages * BOOT_PAGE);
 	return at;
 }
 
-EFI_STATUS efi_volume(EFI_HANDLE self, EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE *root,
-		      EFI_LOADED_IMAGE **loaded)
+EFI_STATUS efi_volume(EFI_HANDLE self, EFI_FILE_HANDLE *root, EFI_LOADED_IMAGE **loaded)
 {
-	EFI_BOOT_SERVICES *bs = st->BootServices;
 	EFI_FILE_IO_INTERFACE *volume;
 	EFI_STATUS status;
 
-	status = bs->HandleProtocol(self, &loaded_image_guid, (void **)loaded);
+	status = BS->HandleProtocol(self, &LoadedImageProtocol, (void **)loaded);
 	if (EFI_ERROR(status))
-		return efi_fail(st, status, "loader", "firmware does not say what it loaded");
-	status = bs->HandleProtocol((*loaded)->DeviceHandle, &simple_file_system_guid, (void **)&volume);
+		return efi_fail(status, "loader", "firmware does not say what it loaded");
+	status = BS->HandleProtocol((*loaded)->DeviceHandle, &FileSystemProtocol, (void **)&volume);
 	if (EFI_ERROR(status))
-		return efi_fail(st, status, "boot volume",
+		return efi_fail(status, "boot volume",
 				"has no file system: start BOOTX64.EFI from a FAT volume");
 	status = volume->OpenVolume(volume, root);
 	if (EFI_ERROR(status))
-		return efi_fail(st, status, "boot volume", "does not open: is it damaged?");
+		return efi_fail(status, "boot volume", "does not open: is it damaged?");
 	return EFI_SUCCESS;
 }
 
-static EFI_STATUS read_whole(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE file, uint64_t *phys, uint64_t *size)
+static EFI_STATUS read_whole(EFI_FILE_HANDLE file, uint64_t *phys, uint64_t *size)
 {
 	/* UEFI 2.10, 13.5: a position of all ones is the end of the file. */
 	EFI_STATUS status = file->SetPosition(file, UINT64_MAX);
@@ -84,7 +68,7 @@ static EFI_STATUS read_whole(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE file, uint64_
 		return status;
 	if (*size >= LOAD_LIMIT)
 		return EFI_BAD_BUFFER_SIZE;
-	*phys = efi_pages(st, EfiLoaderData, *size + 1, LOAD_LIMIT);
+	*phys = efi_pages(EfiLoaderData, *size + 1, LOAD_LIMIT);
 	if (*phys == 0)
 		return EFI_OUT_OF_RESOURCES;
 	want = *size;
@@ -92,7 +76,7 @@ static EFI_STATUS read_whole(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE file, uint64_
 	return !EFI_ERROR(status) && want != *size ? EFI_END_OF_FILE : status;
 }
 
-EFI_STATUS efi_read(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE root, const char *path, bool optional,
+EFI_STATUS efi_read(EFI_FILE_HANDLE root, const char *path, bool optional,
 		    uint64_t *phys, uint64_t *size)
 {
 	EFI_FILE_HANDLE file;
@@ -104,12 +88,12 @@ EFI_STATUS efi_read(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE root, const char *path
 	*phys = *size = 0;
 	status = root->Open(root, &file, wide, EFI_FILE_MODE_READ, 0);
 	if (status == EFI_NOT_FOUND)
-		return optional ? EFI_SUCCESS : efi_fail(st, status, path, "not found on the boot volume: copy it there");
+		return optional ? EFI_SUCCESS : efi_fail(status, path, "not found on the boot volume: copy it there");
 	if (!EFI_ERROR(status)) {
-		status = read_whole(st, file, phys, size);
+		status = read_whole(file, phys, size);
 		file->Close(file);
 	}
-	return EFI_ERROR(status) ? efi_fail(st, status, path, "can't be read: is the volume damaged?") : status;
+	return EFI_ERROR(status) ? efi_fail(status, path, "can't be read: is the volume damaged?") : status;
 }
 
 /* What is wrong with the file; NULL: nothing, and image->virt, size and entry are known. */
@@ -145,8 +129,7 @@ static const char *check_elf(const Elf64_Ehdr *elf, uint64_t size, struct efi_im
 	return NULL;
 }
 
-EFI_STATUS efi_place(EFI_SYSTEM_TABLE *st, uint64_t file, uint64_t file_size,
-		     struct efi_image *image)
+EFI_STATUS efi_place(uint64_t file, uint64_t file_size, struct efi_image *image)
 {
 	const Elf64_Ehdr *elf = (const void *)file;
 	const Elf64_Phdr *p = (const void *)(file + elf->e_phoff);
@@ -154,15 +137,15 @@ EFI_STATUS efi_place(EFI_SYSTEM_TABLE *st, uint64_t file, uint64_t file_size,
 	uint64_t at;
 
 	if (wrong != NULL)
-		return efi_fail(st, EFI_LOAD_ERROR, HOWLER_ELF, wrong);
+		return efi_fail(EFI_LOAD_ERROR, HOWLER_ELF, wrong);
 	/* One large page more than needed, so that a 2 MiB boundary is inside. */
-	at = efi_pages(st, EfiLoaderCode, image->size + LARGE_PAGE, LOAD_LIMIT);
+	at = efi_pages(EfiLoaderCode, image->size + LARGE_PAGE, LOAD_LIMIT);
 	if (at == 0)
-		return efi_fail(st, EFI_OUT_OF_RESOURCES, HOWLER_ELF, "does not fit in memory below 4 GiB");
+		return efi_fail(EFI_OUT_OF_RESOURCES, HOWLER_ELF, "does not fit in memory below 4 GiB");
 	image->phys = (at + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
 	for (unsigned i = 0; i < elf->e_phnum; i++)
 		if (p[i].p_type == PT_LOAD)
-			st->BootServices->CopyMem((void *)(image->phys + p[i].p_vaddr - image->virt),
+			BS->CopyMem((void *)(image->phys + p[i].p_vaddr - image->virt),
 						  (void *)(file + p[i].p_offset), p[i].p_filesz);
 	return EFI_SUCCESS;
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include <stdbool.h>
 #include <efi.h>
+#include <efilib.h>
 #include "boot/boot_info.h"
 
 #define LOAD_LIMIT 0x100000000ull /* the first page tables map the low 4 GiB */
@@ -13,22 +14,20 @@ struct efi_image {
 };
 
 /* One line on the UEFI console and on COM1: what is wrong, where, what to do. Returns `status`. */
-EFI_STATUS efi_fail(EFI_SYSTEM_TABLE *st, EFI_STATUS status, const char *where, const char *what);
+EFI_STATUS efi_fail(EFI_STATUS status, const char *where, const char *what);
 
 /* Pages below `limit`, zeroed; 0: none. */
-uint64_t efi_pages(EFI_SYSTEM_TABLE *st, EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit);
+uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit);
 
 /* The volume that this loader came from. */
-EFI_STATUS efi_volume(EFI_HANDLE self, EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE *root,
-		      EFI_LOADED_IMAGE **loaded);
+EFI_STATUS efi_volume(EFI_HANDLE self, EFI_FILE_HANDLE *root, EFI_LOADED_IMAGE **loaded);
 
 /*
  * A whole file into LoaderData pages below 4 GiB, with a zero byte after it; or a complaint. Without the file *phys
  * and *size are 0, if it is optional. The path has 31 characters at most.
  */
-EFI_STATUS efi_read(EFI_SYSTEM_TABLE *st, EFI_FILE_HANDLE root, const char *path, bool optional,
+EFI_STATUS efi_read(EFI_FILE_HANDLE root, const char *path, bool optional,
 		    uint64_t *phys, uint64_t *size);
 
 /* Check the ELF file and lay its segments out at a 2 MiB boundary below 4 GiB. */
-EFI_STATUS efi_place(EFI_SYSTEM_TABLE *st, uint64_t file, uint64_t file_size,
-		     struct efi_image *image);
+EFI_STATUS efi_place(uint64_t file, uint64_t file_size, struct efi_image *image);
