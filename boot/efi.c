@@ -9,7 +9,6 @@
 #include "boot/efi_mp.h"
 #include "boot/handover.h"
 
-#define LARGE_PAGE      0x200000ull
 #define TABLE_COUNT     8u     /* PML4, PDPT low, PDPT high, 4 directories low, 1 high */
 #define PTE_P_W         0x03ull
 #define PDE_LARGE       0x83ull

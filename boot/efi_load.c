@@ -3,7 +3,6 @@
 #include "boot/efi_load.h"
 #include "boot/handover.h"
 
-#define LARGE_PAGE  0x200000ull
 #define IMAGE_FLOOR 0xffffffff80000000ull /* HOWLER_BASE: the highest 2 GiB, -mcmodel=kernel */
 #define IMAGE_MAX   0x4000000ull          /* as in linker.ld */
 #define HOWLER_ELF  "\\howler\\howler.elf"

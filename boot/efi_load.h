@@ -6,6 +6,7 @@
 #include <efilib.h>
 #include "boot/boot_info.h"
 
+#define LARGE_PAGE 0x200000ull
 #define LOAD_LIMIT 0x100000000ull /* the first page tables map the low 4 GiB */
 
 struct efi_image {

@@ -85,21 +85,16 @@ build_tables:
 	mov dword [PHYS(pml4)], PHYS(pdpt_low) + PTE_P_W
 	mov dword [PHYS(pml4) + 511 * 8], PHYS(pdpt_high) + PTE_P_W
 	mov dword [PHYS(pdpt_high) + 510 * 8], PHYS(directories) + PTE_P_W
-	xor ecx, ecx
-.directory:
-	mov eax, ecx
-	shl eax, 12
-	add eax, PHYS(directories) + PTE_P_W
-	mov [PHYS(pdpt_low) + ecx * 8], eax
-	inc ecx
-	cmp ecx, 4
-	jb .directory
+%assign i 0
+%rep 4
+	mov dword [PHYS(pdpt_low) + i * 8], PHYS(directories) + i * 4096 + PTE_P_W
+%assign i i + 1
+%endrep
+	mov eax, PDE_LARGE
 	xor ecx, ecx
 .page:
-	mov eax, ecx
-	shl eax, 21
-	or eax, PDE_LARGE
 	mov [PHYS(directories) + ecx * 8], eax
+	add eax, 1 << 21
 	inc ecx
 	cmp ecx, 4 * 512
 	jb .page
