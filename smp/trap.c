@@ -23,13 +23,6 @@ struct window {
 	uint64_t start, end, out;
 };
 
-struct idt_gate {
-	uint16_t offset_low, selector;
-	uint8_t ist, type;
-	uint16_t offset_mid;
-	uint32_t offset_high, reserved;
-};
-
 struct table_pointer {
 	uint16_t limit;
 	uint64_t base;
@@ -38,7 +31,7 @@ struct table_pointer {
 #define VECTORS 256
 #define VECTOR_SPURIOUS 255 /* apic.c: the APIC wants no EOI for it */
 #define STUB_SIZE 16
-#define GATE_INTERRUPT 0x8e /* present, DPL 0, 64-bit interrupt gate */
+#define GATE_INTERRUPT 0x8eull /* present, DPL 0, 64-bit interrupt gate */
 #define IST_NMI 1
 #define IST_DF 2
 #define IST_MC 3
@@ -49,7 +42,7 @@ void trap_handler(struct trap_frame *f);
 void panic_begin(void);
 _Noreturn void panic_end(const uint64_t *frame);
 
-static struct idt_gate idt[VECTORS];
+static uint64_t idt[VECTORS][2];
 
 static const char *const names[VECTOR_TIMER] = {
 	[0] = "#DE divide error", [1] = "#DB debug", [3] = "#BP breakpoint", [4] = "#OF overflow",
@@ -96,15 +89,11 @@ void trap_init(void)
 {
 	for (unsigned v = 0; v < VECTORS; v++) {
 		uint64_t stub = (uint64_t)trap_stubs + v * STUB_SIZE;
+		uint64_t ist = v == VECTOR_NMI ? IST_NMI : v == VECTOR_DF ? IST_DF : v == VECTOR_MC ? IST_MC : 0;
 
-		idt[v] = (struct idt_gate){
-			.offset_low = (uint16_t)stub,
-			.offset_mid = (uint16_t)(stub >> 16),
-			.offset_high = (uint32_t)(stub >> 32),
-			.selector = SEL_CODE64,
-			.type = GATE_INTERRUPT,
-			.ist = v == VECTOR_NMI ? IST_NMI : v == VECTOR_DF ? IST_DF : v == VECTOR_MC ? IST_MC : 0,
-		};
+		/* SDM vol. 3, 6.14.1: the offset in three parts, selector, stack, type */
+		idt[v][0] = (stub & 0xffff0000) << 32 | GATE_INTERRUPT << 40 | ist << 32 | SEL_CODE64 << 16 | (stub & 0xffff);
+		idt[v][1] = stub >> 32;
 	}
 	/* All 8259 lines off: no device interrupt ever comes. */
 	outb(0x21, 0xff);
