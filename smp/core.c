@@ -57,32 +57,26 @@ static void complain(int result, const struct complaint *why)
 
 int cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi, struct complaint *why)
 {
-	int result = TABLES_NONE;
+	int result = use_acpi && boot->rsdp_phys ? acpi_read(boot->rsdp_phys, m, why) : TABLES_NONE;
 
-	if (use_acpi && boot->rsdp_phys)
-		result = acpi_read(boot->rsdp_phys, m, why);
 	if (result < 0) {
 		complain(result, why);
 		result = mptable_read(m, why);
 	}
-	if (result < 0 && boot->core_count) {
-		complain(result, why);
-		result = TABLES_OK;
-		tables_begin(m, why);
+	if (result >= 0)
+		return result;
+	complain(result, why);
+	tables_begin(m, why);
+	if (boot->core_count) {
 		for (unsigned i = 0; i < boot->core_count; i++)
 			m->apic_id[m->core_count++] = boot->core_apic_id[i];
 		m->source = "UEFI MP services";
+		return TABLES_OK;
 	}
-	if (result < 0) {
-		complain(result, why);
-		tables_begin(m, why);
-		m->apic_id[m->core_count++] = apic_id();
-		format_complaint(why, "cores: neither ACPI, nor MP table, nor firmware names any: "
-				      "running on the boot core alone");
-		m->source = "boot core only";
-		result = TABLES_NOTED;
-	}
-	return result;
+	m->apic_id[m->core_count++] = apic_id();
+	m->source = "boot core only";
+	format_complaint(why, "cores: neither ACPI, nor MP table, nor firmware names any: running on the boot core alone");
+	return TABLES_NOTED;
 }
 
 static struct core *make_core(uint32_t index, uint32_t id)

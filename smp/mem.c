@@ -12,7 +12,6 @@
 #include "smp/smp.h"
 #include "smp/x86.h"
 
-#define HOWLER_BASE 0xffffffff80000000ull /* linker.ld: virtual = this + offset in the image's range */
 #define LOW_MEMORY MIB /* what lies below belongs to firmware and the trampoline */
 #define FOUR_GIB (4096 * MIB)
 #define LARGE_PAGE (2 * MIB)

@@ -82,7 +82,6 @@ int mptable_read(struct machine *m, struct complaint *why)
 {
 	const uint8_t *floating;
 	uint64_t damaged = 0;
-	uint32_t unused = 0;
 
 	tables_begin(m, why);
 	floating = mptable_find(&damaged);
@@ -102,8 +101,8 @@ int mptable_read(struct machine *m, struct complaint *why)
 		return tables_end(m, why, TABLES_BAD);
 	}
 	/* 5: no table, two cores with ids 0 and 1, registers where they are at reset. */
-	tables_add_core(m, 0, &unused);
-	tables_add_core(m, 1, &unused);
+	m->core_count = 2;
+	m->apic_id[1] = 1;
 	m->lapic_phys = MPTABLE_DEFAULT_LAPIC;
 	m->source = "MP default configuration";
 	return tables_end(m, why, TABLES_OK);

@@ -25,24 +25,19 @@ static uint8_t cmos(uint8_t index)
 	return inb(CMOS_DATA);
 }
 
-static void read_registers(struct rtc *r)
-{
-	*r = (struct rtc){ cmos(0x00), cmos(0x02), cmos(0x04), cmos(0x07), cmos(0x08), cmos(0x09), cmos(0x32),
-			   cmos(STATUS_B) };
-}
-
 bool rtc_read(struct rtc *r)
 {
-	struct rtc again;
+	struct rtc last = { 0 };
 
 	for (unsigned i = 0; i < READS_MAX; i++) {
 		if (cmos(STATUS_A) & UPDATING)
 			continue;
+		*r = (struct rtc){ cmos(0x00), cmos(0x02), cmos(0x04), cmos(0x07), cmos(0x08), cmos(0x09), cmos(0x32),
+				   cmos(STATUS_B) };
 		/* Twice: firmware may have kept this core in SMM until the next update. */
-		read_registers(r);
-		read_registers(&again);
-		if (!memcmp(r, &again, sizeof(again)))
+		if (!memcmp(r, &last, sizeof(last)))
 			return true;
+		last = *r;
 	}
 	return false;
 }
