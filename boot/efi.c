@@ -71,73 +71,59 @@ static void take_screen(struct boot_info *info)
  * Options: cmdline.txt, then what the UEFI shell or a boot entry gave (UTF-16,
  * the loader's name first). Boot entries may carry binary data: ignored.
  */
-static bool take_options(struct boot_info *info, const char *file, const EFI_LOADED_IMAGE *loaded)
+static void take_options(struct boot_info *info, const char *file, const EFI_LOADED_IMAGE *loaded)
 {
 	const CHAR16 *wide = loaded->LoadOptions;
 	uint32_t count = loaded->LoadOptionsSize / sizeof(*wide);
 	char text[BOOT_CMDLINE_MAX];
 	uint32_t at = 0;
+	bool binary = false;
 
-	if (file != NULL && !handover_words_add(info->cmdline, file))
-		return false;
-	if (wide == NULL)
-		return true;
-	for (; at < count && at < sizeof(text) - 1 && wide[at] != 0; at++) {
-		if (wide[at] < ' ' || wide[at] > '~')
-			return true;
+	for (; wide != NULL && at < count && at < sizeof(text) - 1 && wide[at] != 0; at++) {
 		text[at] = (char)wide[at];
+		binary = binary || wide[at] < ' ' || wide[at] > '~';
 	}
-	text[at] = '\0';
-	return handover_words_add(info->cmdline, handover_skip_name(text));
+	text[binary ? 0 : at] = '\0';
+	if ((file != NULL && !handover_words_add(info->cmdline, file)) ||
+	    !handover_words_add(info->cmdline, handover_skip_name(text)))
+		efi_fail(EFI_BAD_BUFFER_SIZE, "\\howler\\cmdline.txt and load options",
+			 "longer than 510 characters: shorten them");
 }
 
 /* The guest, its words, and its modules: module1, module2 ... as far as they go. */
-static EFI_STATUS read_modules(struct handover *h, EFI_FILE_HANDLE root)
+static void read_modules(struct boot_info *info, EFI_FILE_HANDLE root)
 {
 	char path[] = "\\howler\\module1", *name = path + sizeof("\\howler\\") - 1;
-	struct boot_module *m = h->info->module;
-	EFI_STATUS status = efi_read(root, "\\howler\\guest.elf", true, &m->phys, &m->size);
-	uint64_t words, size;
+	struct boot_module *m = info->module;
+	const char *words;
+	uint64_t size;
 
-	if (EFI_ERROR(status) || m->size == 0)
-		return status;
-	status = efi_read(root, "\\howler\\guest.cmd", true, &words, &size);
-	if (EFI_ERROR(status))
-		return status;
-	if (!handover_words_add(m->words, "guest") || (size > 0 && !handover_words_add(m->words, (const char *)words)))
-		return efi_fail(EFI_BAD_BUFFER_SIZE, "\\howler\\guest.cmd", "longer than 504 characters: shorten it");
-	for (h->info->module_count = 1; h->info->module_count < BOOT_MODULES_MAX; h->info->module_count++) {
+	m->phys = efi_read(root, "\\howler\\guest.elf", true, &m->size);
+	if (m->size == 0)
+		return;
+	words = (const char *)efi_read(root, "\\howler\\guest.cmd", true, &size);
+	if (!handover_words_add(m->words, "guest") || (size > 0 && !handover_words_add(m->words, words)))
+		efi_fail(EFI_BAD_BUFFER_SIZE, "\\howler\\guest.cmd", "longer than 504 characters: shorten it");
+	for (info->module_count = 1; info->module_count < BOOT_MODULES_MAX; info->module_count++) {
 		m++;
-		name[6] = (char)('0' + h->info->module_count);
-		status = efi_read(root, path, true, &m->phys, &m->size);
-		if (EFI_ERROR(status) || m->phys == 0)
+		name[6] = (char)('0' + info->module_count);
+		m->phys = efi_read(root, path, true, &m->size);
+		if (m->phys == 0)
 			break;
 		handover_words_add(m->words, name);
 	}
-	return status;
 }
 
-static EFI_STATUS read_files(struct handover *h, EFI_HANDLE self)
+static void read_files(struct handover *h, EFI_HANDLE self)
 {
 	EFI_LOADED_IMAGE *loaded;
-	EFI_FILE_HANDLE root;
-	uint64_t elf, elf_size, options, options_size;
-	EFI_STATUS status;
+	EFI_FILE_HANDLE root = efi_volume(self, &loaded);
+	uint64_t elf, size;
 
-	status = efi_volume(self, &root, &loaded);
-	if (EFI_ERROR(status))
-		return status;
-	status = efi_read(root, "\\howler\\howler.elf", false, &elf, &elf_size);
-	if (!EFI_ERROR(status))
-		status = efi_place(elf, elf_size, &h->image);
-	if (!EFI_ERROR(status))
-		status = efi_read(root, "\\howler\\cmdline.txt", true, &options, &options_size);
-	if (EFI_ERROR(status))
-		return status;
-	if (!take_options(h->info, (const char *)options, loaded))
-		return efi_fail(EFI_BAD_BUFFER_SIZE, "\\howler\\cmdline.txt and load options",
-				"longer than 510 characters: shorten them");
-	return read_modules(h, root);
+	elf = efi_read(root, "\\howler\\howler.elf", false, &size);
+	efi_place(elf, size, &h->image);
+	take_options(h->info, (const char *)efi_read(root, "\\howler\\cmdline.txt", true, &size), loaded);
+	read_modules(h->info, root);
 }
 
 /* Identity for the low 4 GiB and the image at its link address, by pages of 2 MiB. */
@@ -191,36 +177,28 @@ static void take_memory(struct handover *h)
 	handover_mem_remove(h->info, 0, BOOT_PAGE); /* a null pointer must never be memory */
 }
 
-static EFI_STATUS prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
+static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 {
+	static const char no_memory[] = "no free memory below 4 GiB";
 	struct boot_info *info;
 	uint64_t cr4;
-	EFI_STATUS status;
 
 	__asm__("mov %%cr4, %0" : "=r"(cr4));
 	if ((cr4 & CR4_LA57) != 0)
-		return efi_fail(EFI_UNSUPPORTED, "loader",
-				"firmware uses 5-level paging: switch it off in the firmware's set-up");
-	h->info = info = (void *)efi_pages(EfiLoaderData, sizeof(*info), LOAD_LIMIT);
-	h->tables = (void *)efi_pages(EfiLoaderData, TABLE_COUNT * BOOT_PAGE, LOAD_LIMIT);
-	h->map = efi_pages(EfiLoaderData, MAP_BYTES, LOAD_LIMIT);
-	if (info == NULL || h->tables == NULL || h->map == 0)
-		return efi_fail(EFI_OUT_OF_RESOURCES, "loader", "no free memory below 4 GiB");
+		efi_fail(EFI_UNSUPPORTED, "loader", "firmware uses 5-level paging: switch it off in the firmware's set-up");
+	h->info = info = (void *)efi_pages(EfiLoaderData, sizeof(*info), LOAD_LIMIT, "loader", no_memory);
+	h->tables = (void *)efi_pages(EfiLoaderData, TABLE_COUNT * BOOT_PAGE, LOAD_LIMIT, "loader", no_memory);
+	h->map = efi_pages(EfiLoaderData, MAP_BYTES, LOAD_LIMIT, "loader", no_memory);
 	handover_init(info, BOOT_DOOR_UEFI, entry_tsc);
-	status = read_files(h, self);
-	if (EFI_ERROR(status))
-		return status;
+	read_files(h, self);
 	info->image_phys = h->image.phys;
 	info->image_size = h->image.size;
-	info->trampoline_phys = efi_pages(EfiLoaderCode, BOOT_PAGE, LOW_MEMORY_END);
-	if (info->trampoline_phys == 0)
-		return efi_fail(EFI_OUT_OF_RESOURCES, "loader", "no free page below 640 KiB");
+	info->trampoline_phys = efi_pages(EfiLoaderCode, BOOT_PAGE, LOW_MEMORY_END, "loader", "no free page below 640 KiB");
 	if (EFI_ERROR(LibGetSystemConfigurationTable(&acpi_20_guid, (void **)&info->rsdp_phys)))
 		LibGetSystemConfigurationTable(&AcpiTableGuid, (void **)&info->rsdp_phys);
 	take_cores(info);
 	take_screen(info);
 	build_tables(h->tables, &h->image);
-	return EFI_SUCCESS;
 }
 
 EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
@@ -232,9 +210,8 @@ EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
 	EFI_STATUS status;
 
 	InitializeLib(self, st);
-	status = prepare(&h, self, entry_tsc);
-	if (!EFI_ERROR(status))
-		status = leave_firmware(&h, self);
+	prepare(&h, self, entry_tsc);
+	status = leave_firmware(&h, self);
 	if (EFI_ERROR(status))
 		return status;
 	__asm__ volatile("cli");

@@ -6,9 +6,10 @@
 #define IMAGE_FLOOR 0xffffffff80000000ull /* HOWLER_BASE: the highest 2 GiB, -mcmodel=kernel */
 #define IMAGE_MAX   0x4000000ull          /* as in linker.ld */
 #define HOWLER_ELF  "\\howler\\howler.elf"
+#define NO_ROOM     "does not fit in memory below 4 GiB"
 
 /* The whole line to one and then to the other: the console may be on COM1 too. */
-EFI_STATUS efi_fail(EFI_STATUS status, const char *where, const char *what)
+_Noreturn void efi_fail(EFI_STATUS status, const char *where, const char *what)
 {
 	CHAR16 wide[200];
 	char line[200];
@@ -21,78 +22,65 @@ EFI_STATUS efi_fail(EFI_STATUS status, const char *where, const char *what)
 	while (wide[i++] != 0);
 	handover_say(line);
 	ST->ConOut->OutputString(ST->ConOut, wide);
-	return status;
+	Exit(status, 0, NULL);
+	__builtin_unreachable();
 }
 
-uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit)
+void efi_check(EFI_STATUS status, const char *where, const char *what)
+{
+	if (EFI_ERROR(status))
+		efi_fail(status, where, what);
+}
+
+uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit, const char *where, const char *what)
 {
 	EFI_PHYSICAL_ADDRESS at = limit - 1;
 	UINTN pages = (size + BOOT_PAGE - 1) / BOOT_PAGE;
 
-	if (EFI_ERROR(BS->AllocatePages(AllocateMaxAddress, type, pages, &at)))
-		return 0;
+	efi_check(BS->AllocatePages(AllocateMaxAddress, type, pages, &at), where, what);
 	ZeroMem((void *)at, pages * BOOT_PAGE);
 	return at;
 }
 
-EFI_STATUS efi_volume(EFI_HANDLE self, EFI_FILE_HANDLE *root, EFI_LOADED_IMAGE **loaded)
+EFI_FILE_HANDLE efi_volume(EFI_HANDLE self, EFI_LOADED_IMAGE **loaded)
 {
 	EFI_FILE_IO_INTERFACE *volume;
-	EFI_STATUS status;
+	EFI_FILE_HANDLE root;
 
-	status = BS->HandleProtocol(self, &LoadedImageProtocol, (void **)loaded);
-	if (EFI_ERROR(status))
-		return efi_fail(status, "loader", "firmware does not say what it loaded");
-	status = BS->HandleProtocol((*loaded)->DeviceHandle, &FileSystemProtocol, (void **)&volume);
-	if (EFI_ERROR(status))
-		return efi_fail(status, "boot volume",
-				"has no file system: start BOOTX64.EFI from a FAT volume");
-	status = volume->OpenVolume(volume, root);
-	if (EFI_ERROR(status))
-		return efi_fail(status, "boot volume", "does not open: is it damaged?");
-	return EFI_SUCCESS;
+	efi_check(BS->HandleProtocol(self, &LoadedImageProtocol, (void **)loaded), "loader",
+		  "firmware does not say what it loaded");
+	efi_check(BS->HandleProtocol((*loaded)->DeviceHandle, &FileSystemProtocol, (void **)&volume), "boot volume",
+		  "has no file system: start BOOTX64.EFI from a FAT volume");
+	efi_check(volume->OpenVolume(volume, &root), "boot volume", "does not open: is it damaged?");
+	return root;
 }
 
-static EFI_STATUS read_whole(EFI_FILE_HANDLE file, uint64_t *phys, uint64_t *size)
+uint64_t efi_read(EFI_FILE_HANDLE root, const char *path, bool optional, uint64_t *size)
 {
-	/* UEFI 2.10, 13.5: a position of all ones is the end of the file. */
-	EFI_STATUS status = file->SetPosition(file, UINT64_MAX);
-	UINTN want;
-
-	if (!EFI_ERROR(status))
-		status = file->GetPosition(file, size);
-	if (!EFI_ERROR(status))
-		status = file->SetPosition(file, 0);
-	if (EFI_ERROR(status))
-		return status;
-	if (*size >= LOAD_LIMIT)
-		return EFI_BAD_BUFFER_SIZE;
-	*phys = efi_pages(EfiLoaderData, *size + 1, LOAD_LIMIT);
-	if (*phys == 0)
-		return EFI_OUT_OF_RESOURCES;
-	want = *size;
-	status = file->Read(file, &want, (void *)*phys);
-	return !EFI_ERROR(status) && want != *size ? EFI_END_OF_FILE : status;
-}
-
-EFI_STATUS efi_read(EFI_FILE_HANDLE root, const char *path, bool optional,
-		    uint64_t *phys, uint64_t *size)
-{
+	static const char damaged[] = "can't be read: is the volume damaged?";
 	EFI_FILE_HANDLE file;
 	EFI_STATUS status;
 	CHAR16 wide[32];
+	UINTN got;
 
 	for (unsigned i = 0; i == 0 || path[i - 1] != '\0'; i++)
 		wide[i] = (CHAR16)path[i];
-	*phys = *size = 0;
+	*size = 0;
 	status = root->Open(root, &file, wide, EFI_FILE_MODE_READ, 0);
-	if (status == EFI_NOT_FOUND)
-		return optional ? EFI_SUCCESS : efi_fail(status, path, "not found on the boot volume: copy it there");
-	if (!EFI_ERROR(status)) {
-		status = read_whole(file, phys, size);
-		file->Close(file);
-	}
-	return EFI_ERROR(status) ? efi_fail(status, path, "can't be read: is the volume damaged?") : status;
+	if (status == EFI_NOT_FOUND && optional)
+		return 0;
+	efi_check(status, path, status == EFI_NOT_FOUND ? "not found on the boot volume: copy it there" : damaged);
+	/* UEFI 2.10, 13.5: a position of all ones is the end of the file. */
+	efi_check(file->SetPosition(file, UINT64_MAX), path, damaged);
+	efi_check(file->GetPosition(file, size), path, damaged);
+	efi_check(file->SetPosition(file, 0), path, damaged);
+	efi_check(*size >= LOAD_LIMIT ? EFI_BAD_BUFFER_SIZE : EFI_SUCCESS, path, damaged);
+	uint64_t phys = efi_pages(EfiLoaderData, *size + 1, LOAD_LIMIT, path, NO_ROOM);
+	got = *size;
+	efi_check(file->Read(file, &got, (void *)phys), path, damaged);
+	efi_check(got != *size ? EFI_END_OF_FILE : EFI_SUCCESS, path, damaged);
+	file->Close(file);
+	return phys;
 }
 
 /* What is wrong with the file; NULL: nothing, and image->virt, size and entry are known. */
@@ -128,7 +116,7 @@ static const char *check_elf(const Elf64_Ehdr *elf, uint64_t size, struct efi_im
 	return NULL;
 }
 
-EFI_STATUS efi_place(uint64_t file, uint64_t file_size, struct efi_image *image)
+void efi_place(uint64_t file, uint64_t file_size, struct efi_image *image)
 {
 	const Elf64_Ehdr *elf = (const void *)file;
 	const Elf64_Phdr *p = (const void *)(file + elf->e_phoff);
@@ -136,15 +124,12 @@ EFI_STATUS efi_place(uint64_t file, uint64_t file_size, struct efi_image *image)
 	uint64_t at;
 
 	if (wrong != NULL)
-		return efi_fail(EFI_LOAD_ERROR, HOWLER_ELF, wrong);
+		efi_fail(EFI_LOAD_ERROR, HOWLER_ELF, wrong);
 	/* One large page more than needed, so that a 2 MiB boundary is inside. */
-	at = efi_pages(EfiLoaderCode, image->size + LARGE_PAGE, LOAD_LIMIT);
-	if (at == 0)
-		return efi_fail(EFI_OUT_OF_RESOURCES, HOWLER_ELF, "does not fit in memory below 4 GiB");
+	at = efi_pages(EfiLoaderCode, image->size + LARGE_PAGE, LOAD_LIMIT, HOWLER_ELF, NO_ROOM);
 	image->phys = (at + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
 	for (unsigned i = 0; i < elf->e_phnum; i++)
 		if (p[i].p_type == PT_LOAD)
 			BS->CopyMem((void *)(image->phys + p[i].p_vaddr - image->virt),
 						  (void *)(file + p[i].p_offset), p[i].p_filesz);
-	return EFI_SUCCESS;
 }

@@ -14,21 +14,22 @@ struct efi_image {
 	uint64_t virt, entry;  /* where it is linked */
 };
 
-/* One line on the UEFI console and on COM1: what is wrong, where, what to do. Returns `status`. */
-EFI_STATUS efi_fail(EFI_STATUS status, const char *where, const char *what);
+/* One line on the UEFI console and on COM1: what is wrong, where, what to do. Then the loader ends. */
+_Noreturn void efi_fail(EFI_STATUS status, const char *where, const char *what);
+/* The same if `status` is an error. */
+void efi_check(EFI_STATUS status, const char *where, const char *what);
 
-/* Pages below `limit`, zeroed; 0: none. */
-uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit);
+/* Pages below `limit`, zeroed; or a complaint. */
+uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit, const char *where, const char *what);
 
 /* The volume that this loader came from. */
-EFI_STATUS efi_volume(EFI_HANDLE self, EFI_FILE_HANDLE *root, EFI_LOADED_IMAGE **loaded);
+EFI_FILE_HANDLE efi_volume(EFI_HANDLE self, EFI_LOADED_IMAGE **loaded);
 
 /*
- * A whole file into LoaderData pages below 4 GiB, with a zero byte after it; or a complaint. Without the file *phys
- * and *size are 0, if it is optional. The path has 31 characters at most.
+ * A whole file in LoaderData pages below 4 GiB, with a zero byte after it; or a complaint. Without the file, if it
+ * is optional, 0, and *size is 0. The path has 31 characters at most.
  */
-EFI_STATUS efi_read(EFI_FILE_HANDLE root, const char *path, bool optional,
-		    uint64_t *phys, uint64_t *size);
+uint64_t efi_read(EFI_FILE_HANDLE root, const char *path, bool optional, uint64_t *size);
 
 /* Check the ELF file and lay its segments out at a 2 MiB boundary below 4 GiB. */
-EFI_STATUS efi_place(uint64_t file, uint64_t file_size, struct efi_image *image);
+void efi_place(uint64_t file, uint64_t file_size, struct efi_image *image);
