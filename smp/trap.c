@@ -52,18 +52,13 @@ static const char *const names[VECTOR_TIMER] = {
 	[19] = "#XM SIMD error",
 };
 
-static void trap_nmi(struct trap_frame *f)
-{
-	panic_ack();
-	for (const struct window *w = __start_windows; w < __stop_windows; w++)
-		if (f->rip >= w->start && f->rip < w->end)
-			f->rip = w->out;
-}
-
 void trap_handler(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {
-		trap_nmi(f);
+		panic_ack();
+		for (const struct window *w = __start_windows; w < __stop_windows; w++)
+			if (f->rip >= w->start && f->rip < w->end)
+				f->rip = w->out;
 		return;
 	}
 	/* The APIC timer ended a core_doze, or came too late to; others the firmware left behind. */
