@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC   0x0052454c574f48ull /* "HOWLER" */
-#define BOOT_INFO_VERSION 2u
+#define BOOT_INFO_VERSION 3u
 #define BOOT_MEM_MAX      128u
 #define BOOT_CORES_MAX    256u
 #define BOOT_CMDLINE_MAX  512u
@@ -44,7 +44,7 @@ struct boot_info {
 	uint32_t door;                   /* enum boot_door */
 	uint32_t screen;                 /* enum boot_screen */
 	uint64_t entry_tsc;              /* RDTSC at Howler's own first instruction */
-	uint64_t image_phys, image_size; /* the loaded image with its .bss, bytes */
+	uint64_t image_phys;             /* the loaded image */
 	uint64_t trampoline_phys;        /* a page below 1 MiB for starting cores */
 	uint64_t rsdp_phys;              /* 0: the door found none */
 	uint64_t fb_phys;

@@ -192,7 +192,6 @@ static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 	handover_init(info, BOOT_DOOR_UEFI, entry_tsc);
 	read_files(h, self);
 	info->image_phys = h->image.phys;
-	info->image_size = h->image.size;
 	info->trampoline_phys = efi_pages(EfiLoaderCode, BOOT_PAGE, LOW_MEMORY_END, "loader", "no free page below 640 KiB");
 	if (EFI_ERROR(LibGetSystemConfigurationTable(&acpi_20_guid, (void **)&info->rsdp_phys)))
 		LibGetSystemConfigurationTable(&AcpiTableGuid, (void **)&info->rsdp_phys);

@@ -73,7 +73,7 @@ static void take_memory(struct boot_info *info, const struct multiboot_info *mbi
 			at += m->size + sizeof(m->size);
 		}
 	}
-	handover_mem_remove(info, info->image_phys, info->image_phys + info->image_size);
+	handover_mem_remove(info, info->image_phys, (uint64_t)(image_end - HOWLER_BASE));
 	for (uint32_t i = 0; i < info->module_count && i < BOOT_MODULES_MAX; i++)
 		handover_mem_remove(info, info->module[i].phys, info->module[i].phys + info->module[i].size);
 }
@@ -146,7 +146,6 @@ void multiboot_enter(const struct multiboot_info *mbi)
 
 	handover_init(info, BOOT_DOOR_MULTIBOOT, multiboot_entry_tsc);
 	info->image_phys = (uint64_t)(image_start - HOWLER_BASE);
-	info->image_size = (uint64_t)(image_end - image_start);
 	if ((mbi->flags & INFO_CMDLINE) != 0)
 		info->cmdline_cut = !handover_words_add(info->cmdline, handover_skip_name(low(mbi->cmdline)));
 	take_modules(info, mbi);
