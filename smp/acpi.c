@@ -24,36 +24,30 @@ enum {
 };
 
 /* Checks the RSDP (5.2.5.3) and gives the root table. */
-static int acpi_root(uint64_t rsdp, struct table *root, struct complaint *why)
+static bool acpi_root(uint64_t rsdp, struct table *root, struct complaint *why)
 {
 	const uint8_t *p = phys_at(rsdp, RSDP_CHECKED_V0);
 	uint32_t length = RSDP_CHECKED_V0;
 	uint8_t sum;
 
-	if (!p || memcmp(p, "RSD PTR ", 8) != 0) {
-		format_complaint(why, "ACPI: RSDP at 0x%lx: %s: " ACPI_REFUSE, rsdp,
-				 p ? "no signature \"RSD PTR \"" : "cannot be read");
-		return TABLES_BAD;
-	}
+	if (!p || memcmp(p, "RSD PTR ", 8) != 0)
+		return format_complaint(why, "ACPI: RSDP at 0x%lx: %s: " ACPI_REFUSE, rsdp,
+					p ? "no signature \"RSD PTR \"" : "cannot be read");
 	sum = tables_sum(p, RSDP_CHECKED_V0);
 	*root = (struct table){ "ACPI: RSDT", "RSDT", tables_u32(p + 16), NULL, 0 };
 	if (!sum && p[15] >= 2) { /* revision; before ACPI 2.0 it was 0 */
 		p = phys_at(rsdp, RSDP_SIZE);
 		length = p ? tables_u32(p + 20) : 0;
 		p = length >= RSDP_SIZE && length <= ACPI_TABLE_MAX ? phys_at(rsdp, length) : NULL;
-		if (!p) {
-			format_complaint(why, "ACPI: RSDP at 0x%lx: length is %u: " ACPI_REFUSE, rsdp, length);
-			return TABLES_BAD;
-		}
+		if (!p)
+			return format_complaint(why, "ACPI: RSDP at 0x%lx: length is %u: " ACPI_REFUSE, rsdp, length);
 		sum = tables_sum(p, length);
 		if (tables_u64(p + 24))
 			*root = (struct table){ "ACPI: XSDT", "XSDT", tables_u64(p + 24), NULL, 0 };
 	}
-	if (sum) {
-		format_complaint(why, "ACPI: RSDP at 0x%lx: checksum is 0x%02x, not 0: " ACPI_REFUSE, rsdp, sum);
-		return TABLES_BAD;
-	}
-	return TABLES_OK;
+	if (sum)
+		return format_complaint(why, "ACPI: RSDP at 0x%lx: checksum is 0x%02x, not 0: " ACPI_REFUSE, rsdp, sum);
+	return true;
 }
 
 /* The first table with this signature in a root that was opened; phys 0: none (5.2.7, 5.2.8). */
@@ -104,12 +98,12 @@ static const char *acpi_madt_entry(const uint8_t *e, struct machine *m, uint32_t
 	return NULL;
 }
 
-static int acpi_madt(struct table *t, struct machine *m, struct complaint *why)
+static bool acpi_madt(struct table *t, struct machine *m, struct complaint *why)
 {
 	uint32_t repeated = 0;
 
 	if (!tables_open(t, MADT_ENTRIES, ACPI_TABLE_MAX, why, ACPI_REFUSE))
-		return TABLES_BAD;
+		return false;
 	m->lapic_phys = tables_u32(t->bytes + 36);
 	for (uint32_t at = MADT_ENTRIES; at < t->length; at += t->bytes[at + 1]) {
 		const uint8_t *e = t->bytes + at;
@@ -121,10 +115,8 @@ static int acpi_madt(struct table *t, struct machine *m, struct complaint *why)
 			wrong = "length below 2: " ACPI_REFUSE;
 		else
 			wrong = acpi_madt_entry(e, m, &repeated);
-		if (wrong) {
-			format_complaint(why, "%s at 0x%lx: entry at byte %u: %s", t->name, t->phys, at, wrong);
-			return TABLES_BAD;
-		}
+		if (wrong)
+			return format_complaint(why, "%s at 0x%lx: entry at byte %u: %s", t->name, t->phys, at, wrong);
 	}
 	return tables_cores(t, m, repeated, why, ACPI_REFUSE);
 }
@@ -173,14 +165,14 @@ int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why)
 		format_complaint(why, "ACPI: the firmware gives no RSDP");
 		return tables_end(m, why, TABLES_NONE);
 	}
-	if (acpi_root(rsdp, &root, why) < 0 || !tables_open(&root, SDT_SIZE, ACPI_TABLE_MAX, why, ACPI_REFUSE))
+	if (!acpi_root(rsdp, &root, why) || !tables_open(&root, SDT_SIZE, ACPI_TABLE_MAX, why, ACPI_REFUSE))
 		return tables_end(m, why, TABLES_BAD);
 	table = acpi_find(&root, "APIC", "ACPI: MADT");
 	if (!table.phys) {
 		format_complaint(why, "%s at 0x%lx lists no readable MADT", root.name, root.phys);
 		return tables_end(m, why, TABLES_NONE);
 	}
-	if (acpi_madt(&table, m, why) < 0)
+	if (!acpi_madt(&table, m, why))
 		return tables_end(m, why, TABLES_BAD);
 	m->source = "ACPI MADT";
 	table = acpi_find(&root, "FACP", "ACPI: FADT");

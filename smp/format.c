@@ -153,25 +153,27 @@ int format(char *buf, size_t size, const char *fmt, ...)
 	return length;
 }
 
-void format_complaint(struct complaint *why, const char *fmt, ...)
+bool format_complaint(struct complaint *why, const char *fmt, ...)
 {
 	va_list args;
 
 	va_start(args, fmt);
 	vformat(why->text, sizeof(why->text), fmt, args);
 	va_end(args);
+	return false;
 }
 
-void format_note(struct complaint *why, const char *fmt, ...)
+bool format_note(struct complaint *why, const char *fmt, ...)
 {
 	size_t used = strlen(why->text);
 	va_list args;
 
 	if (used + sizeof("; ") >= sizeof(why->text))
-		return; /* no room for a word of it */
+		return false; /* no room for a word of it */
 	if (used)
 		used += (size_t)format(why->text + used, sizeof(why->text) - used, "; ");
 	va_start(args, fmt);
 	vformat(why->text + used, sizeof(why->text) - used, fmt, args);
 	va_end(args);
+	return false;
 }

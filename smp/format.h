@@ -6,6 +6,7 @@
  */
 #pragma once
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -27,9 +28,9 @@ struct complaint {
 	char text[192];
 };
 
-/* Replaces the complaint's text; what does not fit is cut off. */
-void format_complaint(struct complaint *why, const char *fmt, ...)
+/* Replaces the complaint's text; what does not fit is cut off. Always false: for who has nothing else to say. */
+bool format_complaint(struct complaint *why, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Adds to it, after "; " unless it was empty; what does not fit is cut off. */
-void format_note(struct complaint *why, const char *fmt, ...)
+/* Adds to it, after "; " unless it was empty; what does not fit is cut off. Always false, too. */
+bool format_note(struct complaint *why, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

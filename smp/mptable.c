@@ -53,22 +53,20 @@ static const uint8_t *mptable_find(uint64_t *damaged)
 	return found ? found : mptable_scan(0xf0000, 0x10000, damaged);
 }
 
-static int mptable_config(uint32_t phys, struct machine *m, struct complaint *why)
+static bool mptable_config(uint32_t phys, struct machine *m, struct complaint *why)
 {
 	struct table t = { "MP table: PCMP", "PCMP", phys, NULL, 0 };
 	uint32_t at = CONFIG_SIZE, size, repeated = 0;
 
 	if (!tables_open(&t, CONFIG_SIZE, UINT16_MAX, why, MPTABLE_REFUSE))
-		return TABLES_BAD;
+		return false;
 	for (uint32_t left = tables_u16(t.bytes + 34); left; left--, at += size) {
 		const uint8_t *e = t.bytes + at;
 
 		size = at < t.length && e[0] == PROCESSOR ? PROCESSOR_SIZE : OTHER_SIZE;
-		if (size > t.length - at || e[0] > OTHER_LAST) {
-			format_complaint(why, "%s at 0x%lx: entry at byte %u: %s: " MPTABLE_REFUSE, t.name, t.phys, at,
-					 size > t.length - at ? "runs past the end" : "unknown type");
-			return TABLES_BAD;
-		}
+		if (size > t.length - at || e[0] > OTHER_LAST)
+			return format_complaint(why, "%s at 0x%lx: entry at byte %u: %s: " MPTABLE_REFUSE, t.name, t.phys, at,
+						size > t.length - at ? "runs past the end" : "unknown type");
 		/* 4.3.1. An id has 8 bits, 0xff means all cores, so there is room for all. */
 		if (e[0] == PROCESSOR && e[3] & PROCESSOR_ENABLED && e[1] != 0xff)
 			tables_add_core(m, e[1], &repeated);
@@ -94,7 +92,7 @@ int mptable_read(struct machine *m, struct complaint *why)
 		return tables_end(m, why, TABLES_NONE);
 	}
 	if (!floating[11])
-		return tables_end(m, why, mptable_config(tables_u32(floating + 4), m, why));
+		return tables_end(m, why, mptable_config(tables_u32(floating + 4), m, why) ? TABLES_OK : TABLES_BAD);
 	if (floating[11] > DEFAULT_LAST) {
 		format_complaint(why, "MP table: default configuration %u is unknown: "
 				 MPTABLE_REFUSE, floating[11]);

@@ -98,7 +98,7 @@ static const char *options_store(const struct options_row *row, const char *s, s
 	return NULL;
 }
 
-static void options_unknown(const char *word, struct complaint *why)
+static bool options_unknown(const char *word, struct complaint *why)
 {
 	char known[sizeof(why->text)] = "";
 	size_t used = 0;
@@ -106,11 +106,11 @@ static void options_unknown(const char *word, struct complaint *why)
 	for (size_t i = 0; i < ROWS && used < sizeof(known); i++)
 		used += (size_t)format(known + used, sizeof(known) - used, " %s=",
 				       options_rows[i].name);
-	format_complaint(why, "option \"%s\": unknown; known:%s", word, known);
+	return format_complaint(why, "option \"%s\": unknown; known:%s", word, known);
 }
 
 /* One word; `seen` has a bit for each row that came before. */
-static int options_word(const char *word, struct options *o, uint64_t *seen, struct complaint *why)
+static bool options_word(const char *word, struct options *o, uint64_t *seen, struct complaint *why)
 {
 	const char *equals = strchr(word, '='), *wrong;
 	size_t length = equals ? (size_t)(equals - word) : strlen(word), i;
@@ -120,24 +120,19 @@ static int options_word(const char *word, struct options *o, uint64_t *seen, str
 		if (strlen(options_rows[i].name) == length &&
 		    strncmp(options_rows[i].name, word, length) == 0)
 			break;
-	if (i == ROWS) {
-		options_unknown(word, why);
-		return -1;
-	}
+	if (i == ROWS)
+		return options_unknown(word, why);
 	row = &options_rows[i];
-	if (*seen & 1ull << i) {
-		format_complaint(why, "option \"%s\": %s= is given twice; keep one", word, row->name);
-		return -1;
-	}
+	if (*seen & 1ull << i)
+		return format_complaint(why, "option \"%s\": %s= is given twice; keep one", word, row->name);
 	*seen |= 1ull << i;
 	wrong = equals && equals[1] ? options_store(row, equals + 1, o) : "no value";
 	if (!wrong)
-		return 0;
+		return true;
 	if (row->choices)
-		format_complaint(why, "option \"%s\": %s; give %s=%s", word, wrong, row->name, row->choices);
-	else
-		format_complaint(why, "option \"%s\": %s; give %s=%lu..%lu", word, wrong, row->name, row->min, row->max);
-	return -1;
+		return format_complaint(why, "option \"%s\": %s; give %s=%s", word, wrong, row->name, row->choices);
+	return format_complaint(why, "option \"%s\": %s; give %s=%lu..%lu", word, wrong, row->name, row->min,
+				row->max);
 }
 
 /* Copies the next word, cut at its size; gives its true length, 0 at the end of the line. */
@@ -177,7 +172,7 @@ int options_parse(const char *line, struct options *o, struct complaint *why)
 		if (length > WORD_MAX)
 			format_complaint(why, "option \"%s...\": longer than %u characters; shorten it",
 					 word, WORD_MAX);
-		else if (options_word(word, o, &seen, why) == 0)
+		else if (options_word(word, o, &seen, why))
 			continue;
 		options_defaults(o);
 		return -1;

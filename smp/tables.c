@@ -16,41 +16,33 @@ bool tables_open(struct table *t, uint32_t least, uint32_t most, struct complain
 	const uint8_t *p = t->phys ? phys_at(t->phys, least) : NULL;
 	uint8_t sum;
 
-	if (!p || memcmp(p, t->signature, 4) != 0) {
-		format_note(why, "%s at 0x%lx: %s: %s", t->name, t->phys,
-			    p ? "wrong signature" : "cannot be read", tail);
-		return false;
-	}
+	if (!p || memcmp(p, t->signature, 4) != 0)
+		return format_note(why, "%s at 0x%lx: %s: %s", t->name, t->phys,
+				   p ? "wrong signature" : "cannot be read", tail);
 	t->length = most > UINT16_MAX ? tables_u32(p + 4) : tables_u16(p + 4);
-	if (t->length < least || t->length > most) {
-		format_note(why, "%s at 0x%lx: length is %u, not %u..%u: %s", t->name, t->phys, t->length,
-			    least, most, tail);
-		return false;
-	}
+	if (t->length < least || t->length > most)
+		return format_note(why, "%s at 0x%lx: length is %u, not %u..%u: %s", t->name, t->phys, t->length,
+				   least, most, tail);
 	t->bytes = phys_at(t->phys, t->length);
-	if (!t->bytes) {
-		format_note(why, "%s at 0x%lx: length %u passes readable memory: %s", t->name, t->phys,
-			    t->length, tail);
-		return false;
-	}
+	if (!t->bytes)
+		return format_note(why, "%s at 0x%lx: length %u passes readable memory: %s", t->name, t->phys,
+				   t->length, tail);
 	sum = tables_sum(t->bytes, t->length);
 	if (sum)
 		format_note(why, "%s at 0x%lx: checksum is 0x%02x, not 0: %s", t->name, t->phys, sum, tail);
 	return !sum;
 }
 
-int tables_cores(const struct table *t, const struct machine *m, uint32_t repeated, struct complaint *why,
-		 const char *tail)
+bool tables_cores(const struct table *t, const struct machine *m, uint32_t repeated, struct complaint *why,
+		  const char *tail)
 {
-	if (!m->core_count || !m->lapic_phys || m->lapic_phys & 0xfff) {
-		format_complaint(why, "%s at 0x%lx: %s: %s", t->name, t->phys,
-				 m->core_count ? "local APIC is not at a page" : "no enabled core", tail);
-		return TABLES_BAD;
-	}
+	if (!m->core_count || !m->lapic_phys || m->lapic_phys & 0xfff)
+		return format_complaint(why, "%s at 0x%lx: %s: %s", t->name, t->phys,
+					m->core_count ? "local APIC is not at a page" : "no enabled core", tail);
 	if (repeated)
 		format_note(why, "%s at 0x%lx: %u repeated APIC id%s dropped", t->name, t->phys, repeated,
 			    repeated == 1 ? "" : "s");
-	return TABLES_OK;
+	return true;
 }
 
 void tables_begin(struct machine *m, struct complaint *why)

@@ -71,9 +71,9 @@ struct table {
 
 /* Opens the table at t->phys and checks it, least .. most bytes long; `tail` ends the complaint. */
 bool tables_open(struct table *t, uint32_t least, uint32_t most, struct complaint *why, const char *tail);
-/* Was all that it should name in it? TABLES_OK or TABLES_BAD. */
-int tables_cores(const struct table *t, const struct machine *m, uint32_t repeated, struct complaint *why,
-		 const char *tail);
+/* Was all that it should name in it? */
+bool tables_cores(const struct table *t, const struct machine *m, uint32_t repeated, struct complaint *why,
+		  const char *tail);
 
 /* The sum of all bytes, modulo 256: 0 in a sound table. */
 uint8_t tables_sum(const uint8_t *table, size_t bytes);
