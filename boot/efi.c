@@ -114,18 +114,6 @@ static void read_modules(struct boot_info *info, EFI_FILE_HANDLE root)
 	}
 }
 
-static void read_files(struct handover *h, EFI_HANDLE self)
-{
-	EFI_LOADED_IMAGE *loaded;
-	EFI_FILE_HANDLE root = efi_volume(self, &loaded);
-	uint64_t elf, size;
-
-	elf = efi_read(root, "\\howler\\howler.elf", false, &size);
-	efi_place(elf, size, &h->image);
-	take_options(h->info, (const char *)efi_read(root, "\\howler\\cmdline.txt", true, &size), loaded);
-	read_modules(h->info, root);
-}
-
 /* Identity for the low 4 GiB and the image at its link address, by pages of 2 MiB. */
 static void build_tables(uint64_t *t, const struct efi_image *image)
 {
@@ -180,8 +168,10 @@ static void take_memory(struct handover *h)
 static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 {
 	static const char no_memory[] = "no free memory below 4 GiB";
+	EFI_LOADED_IMAGE *loaded;
+	EFI_FILE_HANDLE root;
 	struct boot_info *info;
-	uint64_t cr4;
+	uint64_t cr4, elf, size;
 
 	__asm__("mov %%cr4, %0" : "=r"(cr4));
 	if ((cr4 & CR4_LA57) != 0)
@@ -190,7 +180,11 @@ static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 	h->tables = (void *)efi_pages(EfiLoaderData, TABLE_COUNT * BOOT_PAGE, LOAD_LIMIT, "loader", no_memory);
 	h->map = efi_pages(EfiLoaderData, MAP_BYTES, LOAD_LIMIT, "loader", no_memory);
 	handover_init(info, BOOT_DOOR_UEFI, entry_tsc);
-	read_files(h, self);
+	root = efi_volume(self, &loaded);
+	elf = efi_read(root, "\\howler\\howler.elf", false, &size);
+	efi_place(elf, size, &h->image);
+	take_options(info, (const char *)efi_read(root, "\\howler\\cmdline.txt", true, &size), loaded);
+	read_modules(info, root);
 	info->image_phys = h->image.phys;
 	info->trampoline_phys = efi_pages(EfiLoaderCode, BOOT_PAGE, LOW_MEMORY_END, "loader", "no free page below 640 KiB");
 	if (EFI_ERROR(LibGetSystemConfigurationTable(&acpi_20_guid, (void **)&info->rsdp_phys)))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * EFI_MP_SERVICES_PROTOCOL (UEFI PI 1.8, Volume 2, 13.3), which gnu-efi does
- * not declare: the members that are used, the others as placeholders.
+ * not declare: the members that are used; others follow.
  */
 #pragma once
 #include <efi.h>
@@ -13,14 +13,9 @@
 #define PROCESSOR_ENABLED_BIT 0x00000002u
 
 typedef struct {
-	UINT32 Package, Core, Thread;
-} EFI_CPU_PHYSICAL_LOCATION;
-
-typedef struct {
 	UINT64 ProcessorId; /* the APIC id */
 	UINT32 StatusFlag;
-	EFI_CPU_PHYSICAL_LOCATION Location;
-	UINT32 ExtendedInformation[6];
+	UINT32 Location[3], ExtendedInformation[6];
 } EFI_PROCESSOR_INFORMATION;
 
 typedef struct EFI_MP_SERVICES_PROTOCOL {
@@ -28,5 +23,4 @@ typedef struct EFI_MP_SERVICES_PROTOCOL {
 		UINTN *NumberOfProcessors, UINTN *NumberOfEnabledProcessors);
 	EFI_STATUS (EFIAPI *GetProcessorInfo)(struct EFI_MP_SERVICES_PROTOCOL *This,
 		UINTN ProcessorNumber, EFI_PROCESSOR_INFORMATION *ProcessorInfoBuffer);
-	void *StartupAllAPs, *StartupThisAP, *SwitchBSP, *EnableDisableAP, *WhoAmI;
 } EFI_MP_SERVICES_PROTOCOL;
