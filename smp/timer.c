@@ -12,7 +12,7 @@
 #define PIT_COMMAND 0x43
 #define PORT_B 0x61 /* bit 0: gate of channel 2, bit 1: speaker, bit 5: output of channel 2 */
 
-#define PIT_MS 10u
+#define PIT_COUNTS (PIT_HZ / 1000 * 10) /* 10 ms */
 
 uint32_t raw_khz, apic_timer_khz;
 
@@ -26,26 +26,25 @@ uint64_t ns_of_raw(uint64_t raw)
 	return (uint64_t)((unsigned __int128)raw * 1000000 / raw_khz);
 }
 
-/* Raw ticks in `counts` of the PIT, or 0 if its output never rises. */
-static uint64_t pit_ticks(uint16_t counts)
+/* The raw TSC's rate by the PIT, or 0 if its output never rises. */
+static uint32_t pit_raw_khz(void)
 {
 	unsigned polls = 0;
 
 	outb(PORT_B, (inb(PORT_B) & ~2u) | 1u);
 	outb(PIT_COMMAND, 0xb0); /* channel 2, low and high byte, mode 0: output rises at 0 */
-	outb(PIT_CH2, (uint8_t)counts);
-	outb(PIT_CH2, (uint8_t)(counts >> 8));
+	outb(PIT_CH2, (uint8_t)PIT_COUNTS);
+	outb(PIT_CH2, PIT_COUNTS >> 8);
 	uint64_t begin = rdtsc_ordered();
 	while (!(inb(PORT_B) & 0x20))
 		if (++polls == 100000000)
 			return 0;
-	return rdtsc_ordered() - begin;
+	return (uint32_t)((rdtsc_ordered() - begin) * PIT_HZ / PIT_COUNTS / 1000);
 }
 
 uint32_t timer_calibrate(const struct machine *m, const char **source)
 {
 	uint64_t start = rdtsc();
-	const uint32_t pit_counts = PIT_HZ / 1000 * PIT_MS;
 
 	apic_timer(UINT32_MAX); /* runs along; it outlasts this, but no timer that is dead */
 	*source = timebase_find(m);
@@ -53,7 +52,7 @@ uint32_t timer_calibrate(const struct machine *m, const char **source)
 		raw_khz = timebase_raw_khz();
 	if (!raw_khz) {
 		*source = "PIT";
-		raw_khz = (uint32_t)(pit_ticks((uint16_t)pit_counts) * PIT_HZ / pit_counts / 1000);
+		raw_khz = pit_raw_khz();
 	}
 	/* The APIC timer ran all the while. */
 	apic_timer_khz = (uint32_t)((UINT32_MAX - apic_timer_left()) * (unsigned __int128)raw_khz / (rdtsc() - start));
