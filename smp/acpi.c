@@ -122,43 +122,43 @@ static bool acpi_madt(struct table *t, struct machine *m, struct complaint *why)
 }
 
 /* PM timer, 4.8.3.3. Its extended address counts alone if it is not 0 (5.2.9, X_PM_TMR_BLK). */
-static void acpi_fadt(struct table *t, struct machine *m, struct complaint *why)
+static void acpi_fadt(struct table t, struct machine *m, struct complaint *why)
 {
 	uint64_t port;
 	uint32_t flags;
 
-	if (!tables_open(t, FADT_V1, ACPI_TABLE_MAX, why, "PM timer not used"))
+	if (!t.phys || !tables_open(&t, FADT_V1, ACPI_TABLE_MAX, why, "PM timer not used"))
 		return;
-	flags = tables_u32(t->bytes + 112);
-	port = t->bytes[91] == 4 ? tables_u32(t->bytes + 76) : 0; /* PM_TMR_LEN, PM_TMR_BLK */
-	if (t->length >= FADT_X_PM_TMR_END && tables_u64(t->bytes + 212))
-		port = t->bytes[208] == GAS_IO ? tables_u64(t->bytes + 212) : 0;
+	flags = tables_u32(t.bytes + 112);
+	port = t.bytes[91] == 4 ? tables_u32(t.bytes + 76) : 0; /* PM_TMR_LEN, PM_TMR_BLK */
+	if (t.length >= FADT_X_PM_TMR_END && tables_u64(t.bytes + 212))
+		port = t.bytes[208] == GAS_IO ? tables_u64(t.bytes + 212) : 0;
 	if (!port || flags & FADT_HW_REDUCED)
 		return;
 	if (port > 0xffff - 3) {
-		format_note(why, "%s at 0x%lx: PM timer at 0x%lx is no port: PM timer not used", t->name, t->phys, port);
+		format_note(why, "%s at 0x%lx: PM timer at 0x%lx is no port: PM timer not used", t.name, t.phys, port);
 		return;
 	}
 	m->pm_timer_port = (uint16_t)port;
 	m->pm_timer_32bit = flags & FADT_TMR_VAL_EXT;
 }
 
-static void acpi_hpet(struct table *t, struct machine *m, struct complaint *why)
+static void acpi_hpet(struct table t, struct machine *m, struct complaint *why)
 {
 	uint64_t base;
 
-	if (!tables_open(t, HPET_SIZE, ACPI_TABLE_MAX, why, "HPET not used"))
+	if (!t.phys || !tables_open(&t, HPET_SIZE, ACPI_TABLE_MAX, why, "HPET not used"))
 		return;
-	base = tables_u64(t->bytes + 44);
-	if (t->bytes[40] == GAS_MEMORY && base && !(base & 7)) /* registers are 64 bits wide */
+	base = tables_u64(t.bytes + 44);
+	if (t.bytes[40] == GAS_MEMORY && base && !(base & 7)) /* registers are 64 bits wide */
 		m->hpet_phys = base;
 	else
-		format_note(why, "%s at 0x%lx: no usable base address: HPET not used", t->name, t->phys);
+		format_note(why, "%s at 0x%lx: no usable base address: HPET not used", t.name, t.phys);
 }
 
 int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why)
 {
-	struct table root, table;
+	struct table root, madt;
 
 	tables_begin(m, why);
 	if (!rsdp) {
@@ -167,19 +167,15 @@ int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why)
 	}
 	if (!acpi_root(rsdp, &root, why) || !tables_open(&root, SDT_SIZE, ACPI_TABLE_MAX, why, ACPI_REFUSE))
 		return tables_end(m, why, TABLES_BAD);
-	table = acpi_find(&root, "APIC", "ACPI: MADT");
-	if (!table.phys) {
+	madt = acpi_find(&root, "APIC", "ACPI: MADT");
+	if (!madt.phys) {
 		format_complaint(why, "%s at 0x%lx lists no readable MADT", root.name, root.phys);
 		return tables_end(m, why, TABLES_NONE);
 	}
-	if (!acpi_madt(&table, m, why))
+	if (!acpi_madt(&madt, m, why))
 		return tables_end(m, why, TABLES_BAD);
 	m->source = "ACPI MADT";
-	table = acpi_find(&root, "FACP", "ACPI: FADT");
-	if (table.phys)
-		acpi_fadt(&table, m, why);
-	table = acpi_find(&root, "HPET", "ACPI: HPET");
-	if (table.phys)
-		acpi_hpet(&table, m, why);
+	acpi_fadt(acpi_find(&root, "FACP", "ACPI: FADT"), m, why);
+	acpi_hpet(acpi_find(&root, "HPET", "ACPI: HPET"), m, why);
 	return tables_end(m, why, TABLES_OK);
 }

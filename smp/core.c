@@ -27,12 +27,9 @@
  * pages. Offsets in pages.
  */
 enum {
-	PAGE_BLOCK = 0,
 	PAGE_VMXON = 1,
 	PAGE_GUARD_STACK = 2, /* the stack is pages 3 .. 6 */
-	PAGE_GUARD_NMI = 7,
-	PAGE_GUARD_DF = 9,
-	PAGE_GUARD_MC = 11,
+	PAGE_GUARD_IST = 7,   /* a guard and a stack of one page for each IST entry */
 	PAGES = 13,
 };
 _Static_assert(PAGES * 4 <= 64, "64 KiB a core");
@@ -85,18 +82,16 @@ static struct core *make_core(uint32_t index, uint32_t id)
 	struct core *c = memset(memory, 0, 2 * PAGE_SIZE);
 
 	mem_guard(memory + PAGE_GUARD_STACK * PAGE_SIZE);
-	mem_guard(memory + PAGE_GUARD_NMI * PAGE_SIZE);
-	mem_guard(memory + PAGE_GUARD_DF * PAGE_SIZE);
-	mem_guard(memory + PAGE_GUARD_MC * PAGE_SIZE);
 	c->self = c;
 	c->index = index;
 	c->apic_id = id;
 	c->vmxon = memory + PAGE_VMXON * PAGE_SIZE;
-	c->stack_top = memory + PAGE_GUARD_NMI * PAGE_SIZE;
+	c->stack_top = memory + PAGE_GUARD_IST * PAGE_SIZE;
 	/* IST numbers as in trap.c: NMI 1, double fault 2, machine check 3. */
-	c->tss.ist[0] = (uint64_t)memory + PAGE_GUARD_DF * PAGE_SIZE;
-	c->tss.ist[1] = (uint64_t)memory + PAGE_GUARD_MC * PAGE_SIZE;
-	c->tss.ist[2] = (uint64_t)memory + PAGES * PAGE_SIZE;
+	for (unsigned i = 0, page = PAGE_GUARD_IST; page < PAGES; i++, page += 2) {
+		mem_guard(memory + page * PAGE_SIZE);
+		c->tss.ist[i] = (uint64_t)memory + (page + 2) * PAGE_SIZE;
+	}
 	atomic_init(&c->where, "not started");
 	return c;
 }
