@@ -152,6 +152,12 @@ static inline unsigned clock_base(const struct clock *c)
 	return atomic_load_explicit(&c->base, memory_order_relaxed) & BASE_CORE;
 }
 
+/* Stopped: written; who does not join a stop may rely on it. */
+static inline bool clock_online(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].online, memory_order_relaxed);
+}
+
 /* The policy of that name, or NULL. */
 const struct policy *policy_find(const char *name);
 

@@ -31,11 +31,6 @@ static bool flag(const _Atomic uint32_t *f)
 	return atomic_load_explicit(f, memory_order_seq_cst);
 }
 
-static bool online(const struct clock *c, unsigned core)
-{
-	return atomic_load_explicit(&c->core[core].online, memory_order_relaxed);
-}
-
 /* Is this core between its notices, and does that matter? */
 static bool unsettled(const struct clock *c, const struct clock_core *core)
 {
@@ -45,11 +40,6 @@ static bool unsettled(const struct clock *c, const struct clock_core *core)
 static uint64_t last_ref_ns(const struct clock *c, unsigned core)
 {
 	return atomic_load_explicit(&c->core[core].last_ref_ns, memory_order_relaxed);
-}
-
-static unsigned base_of(const struct clock *c)
-{
-	return atomic_load_explicit(&c->base, memory_order_relaxed);
 }
 
 static enum clock_step rfc15_notice_before(struct clock *c, unsigned core, uint32_t khz)
@@ -96,7 +86,7 @@ static void set_line(struct clock *c, uint64_t tsc, uint64_t ref_ns, uint32_t ge
 static void rfc15_after(struct clock *c)
 {
 	struct clock_core *me = self(c);
-	unsigned base = base_of(c);
+	unsigned base = clock_base(c);
 
 	/*
 	 * Crosswise with lead: either the base sees that this core is out of its
@@ -154,7 +144,7 @@ bool rfc15_exchange(struct clock *c)
 
 void rfc15_join(struct clock *c)
 {
-	const struct clock_core *base = &c->core[base_of(c)];
+	const struct clock_core *base = &c->core[clock_base(c)];
 	const struct exchange *x = &self(c)->exchange;
 
 	/* The base's line is stable while it leads: it evicts this core before it writes it. */
@@ -164,7 +154,7 @@ void rfc15_join(struct clock *c)
 
 static void rfc15_follow(struct clock *c)
 {
-	if (rfc15_exchange(c) && quick_enough(c, self(c), base_of(c)))
+	if (rfc15_exchange(c) && quick_enough(c, self(c), clock_base(c)))
 		rfc15_join(c);
 }
 
@@ -172,7 +162,7 @@ static bool waits_for_lead(const struct clock *c, unsigned core)
 {
 	const struct clock_core *other = &c->core[core];
 
-	return online(c, core) && !flag(&other->synced) && !unsettled(c, other);
+	return clock_online(c, core) && !flag(&other->synced) && !unsettled(c, other);
 }
 
 /*
@@ -184,7 +174,7 @@ static enum clock_step rfc15_lead(struct clock *c)
 {
 	unsigned me = port_core();
 
-	if (me != base_of(c))
+	if (me != clock_base(c))
 		return CLOCK_NOT_BASE;
 	for (unsigned i = c->waiting_for; i < c->count; i++) {
 		struct clock_core *other = &c->core[i];
@@ -211,7 +201,7 @@ static enum clock_step rfc15_lead(struct clock *c)
 static bool all_evicted(struct clock *c, uint32_t round)
 {
 	for (unsigned i = c->waiting_for; i < c->count; i++)
-		if (online(c, i) &&
+		if (clock_online(c, i) &&
 		    atomic_load_explicit(&c->core[i].evicted, memory_order_acquire) != round) {
 			c->waiting_for = self(c)->waits_for = i;
 			return false;
@@ -227,7 +217,7 @@ static void lead_from_highest(struct clock *c)
 	uint32_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed) + 1;
 
 	for (unsigned i = 0; i < c->count; i++)
-		if (online(c, i) && last_ref_ns(c, i) > highest)
+		if (clock_online(c, i) && last_ref_ns(c, i) > highest)
 			highest = last_ref_ns(c, i);
 	atomic_store_explicit(&c->generation, generation, memory_order_relaxed);
 	set_line(c, port_tsc(), highest, generation);
@@ -237,7 +227,7 @@ static enum clock_step rfc15_resync(struct clock *c)
 {
 	unsigned me = port_core();
 
-	if (me != base_of(c))
+	if (me != clock_base(c))
 		return CLOCK_NOT_BASE;
 	/* A notice before reached the base: its notice after begins anew. */
 	if (unsettled(c, &c->core[me])) {
@@ -250,7 +240,7 @@ static enum clock_step rfc15_resync(struct clock *c)
 		/* Release: who serves the evict answers this round. */
 		atomic_fetch_add_explicit(&c->round, 1, memory_order_release);
 		for (unsigned i = 0; i < c->count; i++)
-			if (online(c, i))
+			if (clock_online(c, i))
 				port_request(i, REQ_EVICT);
 		c->waiting_for = 0;
 		c->resync = RESYNC_EVICTING;
@@ -277,10 +267,10 @@ static void rfc15_take_down(struct clock *c, unsigned core)
 	atomic_store_explicit(&c->core[core].in_transition, 0, memory_order_relaxed);
 	if (!c->policy->letter && last_ref_ns(c, core) > c->left_ns)
 		c->left_ns = last_ref_ns(c, core);
-	if (core != base_of(c))
+	if (core != clock_base(c))
 		return;
 	for (unsigned i = 0; i < c->count; i++) {
-		if (!online(c, i))
+		if (!clock_online(c, i))
 			continue;
 		atomic_store_explicit(&c->base, i, memory_order_relaxed);
 		if (!c->policy->letter)
@@ -300,7 +290,7 @@ static void rfc15_bring_up(struct clock *c, unsigned core)
 	atomic_store_explicit(&new->led, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->online, 1, memory_order_release);
-	port_request(base_of(c), REQ_SYNC);
+	port_request(clock_base(c), REQ_SYNC);
 }
 
 #define RFC15                                                       \

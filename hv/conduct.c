@@ -80,16 +80,6 @@ bool conduct_seat(void)
 	return atomic_load_explicit(&seat, memory_order_acquire) == this_core()->index;
 }
 
-static unsigned base_core(void)
-{
-	return clock_base(&the_clock);
-}
-
-static bool is_online(unsigned core)
-{
-	return atomic_load_explicit(&the_clock.core[core].online, memory_order_relaxed);
-}
-
 /*
  * Stopped: nobody's line changes, so all that may run guests can be read for one
  * instant, and held against the bound that was published.
@@ -100,7 +90,7 @@ static void score_skew(const struct stopped *s)
 
 	(void)s;
 	for (unsigned i = 0; i < core_count; i++) {
-		if (!is_online(i) || !clock_synced(&the_clock, i))
+		if (!clock_online(&the_clock, i) || !clock_synced(&the_clock, i))
 			continue;
 		uint64_t ns = sync_read(i, raw);
 
@@ -127,7 +117,7 @@ void conduct_sit(const struct stopped *s)
 	score_skew(s);
 	do
 		to = (unsigned)random_below(&tempos, core_count);
-	while (!is_online(to));
+	while (!clock_online(&the_clock, to));
 	atomic_store_explicit(&seat, to, memory_order_release);
 	core_request(to, REQ_WAKE); /* a core that comes online now may sleep and not be part of the stop */
 }
@@ -148,12 +138,12 @@ static void begin_event(const struct storm_event *e)
 	/* A tempo change in flight on a core that leaves ends there: two events, one record. */
 	if (cut)
 		report_event(&(struct event_record){ .number = f->record.number, .core = e->core,
-						     .base = base_core(), .kind = f->record.kind,
+						     .base = clock_base(&the_clock), .kind = f->record.kind,
 						     .khz_before = f->record.khz_before,
 						     .khz_after = f->record.khz_after, .cut = true });
 	over += cut;
 	*f = (struct flight){
-		.record = { .number = ++begun, .core = e->core, .base = base_core(), .kind = e->kind,
+		.record = { .number = ++begun, .core = e->core, .base = clock_base(&the_clock), .kind = e->kind,
 			    /* Of a core that leaves within a change only the seat's own word is stable. */
 			    .khz_before = cut ? f->record.khz_after : the_clock.core[e->core].tempo_khz,
 			    .khz_after = e->khz },
@@ -270,10 +260,10 @@ static void launch(void)
 
 		hotplug = hotplug || flight[i].phase == PHASE_START || flight[i].phase == PHASE_LEAVE ||
 			  (flight[i].record.kind == STORM_ONLINE && flight[i].phase != PHASE_NONE);
-		state[i] = is_online(i) ? (flight[i].phase ? STORM_CORE_BUSY : STORM_CORE_ONLINE) :
+		state[i] = clock_online(&the_clock, i) ? (flight[i].phase ? STORM_CORE_BUSY : STORM_CORE_ONLINE) :
 			   s == CORE_OFF && !flight[i].phase ? STORM_CORE_OFFLINE : STORM_CORE_ABSENT;
 	}
-	if (!storm_next(&storm, state, core_count, base_core(), hotplug, &e))
+	if (!storm_next(&storm, state, core_count, clock_base(&the_clock), hotplug, &e))
 		return;
 	due_raw = raw_now() + raw_of_ns(storm_gap_ns(&storm));
 	begin_event(&e);
@@ -297,7 +287,7 @@ static bool all_read_on(void)
 	if (vmx_usable)
 		return guest_ended();
 	for (unsigned i = 0; i < core_count; i++)
-		if (is_online(i) && atomic_load_explicit(&reader_batches[i], memory_order_relaxed) == batches[i])
+		if (clock_online(&the_clock, i) && atomic_load_explicit(&reader_batches[i], memory_order_relaxed) == batches[i])
 			return false;
 	return true;
 }

@@ -10,16 +10,6 @@
 
 #define LEAD_LIMIT_NS 20000000000ull
 
-static unsigned base(void)
-{
-	return clock_base(&the_clock);
-}
-
-static bool online(unsigned core)
-{
-	return atomic_load_explicit(&the_clock.core[core].online, memory_order_relaxed);
-}
-
 /* As the base core: re-derive the lines, or synchronise who is not; to the end. */
 static void lead(unsigned bits)
 {
@@ -146,7 +136,7 @@ static void place(const struct stopped *s)
 
 	(void)s;
 	for (unsigned i = 0; i < core_count; i++)
-		is_online[i] = online(i);
+		is_online[i] = clock_online(&the_clock, i);
 	for (unsigned i = 0; i < guest.vcpu_count; i++)
 		core_of[i] = guest.vcpu[i].core;
 	place_all(is_online, core_count, core_of, guest.vcpu_count);
@@ -162,7 +152,7 @@ static void bring_up(const struct stopped *s, void *arg)
 {
 	(void)arg;
 	for (unsigned i = 0; i < core_count; i++)
-		if (atomic_load_explicit(&cores[i]->state, memory_order_acquire) == CORE_UP && !online(i))
+		if (atomic_load_explicit(&cores[i]->state, memory_order_acquire) == CORE_UP && !clock_online(&the_clock, i))
 			the_clock.policy->bring_up(&the_clock, i);
 	place(s);
 	conduct_sit(s);
@@ -178,7 +168,7 @@ static void take_down(const struct stopped *s, void *arg)
 	/* What the leaving core was asked as the base is for the new base. */
 	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
 	if (left & (REQ_RESYNC | REQ_SYNC))
-		core_request(base(), left & (REQ_RESYNC | REQ_SYNC));
+		core_request(clock_base(&the_clock), left & (REQ_RESYNC | REQ_SYNC));
 	place(s);
 	conduct_sit(s);
 }
