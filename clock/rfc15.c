@@ -18,7 +18,6 @@
  */
 #include "clock/rfc15.h"
 
-#include "clock/clock.h"
 #include "clock/port.h"
 
 static struct clock_core *self(struct clock *c)
@@ -42,21 +41,21 @@ static uint64_t last_ref_ns(const struct clock *c, unsigned core)
 	return atomic_load_explicit(&c->core[core].last_ref_ns, memory_order_relaxed);
 }
 
-static enum clock_step rfc15_notice_before(struct clock *c, unsigned core, uint32_t khz)
+enum clock_step rfc15_notice_before(struct clock *c, unsigned core, uint32_t khz)
 {
 	atomic_store_explicit(&c->core[core].notice_khz, khz, memory_order_release);
 	port_request(core, REQ_BEFORE);
 	return CLOCK_DONE;
 }
 
-static enum clock_step rfc15_notice_after(struct clock *c, unsigned core)
+enum clock_step rfc15_notice_after(struct clock *c, unsigned core)
 {
 	(void)c;
 	port_request(core, REQ_AFTER);
 	return CLOCK_DONE;
 }
 
-static void rfc15_evict(struct clock *c, uint32_t new_khz)
+void rfc15_evict(struct clock *c, uint32_t new_khz)
 {
 	struct clock_core *me = self(c);
 
@@ -223,7 +222,7 @@ static void lead_from_highest(struct clock *c)
 	set_line(c, port_tsc(), highest, generation);
 }
 
-static enum clock_step rfc15_resync(struct clock *c)
+enum clock_step rfc15_resync(struct clock *c)
 {
 	unsigned me = port_core();
 
@@ -260,7 +259,7 @@ static enum clock_step rfc15_resync(struct clock *c)
 	return CLOCK_DONE;
 }
 
-static void rfc15_take_down(struct clock *c, unsigned core)
+void rfc15_take_down(struct clock *c, unsigned core)
 {
 	atomic_store_explicit(&c->core[core].online, 0, memory_order_relaxed);
 	atomic_store_explicit(&c->core[core].synced, 0, memory_order_relaxed);
@@ -280,7 +279,7 @@ static void rfc15_take_down(struct clock *c, unsigned core)
 	CLOCK_CHECK(!"the last core is never taken down");
 }
 
-static void rfc15_bring_up(struct clock *c, unsigned core)
+void rfc15_bring_up(struct clock *c, unsigned core)
 {
 	struct clock_core *new = &c->core[core];
 

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What a policy that differs from rfc15 only in how a core follows needs of it, beside rfc15_policy. */
+/* What a policy that differs from rfc15 in how a core follows needs of it: functions of struct policy. */
 #pragma once
-#include <stdbool.h>
+#include "clock/clock.h"
 
-struct clock;
+enum clock_step rfc15_notice_before(struct clock *c, unsigned core, uint32_t khz);
+enum clock_step rfc15_notice_after(struct clock *c, unsigned core);
+void rfc15_evict(struct clock *c, uint32_t new_khz);
+enum clock_step rfc15_resync(struct clock *c);
+void rfc15_take_down(struct clock *c, unsigned core);
+void rfc15_bring_up(struct clock *c, unsigned core);
 
 /* This core, led, interrupts off: one exchange with the base; true: there is one more. */
 bool rfc15_exchange(struct clock *c);
