@@ -10,14 +10,9 @@ static const struct policy *const policies[] = { &howler_policy, &scale_policy, 
 
 const struct policy *policy_find(const char *name)
 {
-	for (unsigned i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
-		const char *a = policies[i]->name, *b = name;
-
-		while (*a && *a == *b)
-			a++, b++;
-		if (*a == *b)
+	for (unsigned i = 0; i < sizeof(policies) / sizeof(policies[0]); i++)
+		if (!strcmp(policies[i]->name, name))
 			return policies[i];
-	}
 	return 0;
 }
 

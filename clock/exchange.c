@@ -38,11 +38,6 @@ bool exchange_round(struct exchange *x)
 	return true;
 }
 
-bool exchange_answer(struct exchange *x)
-{
-	return exchange_answer_on(x, 0, 0);
-}
-
 bool exchange_answer_on(struct exchange *x, const struct line *line, uint64_t tag)
 {
 	uint32_t old = atomic_load_explicit(&x->answer, memory_order_relaxed);

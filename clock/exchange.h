@@ -9,7 +9,7 @@
  *
  * Writers: `ask` the follower, `answer` and `answer_tsc` the leader, the rest
  * the follower for itself. The release store of `ask` pairs with the acquire in
- * exchange_answer; that of `answer` with the one in exchange_round. Each side's
+ * exchange_answer_on; that of `answer` with the one in exchange_round. Each side's
  * words have a cache line of their own, so that a poll moves one line only.
  */
 #pragma once
@@ -39,8 +39,8 @@ void exchange_begin(struct exchange *x);
 /* Follower: try one round; false: no answer within the port's bound. */
 bool exchange_round(struct exchange *x);
 
-/* Leader: answer if asked; false: was not asked within the port's bound. */
-bool exchange_answer(struct exchange *x);
-
-/* The same, and give the follower the line that the stamps are on; `tag` tells it from any other. */
+/*
+ * Leader: answer if asked; false: was not asked within the port's bound. The follower is given the line that
+ * the stamps are on, if there is one; `tag` tells it from any other.
+ */
 bool exchange_answer_on(struct exchange *x, const struct line *line, uint64_t tag);

@@ -54,6 +54,9 @@ void port_request(unsigned core, unsigned bits);
  */
 bool port_await_change(const _Atomic uint32_t *word, uint32_t old);
 
+/* libc's, or smp/lib.c's. */
+int strcmp(const char *a, const char *b);
+
 /* Our own bug: say what and where, stop the machine. */
 _Noreturn void port_panic(const char *file, int line, const char *what);
 

@@ -190,7 +190,7 @@ static enum clock_step rfc15_lead(struct clock *c)
 			atomic_store_explicit(&other->led, c->lead_count, memory_order_release);
 			port_request(i, REQ_FOLLOW);
 		}
-		exchange_answer(&other->exchange);
+		exchange_answer_on(&other->exchange, 0, 0);
 		return CLOCK_NOT_YET;
 	}
 	c->waiting_for = 0;

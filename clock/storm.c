@@ -22,22 +22,12 @@ static const struct storm_scenario scenarios[] = {
 	{ "still",   0, 0, 0, 0, 0, 0, 1000000 }, /* no events: for measuring what things cost */
 };
 
-static const struct storm_scenario *find(const char *name)
+const struct storm_scenario *storm_find(const char *name)
 {
-	for (unsigned i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
-		const char *a = scenarios[i].name, *b = name;
-
-		while (*a && *a == *b)
-			a++, b++;
-		if (*a == *b)
+	for (unsigned i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
+		if (!strcmp(scenarios[i].name, name))
 			return &scenarios[i];
-	}
 	return 0;
-}
-
-bool storm_known(const char *scenario)
-{
-	return scenario && find(scenario);
 }
 
 bool storm_still(const struct storm *s)
@@ -49,7 +39,7 @@ void storm_start(struct storm *s, const char *scenario, uint64_t seed, uint32_t 
 {
 	*s = (struct storm){
 		.random = { .state = seed },
-		.scenario = find(scenario),
+		.scenario = storm_find(scenario),
 		.raw_khz = raw_khz,
 	};
 	CLOCK_CHECK(s->scenario);

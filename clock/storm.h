@@ -31,10 +31,10 @@ struct storm {
 	bool base_leaves;    /* the next event takes the base down, in its resync */
 };
 
-/* NULL-safe name check: is there such a scenario? */
-bool storm_known(const char *scenario);
+/* The scenario of that name, or NULL. */
+const struct storm_scenario *storm_find(const char *name);
 
-/* `scenario` must be known. Tempos are drawn between raw_khz / 4 and raw_khz * 3 / 2. */
+/* `scenario` must be one. Tempos are drawn between raw_khz / 4 and raw_khz * 3 / 2. */
 void storm_start(struct storm *s, const char *scenario, uint64_t seed, uint32_t raw_khz);
 
 /* Does nothing ever happen in this scenario? Then every core keeps the raw TSC's rate. */

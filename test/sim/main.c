@@ -47,7 +47,7 @@ static void configure(const char *policy, unsigned cores, unsigned events, const
 	sim.watch = ALL_KINDS;
 	sim.readers = sim.exhaustive = false;
 	sim.far = sim.policy && sim.policy->first_base;
-	if (!sim.policy || !storm_known(scenario) || !cores || cores > CORES_MAX) {
+	if (!sim.policy || !storm_find(scenario) || !cores || cores > CORES_MAX) {
 		fprintf(stderr, "sim: no such policy, scenario or number of cores\n");
 		exit(2);
 	}

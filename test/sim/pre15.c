@@ -162,7 +162,7 @@ static enum clock_step pre15_lead(struct clock *c)
 			atomic_store_explicit(&other->led, me + 1, memory_order_release);
 			port_request(work_next, REQ_EVICT);
 		}
-		exchange_answer(&other->exchange);
+		exchange_answer_on(&other->exchange, 0, 0);
 		port_request(me, REQ_SYNC);
 		return CLOCK_DONE;
 	}

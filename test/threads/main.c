@@ -61,7 +61,7 @@ int main(int argc, char **argv)
 	const char *scenario = argc > 5 ? argv[5] : "storm";
 	char what[80];
 
-	if (argc < 5 || !p || count < 1 || count > (int)CORES_MAX || events < 1 || !storm_known(scenario)) {
+	if (argc < 5 || !p || count < 1 || count > (int)CORES_MAX || events < 1 || !storm_find(scenario)) {
 		fprintf(stderr, "threads: POLICY CORES EVENTS SEED [SCENARIO [SECONDS]]\n");
 		return 2;
 	}

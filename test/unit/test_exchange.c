@@ -103,7 +103,7 @@ static void follower(void)
 static void leader(void)
 {
 	for (;;)
-		exchange_answer(&t.x);
+		exchange_answer_on(&t.x, 0, 0);
 }
 
 static void run(uint64_t seed)
@@ -152,7 +152,7 @@ static struct exchange x;
 static void answer_now(void)
 {
 	port_fake_core = LEADER;
-	assert_true(exchange_answer(&x));
+	assert_true(exchange_answer_on(&x, 0, 0));
 	port_fake_core = FOLLOWER;
 	port_fake_poll = NULL;
 }
@@ -179,11 +179,11 @@ static void test_nobody(void **state)
 	port_fake_tsc = ticking;
 	port_fake_poll = NULL;
 	exchange_begin(&x);
-	assert_false(exchange_answer(&x));
+	assert_false(exchange_answer_on(&x, 0, 0));
 	assert_false(exchange_round(&x));
 	assert_int_equal(x.rounds, 0);
-	assert_true(exchange_answer(&x)); /* late */
-	assert_false(exchange_answer(&x));
+	assert_true(exchange_answer_on(&x, 0, 0)); /* late */
+	assert_false(exchange_answer_on(&x, 0, 0));
 	assert_false(exchange_round(&x)); /* and it is not taken for the new round */
 	assert_int_equal(x.rounds, 0);
 }

@@ -201,12 +201,11 @@ static void test_known(void **state)
 {
 	(void)state;
 	for (unsigned k = 0; k < sizeof(scenarios) / sizeof(scenarios[0]); k++)
-		assert_true(storm_known(scenarios[k]));
-	assert_false(storm_known(NULL));
-	assert_false(storm_known(""));
-	assert_false(storm_known("stor"));
-	assert_false(storm_known("storms"));
-	assert_false(storm_known("Storm"));
+		assert_non_null(storm_find(scenarios[k]));
+	assert_null(storm_find(""));
+	assert_null(storm_find("stor"));
+	assert_null(storm_find("storms"));
+	assert_null(storm_find("Storm"));
 }
 
 int main(void)
