@@ -83,6 +83,14 @@ bool bound_read(const struct clock *c, uint64_t now_ns, uint64_t *skew_ns, uint6
 	return v && !(v & 1) && atomic_load_explicit(&p->version, memory_order_relaxed) == v;
 }
 
+static void keep_two_largest(uint64_t largest[2], uint64_t value)
+{
+	if (value > largest[0])
+		largest[1] = largest[0], largest[0] = value;
+	else if (value > largest[1])
+		largest[1] = value;
+}
+
 /*
  * Two cores are apart by at most the sum of their radii: the two largest count.
  * A core that is not synchronised shows nothing; it publishes before it does, and
@@ -91,32 +99,22 @@ bool bound_read(const struct clock *c, uint64_t now_ns, uint64_t *skew_ns, uint6
 void bound_publish(struct clock *c, uint64_t now_ns)
 {
 	struct howler *h = &c->howler;
-	uint64_t first = 0, second = 0;
-	uint32_t growth = 0, growth2 = 0;
+	uint64_t radius[2] = { 0 }, growth[2] = { 0 };
 
 	for (unsigned i = 0; i < c->count; i++) {
 		if (i != port_core() && !clock_synced(c, i))
 			continue;
-		uint64_t r = bound_radius(c, i, now_ns);
-		uint32_t g = h->bound[i].growth_ppb;
-
-		if (r > first)
-			second = first, first = r;
-		else if (r > second)
-			second = r;
-		if (g > growth)
-			growth2 = growth, growth = g;
-		else if (g > growth2)
-			growth2 = g;
+		keep_two_largest(radius, bound_radius(c, i, now_ns));
+		keep_two_largest(growth, h->bound[i].growth_ppb);
 	}
 	struct bound_page now = {
 		.generation = atomic_load_explicit(&c->generation, memory_order_relaxed),
 		.base = clock_base(c),
 		.at_ns = now_ns,
-		.skew_ns = first + second,
-		.drift_ns = bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now_ns) + first,
-		.skew_ppb = growth + growth2,
-		.drift_ppb = h->drift_ppb + growth,
+		.skew_ns = radius[0] + radius[1],
+		.drift_ns = bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now_ns) + radius[0],
+		.skew_ppb = (uint32_t)(growth[0] + growth[1]),
+		.drift_ppb = h->drift_ppb + (uint32_t)growth[0],
 	};
 
 	write_page(&h->page, &now);

@@ -20,16 +20,16 @@
 
 /* The page, 64 bytes, 8-byte aligned; read by pvclock's rule for the version (hv/abi.h). */
 struct bound_page {
-	_Atomic uint32_t version;
+	_Atomic uint32_t version;      /* odd: update in progress; 0: never written */
 	_Atomic uint32_t generation;   /* of the last time that all cores were held against the base */
 	_Atomic uint64_t at_ns;        /* the reference when it was written */
 	_Atomic uint64_t skew_ns;      /* bounds then ... */
 	_Atomic uint64_t drift_ns;
 	_Atomic uint32_t skew_ppb;     /* ... and their growth, ns a second */
 	_Atomic uint32_t drift_ppb;
-	_Atomic uint32_t base;
-	_Atomic uint32_t pad;
-	char policy[16];
+	_Atomic uint32_t base;         /* the base core */
+	uint32_t pad;
+	char policy[16];               /* its name, sync= */
 };
 _Static_assert(sizeof(struct bound_page) == 64, "guest ABI");
 

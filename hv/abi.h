@@ -6,6 +6,8 @@
 #pragma once
 #include <stdint.h>
 
+#include "clock/bound.h"
+
 /* KVM's leaves and MSRs: signature "KVMKVMKVM\0\0\0" in EBX, ECX, EDX. */
 #define CPUID_KVM_SIGNATURE 0x40000000u
 #define CPUID_KVM_FEATURES  0x40000001u
@@ -31,7 +33,7 @@
 #define CPUID_HOWLER_BOUNDS    0x40000202u /* EAX: MSR_HOWLER_BOUNDS, 0: this policy keeps no bounds */
 
 /*
- * The bound page, one per guest: a write of GPA | bit 0 has it kept up to date
+ * The bound page (struct bound_page), one per guest: a write of GPA | bit 0 has it kept up to date
  * there, 64-byte aligned; bit 0 clear ends it. It is read as the clock page is:
  * version odd, or another one after than before: again. With a reading `now`
  * of a clock page, and age = now - at_ns (0 if negative):
@@ -42,17 +44,6 @@
  * True time is counted from when the clock began to run.
  */
 #define MSR_HOWLER_BOUNDS 0x484f0010u
-struct howler_bounds {
-	uint32_t version;    /* odd: update in progress; 0: never written */
-	uint32_t generation; /* of the last time that all cores were held against the base */
-	uint64_t at_ns;      /* the clock when it was written */
-	uint64_t skew_ns, drift_ns;
-	uint32_t skew_ppb, drift_ppb; /* growth, ns a second */
-	uint32_t base;       /* the base core */
-	uint32_t pad;
-	char policy[16];     /* its name, sync= */
-};
-_Static_assert(sizeof(struct howler_bounds) == 64, "guest ABI");
 
 /*
  * Hypercalls: VMCALL in 64- or 32-bit mode at CPL 0, EAX = number, arguments

@@ -47,9 +47,6 @@ static enum verdict write_wall(uint64_t gpa)
 
 static enum verdict write_bounds(uint64_t value)
 {
-	_Static_assert(sizeof(struct bound_page) == sizeof(struct howler_bounds) &&
-		       offsetof(struct bound_page, drift_ppb) == offsetof(struct howler_bounds, drift_ppb) &&
-		       offsetof(struct bound_page, policy) == offsetof(struct howler_bounds, policy), "one page, two names");
 	void *page = guest_at(value & ~63ull, sizeof(struct bound_page));
 
 	if (!the_clock.policy->bounds || (value & 63) > 1 || (value & 1 && !page))

@@ -167,7 +167,7 @@ static const char *tsc_fault(const struct pvclock_vcpu_time_info *page)
 }
 
 /* The bound page, one for all; vCPU 0 asks for it. */
-_Alignas(64) static struct howler_bounds bounds;
+_Alignas(64) static struct bound_page bounds;
 
 static const char *bounds_fault(void)
 {
@@ -184,15 +184,15 @@ static const char *bounds_fault(void)
 /* Both bounds as they are at now_ns, by the rule of abi.h; false: there are none. */
 bool clocks_bounds(uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns)
 {
-	const _Atomic uint32_t *version = (const void *)&bounds;
-	struct howler_bounds b;
+	const _Atomic uint32_t *version = &bounds.version;
+	struct bound_page b;
 	uint32_t v;
 
 	if (!bounds.version)
 		return false;
 	do {
 		v = atomic_load_explicit(version, memory_order_acquire);
-		b = *(volatile struct howler_bounds *)&bounds; /* a torn copy is thrown away */
+		b = *(volatile struct bound_page *)&bounds; /* a torn copy is thrown away */
 		atomic_thread_fence(memory_order_acquire);
 	} while (v & 1 || v != atomic_load_explicit(version, memory_order_relaxed));
 	uint64_t age_us = now_ns > b.at_ns ? (now_ns - b.at_ns) / 1000 : 0;
