@@ -11,9 +11,6 @@
 #define EPTP_WB 6ull
 #define EPTP_WALK_4 (3ull << 3)
 
-#define LARGE_PAGE (2 * MIB)
-#define APIC_GPA 0xfee00000ull
-
 uint64_t ept_make(const void *ram, uint64_t bytes, const void *apic)
 {
 	uint64_t *pml4 = memset(mem_alloc(5 * PAGE_SIZE, PAGE_SIZE), 0, 5 * PAGE_SIZE);
@@ -24,8 +21,8 @@ uint64_t ept_make(const void *ram, uint64_t bytes, const void *apic)
 	pdpt[0] = (uint64_t)pd | EPT_RWX;
 	for (uint64_t a = 0; a < bytes; a += LARGE_PAGE)
 		pd[a / LARGE_PAGE] = ((uint64_t)ram + a) | EPT_RWX | EPT_WB | EPT_LARGE;
-	pdpt[APIC_GPA >> 30] = (uint64_t)pd3 | EPT_RWX;
-	pd3[APIC_GPA >> 21 & 511] = (uint64_t)pt | EPT_RWX;
-	pt[APIC_GPA >> 12 & 511] = (uint64_t)apic | EPT_RWX | EPT_WB;
+	pdpt[LAPIC_GPA >> 30] = (uint64_t)pd3 | EPT_RWX;
+	pd3[LAPIC_GPA >> 21 & 511] = (uint64_t)pt | EPT_RWX;
+	pt[LAPIC_GPA >> 12 & 511] = (uint64_t)apic | EPT_RWX | EPT_WB;
 	return (uint64_t)pml4 | EPTP_WALK_4 | EPTP_WB;
 }

@@ -5,7 +5,6 @@
 #include "smp/rtc.h"
 #include "smp/x86.h"
 
-#define LARGE_PAGE (2 * MIB)
 #define FXSAVE_FCW 0   /* offsets in the FXSAVE area (SDM vol. 1, 10.5.1) and reset values */
 #define FXSAVE_MXCSR 24
 

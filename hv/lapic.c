@@ -16,7 +16,6 @@ enum {
 #define BASE_BSP    (1u << 8)
 #define BASE_X2     (1u << 10)
 #define BASE_ENABLE (1u << 11)
-#define BASE_DEFAULT 0xfee00000u
 
 #define VERSION 0x50014u /* 6 LVT entries, integrated */
 #define SVR_ENABLE 0x100u
@@ -53,11 +52,6 @@ static bool is_x2(const struct vcpu *v)
 bool lapic_enabled(const struct vcpu *v)
 {
 	return base_of(v) & BASE_ENABLE;
-}
-
-bool lapic_is_virtualized(const struct vcpu *v)
-{
-	return lapic_has(v, BASE_DEFAULT);
 }
 
 bool lapic_has(const struct vcpu *v, uint64_t gpa)
@@ -108,7 +102,7 @@ void lapic_reset(struct vcpu *v)
 void lapic_make(struct vcpu *v)
 {
 	v->lapic.regs = mem_alloc(PAGE_SIZE, PAGE_SIZE);
-	atomic_store_explicit(&v->lapic.base, BASE_DEFAULT | BASE_ENABLE | (v->index ? 0 : BASE_BSP), memory_order_relaxed);
+	atomic_store_explicit(&v->lapic.base, LAPIC_GPA | BASE_ENABLE | (v->index ? 0 : BASE_BSP), memory_order_relaxed);
 	lapic_reset(v);
 }
 

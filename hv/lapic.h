@@ -16,6 +16,9 @@
 
 struct vcpu;
 
+/* Where the page is by default: there the processor helps. */
+#define LAPIC_GPA 0xfee00000u
+
 /* lapic.events: SIPI's vector is in bits 15:8 */
 #define EVENT_INIT (1u << 0)
 #define EVENT_SIPI (1u << 1)
@@ -45,8 +48,6 @@ uint32_t lapic_read(struct vcpu *v, unsigned offset);
 void lapic_write(struct vcpu *v, unsigned offset, uint32_t value);
 bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool lapic_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
-/* At the page's default place, where the processor helps? */
-bool lapic_is_virtualized(const struct vcpu *v);
 /* Is `gpa` one of its MMIO page's? */
 bool lapic_has(const struct vcpu *v, uint64_t gpa);
 

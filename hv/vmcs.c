@@ -47,7 +47,7 @@ void vmcs_set_apic(const struct vcpu *v)
 {
 	uint32_t mine = PROC2_APIC_ACCESSES | PROC2_APIC_REGISTERS;
 
-	vmcs_write(PROC_CONTROLS2, lapic_is_virtualized(v) ? vmx.proc2 : vmx.proc2 & ~mine);
+	vmcs_write(PROC_CONTROLS2, lapic_has(v, LAPIC_GPA) ? vmx.proc2 : vmx.proc2 & ~mine);
 	invept_all();
 }
 

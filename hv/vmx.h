@@ -147,29 +147,17 @@ struct vmx_features {
 extern struct vmx_features vmx;
 
 /* VMXON, VMCLEAR, VMPTRLD on a page's physical address; false: the instruction failed. */
-static inline bool vmx_on_page(uint64_t phys)
-{
-	bool ok;
-
-	__asm__ volatile("vmxon %1" : "=@cca"(ok) : "m"(phys) : "memory");
-	return ok;
-}
-
-static inline bool vmcs_clear(uint64_t phys)
-{
-	bool ok;
-
-	__asm__ volatile("vmclear %1" : "=@cca"(ok) : "m"(phys) : "memory");
-	return ok;
-}
-
-static inline bool vmcs_load(uint64_t phys)
-{
-	bool ok;
-
-	__asm__ volatile("vmptrld %1" : "=@cca"(ok) : "m"(phys) : "memory");
-	return ok;
-}
+#define ON_PAGE(name, instruction)                                                          \
+	static inline bool name(uint64_t phys)                                              \
+	{                                                                                   \
+		bool ok;                                                                    \
+		__asm__ volatile(instruction " %1" : "=@cca"(ok) : "m"(phys) : "memory");   \
+		return ok;                                                                  \
+	}
+ON_PAGE(vmx_on_page, "vmxon")
+ON_PAGE(vmcs_clear, "vmclear")
+ON_PAGE(vmcs_load, "vmptrld")
+#undef ON_PAGE
 
 static inline void vmx_off_now(void)
 {

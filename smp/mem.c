@@ -14,7 +14,6 @@
 
 #define LOW_MEMORY MIB /* what lies below belongs to firmware and the trampoline */
 #define FOUR_GIB (4096 * MIB)
-#define LARGE_PAGE (2 * MIB)
 
 /* Page-table bits (SDM vol. 3, 4.5) */
 #define PTE_P (1ull << 0)

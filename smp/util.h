@@ -5,6 +5,7 @@
 #define ALIGN_UP(x, a) (((x) + (a) - 1) & ~((a) - 1))
 #define PAGE_SIZE 4096ull
 #define MIB (1024ull * 1024)
+#define LARGE_PAGE (2 * MIB)
 
 /* Our own bug: always checked, prints file, line and core, stops the machine. */
 _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)

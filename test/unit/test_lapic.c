@@ -76,7 +76,7 @@ static int teardown(void **state)
 
 static void to_x2(unsigned i)
 {
-	assert_true(lapic_wrmsr(&vcpus[i], MSR_APIC_BASE, BASE_DEFAULT | ON | X2 | (i ? 0 : BSP)));
+	assert_true(lapic_wrmsr(&vcpus[i], MSR_APIC_BASE, LAPIC_GPA | ON | X2 | (i ? 0 : BSP)));
 }
 
 static void all_to_x2(void)
@@ -201,7 +201,7 @@ static void lowest_priority(void **state)
 	assert_int_equal(__builtin_popcount(ipi(9, LOWEST | LOGICAL, 0xe)), 1);
 	/* Who is disabled is not asked. */
 	lapic_write(&vcpus[1], APIC_SVR, 0xff);
-	assert_true(lapic_wrmsr(&vcpus[2], MSR_APIC_BASE, BASE_DEFAULT));
+	assert_true(lapic_wrmsr(&vcpus[2], MSR_APIC_BASE, LAPIC_GPA));
 	assert_int_equal(ipi(9, LOWEST | LOGICAL, 0xe), 1u << 3);
 	assert_int_equal(ipi(9, LOWEST | LOGICAL, 0x6), 0);
 }
@@ -619,25 +619,25 @@ static void base_transitions(void **state)
 	(void)state;
 	for (unsigned from = OFF; from <= X2APIC; from++)
 		for (unsigned to = OFF; to <= NEITHER; to++) {
-			assert_true(lapic_wrmsr(v, MSR_APIC_BASE, BASE_DEFAULT)); /* off: from anywhere */
-			assert_true(from == OFF || lapic_wrmsr(v, MSR_APIC_BASE, BASE_DEFAULT | ON));
-			assert_true(lapic_wrmsr(v, MSR_APIC_BASE, BASE_DEFAULT | bits[from]));
+			assert_true(lapic_wrmsr(v, MSR_APIC_BASE, LAPIC_GPA)); /* off: from anywhere */
+			assert_true(from == OFF || lapic_wrmsr(v, MSR_APIC_BASE, LAPIC_GPA | ON));
+			assert_true(lapic_wrmsr(v, MSR_APIC_BASE, LAPIC_GPA | bits[from]));
 			set_apics = 0;
-			assert_int_equal(lapic_wrmsr(v, MSR_APIC_BASE, BASE_DEFAULT | bits[to]), legal[from][to]);
+			assert_int_equal(lapic_wrmsr(v, MSR_APIC_BASE, LAPIC_GPA | bits[to]), legal[from][to]);
 			assert_int_equal(set_apics, legal[from][to]);
 			assert_true(lapic_rdmsr(v, MSR_APIC_BASE, &value));
-			assert_int_equal(value, BASE_DEFAULT | bits[legal[from][to] ? to : from]);
+			assert_int_equal(value, LAPIC_GPA | bits[legal[from][to] ? to : from]);
 			assert_int_equal(lapic_enabled(v), !!(value & ON));
-			assert_int_equal(lapic_is_virtualized(v), value == (BASE_DEFAULT | ON));
+			assert_int_equal(lapic_has(v, LAPIC_GPA), value == (LAPIC_GPA | ON));
 			assert_int_equal(lapic_read(v, APIC_ID), value & X2 ? 6 : 6 << 24);
 		}
-	lapic_wrmsr(v, MSR_APIC_BASE, BASE_DEFAULT);
+	lapic_wrmsr(v, MSR_APIC_BASE, LAPIC_GPA);
 	for (unsigned bit = 0; bit < 64; bit++) /* of 36 address bits, as fake_cpuid says */
 		assert_int_equal(lapic_wrmsr(v, MSR_APIC_BASE, 1ull << bit), bit == 8 || bit == 11 || (bit >= 12 && bit < 36));
 	lapic_wrmsr(v, MSR_APIC_BASE, ON);
 	has_x2 = false;
 	assert_false(lapic_wrmsr(v, MSR_APIC_BASE, ON | X2));
-	assert_true(lapic_rdmsr(&vcpus[0], MSR_APIC_BASE, &value) && value == (BASE_DEFAULT | ON | BSP));
+	assert_true(lapic_rdmsr(&vcpus[0], MSR_APIC_BASE, &value) && value == (LAPIC_GPA | ON | BSP));
 }
 
 static void its_place(void **state)
@@ -645,9 +645,9 @@ static void its_place(void **state)
 	struct vcpu *v = &vcpus[6];
 
 	(void)state;
-	assert_true(lapic_has(v, BASE_DEFAULT) && lapic_has(v, BASE_DEFAULT + 0xfff) && !lapic_has(v, BASE_DEFAULT + 0x1000));
+	assert_true(lapic_has(v, LAPIC_GPA) && lapic_has(v, LAPIC_GPA + 0xfff) && !lapic_has(v, LAPIC_GPA + 0x1000));
 	assert_true(lapic_wrmsr(v, MSR_APIC_BASE, 0xfed40000 | ON));
-	assert_true(lapic_has(v, 0xfed40300) && !lapic_has(v, BASE_DEFAULT) && !lapic_is_virtualized(v));
+	assert_true(lapic_has(v, 0xfed40300) && !lapic_has(v, LAPIC_GPA));
 	assert_true(lapic_wrmsr(v, MSR_APIC_BASE, 0xfed40000 | ON | X2));
 	assert_false(lapic_has(v, 0xfed40300));
 }
@@ -661,7 +661,7 @@ static void off(void **state)
 	(void)state;
 	lapic_write(v, APIC_LVT_TIMER, 0x40);
 	lapic_write(v, APIC_TIMER_INITIAL, 10);
-	assert_true(lapic_wrmsr(v, MSR_APIC_BASE, BASE_DEFAULT));
+	assert_true(lapic_wrmsr(v, MSR_APIC_BASE, LAPIC_GPA));
 	for (unsigned mode = 0; mode < 7; mode++) {
 		lapic_write(&vcpus[0], APIC_ICR_HIGH, 6u << 24);
 		lapic_write(&vcpus[0], APIC_ICR, mode << 8 | 0x55);
