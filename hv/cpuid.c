@@ -40,19 +40,10 @@ static void adapt(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct 
 	bool steady = the_clock.policy->scales;
 
 	switch (leaf) {
-	case CPUID_KVM_FEATURES:
-		c->eax |= steady ? KVM_FEATURE_CLOCKSOURCE_STABLE : 0;
-		break;
-	case CPUID_TIMING:
-		c->eax = c->ebx = steady ? NS_KHZ : 0;
-		break;
-	case CPUID_HOWLER_VCPU:
-		c->eax = guest.vcpu_count;
-		c->ebx = v->index;
-		break;
-	case CPUID_HOWLER_BOUNDS:
-		c->eax = the_clock.policy->bounds ? MSR_HOWLER_BOUNDS : 0;
-		break;
+	case CPUID_KVM_FEATURES: c->eax |= steady ? KVM_FEATURE_CLOCKSOURCE_STABLE : 0; break;
+	case CPUID_TIMING: c->eax = c->ebx = steady ? NS_KHZ : 0; break;
+	case CPUID_HOWLER_VCPU: *c = (struct cpuid){ .eax = guest.vcpu_count, .ebx = v->index }; break;
+	case CPUID_HOWLER_BOUNDS: c->eax = the_clock.policy->bounds ? MSR_HOWLER_BOUNDS : 0; break;
 	case 0x01:
 		c->ebx |= v->index << 24 | guest.vcpu_count << 16;
 		c->ecx |= TSC_DEADLINE;
@@ -70,15 +61,13 @@ static void adapt(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct 
 		while (subleaf == 1 && 1u << c->eax < guest.vcpu_count)
 			c->eax++;
 		break;
-	case 0x80000007:
-		c->edx = steady ? INVARIANT_TSC : 0;
-		break;
+	case 0x80000007: c->edx = steady ? INVARIANT_TSC : 0; break;
 	}
 }
 
 /*
- * The processor's bits under `keep`, and `set`, and what adapt() makes of it; of a fixed one `set` alone. All other
- * leaves are zero. First what clocks ask for.
+ * The processor's bits under `keep`, and `set`, and what adapt() makes of it; of a fixed one `set` alone. Of all other
+ * leaves there is only what adapt() makes of zero. First what clocks ask for.
  */
 static const struct row {
 	uint32_t leaf;
@@ -88,19 +77,14 @@ static const struct row {
 	{ CPUID_KVM_SIGNATURE, true, { 0 }, { CPUID_TIMING, TEXT('K', 'V', 'M', 'K'), TEXT('V', 'M', 'K', 'V'), 'M' } },
 	{ CPUID_KVM_FEATURES, false, { 0 },
 	  { .eax = KVM_FEATURE_CLOCKSOURCE | KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 } },
-	{ CPUID_TIMING, false, { 0 }, { 0 } },
 	{ CPUID_HOWLER_SIGNATURE, true, { 0 },
 	  { CPUID_HOWLER_BOUNDS, TEXT('H', 'o', 'w', 'l'), TEXT('e', 'r', 'H', 'o'), TEXT('w', 'l', 'e', 'r') } },
-	{ CPUID_HOWLER_VCPU, false, { 0 }, { 0 } },
-	{ CPUID_HOWLER_BOUNDS, false, { 0 }, { 0 } },
 	{ 0x00, false, { 0, ALL, ALL, ALL }, { .eax = 0xb } },
 	{ 0x01, false, { ALL, 0xff00, LEAF1_ECX, LEAF1_EDX }, { .ecx = HYPERVISOR } },
 	{ 0x06, true, { 0 }, { .eax = ARAT } },
 	{ 0x07, false, { 0, LEAF7_EBX, LEAF7_ECX, 0 }, { .ebx = TSC_ADJUST } },
-	{ 0x0b, false, { 0 }, { 0 } },
 	{ 0x80000000, true, { 0 }, { .eax = 0x80000008 } },
 	{ 0x80000001, false, { 0, 0, EXTENDED1_ECX, EXTENDED1_EDX }, { 0 } },
-	{ 0x80000007, false, { 0 }, { 0 } },
 	{ 0x80000008, false, { 0xffff, 0, 0, 0 }, { 0 } },
 };
 
@@ -114,24 +98,24 @@ static enum verdict answer(struct vcpu *v, const struct cpuid *c)
 }
 
 /* Out of line: exit_cpuid is the fastest exit that there is, and guests measure exits by it. */
-__attribute__((noinline)) static enum verdict answer_varying(struct vcpu *v, const struct row *r)
+__attribute__((noinline)) static enum verdict answer_varying(struct vcpu *v, uint32_t leaf, const struct row *r)
 {
 	uint32_t subleaf = (uint32_t)v->regs[RCX];
-	struct cpuid c = cpuid(r->leaf, subleaf);
+	struct cpuid c = cpuid(leaf, subleaf);
 
 	c = (struct cpuid){ (c.eax & r->keep.eax) | r->set.eax, (c.ebx & r->keep.ebx) | r->set.ebx,
 			    (c.ecx & r->keep.ecx) | r->set.ecx, (c.edx & r->keep.edx) | r->set.edx };
-	adapt(v, r->leaf, subleaf, &c);
+	adapt(v, leaf, subleaf, &c);
 	return answer(v, &c);
 }
 
 enum verdict exit_cpuid(struct vcpu *v)
 {
-	static const struct cpuid none;
+	static const struct row none;
 	uint32_t leaf = (uint32_t)v->regs[RAX];
 
 	for (const struct row *r = rows; r < rows + ARRAY_SIZE(rows); r++)
 		if (r->leaf == leaf)
-			return r->fixed ? answer(v, &r->set) : answer_varying(v, r);
-	return answer(v, &none);
+			return r->fixed ? answer(v, &r->set) : answer_varying(v, leaf, r);
+	return answer_varying(v, leaf, &none);
 }

@@ -10,15 +10,10 @@
 #include "smp/lib.h"
 #include "smp/x86.h"
 
-void inject(uint32_t info)
+enum verdict inject(uint32_t info)
 {
 	vmcs_write(ENTRY_INTERRUPTION_INFO, info);
 	vmcs_write(ENTRY_EXCEPTION_ERROR, 0);
-}
-
-enum verdict fault_gp(void)
-{
-	inject(INJECT_GP);
 	return RESUME;
 }
 
@@ -50,34 +45,29 @@ static enum verdict exit_rdtsc(struct vcpu *v, bool p)
 	return NEXT;
 }
 
-static enum verdict exit_hypercall(struct vcpu *v)
+/* What RAX says after it. */
+static uint64_t hypercall(struct vcpu *v)
 {
-	uint32_t gpa = (uint32_t)v->regs[RBX];
 	const void *report;
 
-	if (vmcs_read(GUEST_SS_ACCESS) >> 5 & 3) { /* DPL of SS, which is CPL: VMCALL exits at any */
-		v->regs[RAX] = (uint64_t)HC_EPERM;
-		return NEXT;
-	}
+	if (vmcs_read(GUEST_SS_ACCESS) >> 5 & 3) /* DPL of SS, which is CPL: VMCALL exits at any */
+		return (uint64_t)HC_EPERM;
 	switch ((uint32_t)v->regs[RAX]) {
 	case HC_STATUS:
 		atomic_store_explicit(&guest.asks, 1, memory_order_relaxed);
-		v->regs[RAX] = atomic_load_explicit(&guest.finish, memory_order_relaxed);
-		return NEXT;
+		return atomic_load_explicit(&guest.finish, memory_order_relaxed);
 	case HC_REPORT:
-		report = guest_at(gpa, sizeof(v->report));
-		if (report) {
-			memcpy(&v->report, report, sizeof(v->report));
-			atomic_store_explicit(&v->reported, 1, memory_order_release);
-		}
-		v->regs[RAX] = report ? 0 : (uint32_t)HC_EINVAL;
-		return NEXT;
+		report = guest_at((uint32_t)v->regs[RBX], sizeof(v->report));
+		if (!report)
+			return (uint32_t)HC_EINVAL;
+		memcpy(&v->report, report, sizeof(v->report));
+		atomic_store_explicit(&v->reported, 1, memory_order_release);
+		return 0;
 	case HC_TSC_PROOF:
-		v->regs[RAX] = !vcpu_tsc_proof(v, v->regs[RBX] << 32 | (uint32_t)v->regs[RCX]);
-		return NEXT;
+		return !vcpu_tsc_proof(v, v->regs[RBX] << 32 | (uint32_t)v->regs[RCX]);
+	default:
+		return (uint64_t)HC_ENOSYS;
 	}
-	v->regs[RAX] = (uint64_t)HC_ENOSYS;
-	return NEXT;
 }
 
 /*
@@ -93,7 +83,7 @@ static enum verdict exit_cr(struct vcpu *v)
 	if (!(vmcs_read(GUEST_CS_ACCESS) & ACCESS_LONG))
 		value &= UINT32_MAX;
 	if ((q & 15) != 0 || value >> 32 || (value & (CR0_NW | CR0_CD)) == CR0_NW || (value & (CR0_PG | CR0_PE)) == CR0_PG)
-		return fault_gp();
+		return inject(INJECT_GP);
 	vmcs_write(CR0_SHADOW, value);
 	return RESUME;
 }
@@ -166,61 +156,43 @@ static enum verdict exit_ept(struct vcpu *v)
 {
 	uint64_t gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 
-	if (lapic_has(v, gpa))
-		return exit_apic(v, gpa & (PAGE_SIZE - 1));
-	return park(v, "touched memory that it does not have");
+	return lapic_has(v, gpa) ? exit_apic(v, gpa & (PAGE_SIZE - 1)) : park(v, "touched memory that it does not have");
 }
 
 static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 {
 	switch (reason) {
-	case EXIT_CPUID:
-		return exit_cpuid(v);
+	case EXIT_CPUID: return exit_cpuid(v);
 	case EXIT_RDTSC:
-	case EXIT_RDTSCP:
-		return exit_rdtsc(v, reason == EXIT_RDTSCP);
-	case EXIT_EXCEPTION_NMI:
-		return exit_nmi(v);
+	case EXIT_RDTSCP: return exit_rdtsc(v, reason == EXIT_RDTSCP);
+	case EXIT_EXCEPTION_NMI: return exit_nmi(v);
 	case EXIT_EXTERNAL_INTERRUPT:
 		apic_eoi(); /* the APIC timer's, left from a doze; acknowledged by the exit */
 		return RESUME;
 	case EXIT_PREEMPTION_TIMER:
 	case EXIT_INTERRUPT_WINDOW: /* by way of the loop, where events are injected */
 	case EXIT_NMI_WINDOW:
-	case EXIT_TPR_BELOW_THRESHOLD:
-		return LEAVE;
-	case EXIT_APIC_ACCESS:
-		return exit_apic(v, vmcs_read(EXIT_QUALIFICATION) & (PAGE_SIZE - 1));
-	case EXIT_APIC_WRITE:
-		return exit_apic_write(v);
+	case EXIT_TPR_BELOW_THRESHOLD: return LEAVE;
+	case EXIT_APIC_ACCESS: return exit_apic(v, vmcs_read(EXIT_QUALIFICATION) & (PAGE_SIZE - 1));
+	case EXIT_APIC_WRITE: return exit_apic_write(v);
 	case EXIT_VMCALL:
-		return exit_hypercall(v);
-	case EXIT_HLT:
-		return exit_hlt(v);
-	case EXIT_CR_ACCESS:
-		return exit_cr(v);
-	case EXIT_IO:
-		return exit_io(v);
-	case EXIT_RDMSR:
-		return exit_rdmsr(v);
-	case EXIT_WRMSR:
-		return exit_wrmsr(v);
-	/* What exits unconditionally (26.1.2), and what this guest does not have: VMX, SMX, XSAVE */
-	case EXIT_INVD: /* the host's data is in those caches, too; none of the guest's is ever stale in memory */
+		v->regs[RAX] = hypercall(v);
 		return NEXT;
+	case EXIT_HLT: return exit_hlt(v);
+	case EXIT_CR_ACCESS: return exit_cr(v);
+	case EXIT_IO: return exit_io(v);
+	case EXIT_RDMSR: return exit_rdmsr(v);
+	case EXIT_WRMSR: return exit_wrmsr(v);
+	case EXIT_EPT_VIOLATION: return exit_ept(v);
+	case EXIT_INVD: return NEXT; /* the host's data is cached, too; none of the guest's is ever stale in memory */
+	/* What exits unconditionally (26.1.2), and this guest does not have: VMX, SMX, XSAVE */
 	case EXIT_VMCLEAR ... EXIT_VMXON:
 	case EXIT_GETSEC:
 	case EXIT_INVEPT:
 	case EXIT_INVVPID:
-	case EXIT_XSETBV:
-		inject(INJECT_UD);
-		return RESUME;
-	case EXIT_TASK_SWITCH:
-		return park(v, "a task switch, which Howler does not do: switch tasks in software");
-	case EXIT_TRIPLE_FAULT:
-		return park(v, "triple fault");
-	case EXIT_EPT_VIOLATION:
-		return exit_ept(v);
+	case EXIT_XSETBV: return inject(INJECT_UD);
+	case EXIT_TASK_SWITCH: return park(v, "a task switch, which Howler does not do: switch tasks in software");
+	case EXIT_TRIPLE_FAULT: return park(v, "triple fault");
 	}
 	return park(v, reason & EXIT_ENTRY_FAILED ? "VM entry refused its state (SDM vol. 3, 27.3)" :
 						     "an exit that Howler does not know");

@@ -17,8 +17,7 @@ enum verdict {
 #define INJECT_UD 0x80000306u
 
 /* exit.c */
-void inject(uint32_t info); /* at the next entry, error code 0 */
-enum verdict fault_gp(void);
+enum verdict inject(uint32_t info); /* at the next entry, error code 0 */
 enum verdict park(struct vcpu *v, const char *why);
 void set_edx_eax(struct vcpu *v, uint64_t value);
 uint64_t guest_tsc(const struct vcpu *v);

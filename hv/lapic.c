@@ -420,7 +420,7 @@ bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 	static const uint64_t readable = 1ull << 0x02 | 1ull << 0x03 | 1ull << 0x08 | 1ull << 0x0a | 1ull << 0x0d |
 					 1ull << 0x0f | 0xffffffull << 0x10 | 1ull << 0x28 | 1ull << 0x30 |
 					 0x3full << 0x32 | 3ull << 0x38 | 1ull << 0x3e;
-	if (!is_x2(v) || !(readable >> offset / 16 & 1))
+	if (!is_x2(v) || msr - MSR_X2APIC > 0x3f || !(readable >> offset / 16 & 1))
 		return false;
 	*value = lapic_read(v, offset);
 	if (offset == APIC_ICR)
@@ -444,7 +444,7 @@ bool lapic_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 	}
 	static const uint64_t writable = 1ull << 0x08 | 1ull << 0x0b | 1ull << 0x0f | 1ull << 0x28 | 1ull << 0x30 |
 					 0x3full << 0x32 | 1ull << 0x38 | 1ull << 0x3e | 1ull << 0x3f;
-	if (!is_x2(v) || !(writable >> offset / 16 & 1) || (value >> 32 && offset != APIC_ICR) ||
+	if (!is_x2(v) || msr - MSR_X2APIC > 0x3f || !(writable >> offset / 16 & 1) || (value >> 32 && offset != APIC_ICR) ||
 	    ((offset == APIC_EOI || offset == APIC_ESR) && value) || (offset == APIC_SELF_IPI && value > 0xff))
 		return false;
 	if (offset == APIC_ICR)

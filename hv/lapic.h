@@ -43,7 +43,7 @@ struct lapic {
 void lapic_make(struct vcpu *v); /* boot: power-up state */
 void lapic_reset(struct vcpu *v); /* INIT: all but IA32_APIC_BASE */
 bool lapic_enabled(const struct vcpu *v);
-/* MMIO within the page and RDMSR, WRMSR of it: false: #GP. The vCPU's core, as all below. */
+/* MMIO within the page; RDMSR, WRMSR of any MSR, false: #GP. The vCPU's core, as all below. */
 uint32_t lapic_read(struct vcpu *v, unsigned offset);
 void lapic_write(struct vcpu *v, unsigned offset, uint32_t value);
 bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);

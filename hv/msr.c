@@ -27,7 +27,7 @@ static enum verdict write_tsc_adjust(struct vcpu *v, uint64_t adjust)
 static enum verdict write_page(struct vcpu *v, uint64_t value)
 {
 	if ((value & 3) > 1 || (value & 1 && !guest_at(value & ~3ull, 32)))
-		return fault_gp();
+		return inject(INJECT_GP);
 	v->page_gpa = value & 1 ? value : 0;
 	v->page_line = 0;
 	return YIELD; /* published at the next entry */
@@ -38,7 +38,7 @@ static enum verdict write_wall(uint64_t gpa)
 	void *wall = guest_at(gpa, sizeof(struct pvclock_wall_clock));
 
 	if (gpa & 3 || !wall)
-		return fault_gp();
+		return inject(INJECT_GP);
 	atomic_store_explicit(&guest.wall_gpa, gpa, memory_order_relaxed);
 	if (gpa) /* 0: nowhere, as in KVM */
 		page_publish_wall(wall, guest.wall_ns);
@@ -50,42 +50,23 @@ static enum verdict write_bounds(uint64_t value)
 	void *page = guest_at(value & ~63ull, sizeof(struct bound_page));
 
 	if (!the_clock.policy->bounds || (value & 63) > 1 || (value & 1 && !page))
-		return fault_gp();
+		return inject(INJECT_GP);
 	while (!bound_show(&the_clock, value & 1 ? page : 0))
 		core_relax(); /* who is at the bounds waits for nobody */
 	return NEXT;
 }
 
-/* All others are #GP. */
-static const struct row {
-	uint32_t first, last;
-	enum { NONE, HARDWARE, TSC, TSC_ADJUST, APIC, WALL, PAGE, BOUNDS, NOTHING, MISC_ENABLE } what;
-} rows[] = {
-	{ MSR_TSC, MSR_TSC, TSC },
-	{ MSR_TSC_ADJUST, MSR_TSC_ADJUST, TSC_ADJUST },
-	{ MSR_APIC_BASE, MSR_APIC_BASE, APIC },
-	{ MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, APIC },
-	{ MSR_X2APIC, MSR_X2APIC + 0x3f, APIC },
-	{ MSR_KVM_WALL_CLOCK, MSR_KVM_WALL_CLOCK, WALL },
-	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_WALL_CLOCK_NEW, WALL },
-	{ MSR_KVM_SYSTEM_TIME, MSR_KVM_SYSTEM_TIME, PAGE },
-	{ MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, PAGE },
-	{ MSR_HOWLER_BOUNDS, MSR_HOWLER_BOUNDS, BOUNDS },
-	{ MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, NOTHING }, /* no microcode update is loaded */
-	{ MSR_MCG_CAP, MSR_MCG_CAP, NOTHING }, /* no banks: some kernels look without asking CPUID */
-	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, MISC_ENABLE },
-	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP, HARDWARE }, /* these do not exit */
-	{ MSR_PAT, MSR_PAT, HARDWARE },
-	{ MSR_EFER, MSR_FMASK, HARDWARE },
-	{ MSR_FS_BASE, MSR_TSC_AUX, HARDWARE },
+/* These do not exit. */
+static const struct { uint32_t first, last; } hardware[] = {
+	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP }, { MSR_PAT, MSR_PAT }, { MSR_EFER, MSR_FMASK }, { MSR_FS_BASE, MSR_TSC_AUX },
 };
 
 /* The bits are those of SDM vol. 3, 25.6.9: 1: it exits. */
 void msr_make_bitmap(uint8_t *bitmap)
 {
 	memset(bitmap, 0xff, PAGE_SIZE);
-	for (const struct row *r = rows; r < rows + ARRAY_SIZE(rows); r++)
-		for (uint32_t msr = r->first; msr <= r->last && r->what == HARDWARE; msr++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(hardware); i++)
+		for (uint32_t msr = hardware[i].first; msr <= hardware[i].last; msr++) {
 			uint8_t *byte = bitmap + (msr >= 0xc0000000 ? 1024 : 0) + (msr & 0x1fff) / 8;
 
 			byte[0] &= (uint8_t)~(1u << msr % 8);    /* reads */
@@ -93,43 +74,24 @@ void msr_make_bitmap(uint8_t *bitmap)
 		}
 }
 
-static unsigned what_is(uint32_t msr)
-{
-	for (const struct row *r = rows; r < rows + ARRAY_SIZE(rows); r++)
-		if (msr >= r->first && msr <= r->last)
-			return r->what;
-	return NONE;
-}
-
 enum verdict exit_rdmsr(struct vcpu *v)
 {
 	uint32_t msr = (uint32_t)v->regs[RCX];
 	uint64_t value = 0;
 
-	switch (what_is(msr)) {
-	case TSC:
-		value = guest_tsc(v);
-		break;
-	case TSC_ADJUST:
-		value = v->tsc_adjust;
-		break;
-	case APIC:
-		if (!lapic_rdmsr(v, msr, &value))
-			return fault_gp();
-		break;
-	case WALL:
-		value = atomic_load_explicit(&guest.wall_gpa, memory_order_relaxed);
-		break;
-	case PAGE:
-		value = v->page_gpa;
-		break;
-	case NOTHING:
-		break;
-	case MISC_ENABLE:
-		value = FAST_STRINGS;
-		break;
+	switch (msr) {
+	case MSR_TSC: value = guest_tsc(v); break;
+	case MSR_TSC_ADJUST: value = v->tsc_adjust; break;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW: value = atomic_load_explicit(&guest.wall_gpa, memory_order_relaxed); break;
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW: value = v->page_gpa; break;
+	case MSR_MISC_ENABLE: value = FAST_STRINGS; break;
+	case MSR_BIOS_SIGN_ID: break; /* no microcode update is loaded */
+	case MSR_MCG_CAP: break;      /* no banks: some kernels look without asking CPUID */
 	default:
-		return fault_gp();
+		if (!lapic_rdmsr(v, msr, &value))
+			return inject(INJECT_GP);
 	}
 	set_edx_eax(v, value);
 	return NEXT;
@@ -140,23 +102,17 @@ enum verdict exit_wrmsr(struct vcpu *v)
 	uint32_t msr = (uint32_t)v->regs[RCX];
 	uint64_t value = v->regs[RDX] << 32 | (uint32_t)v->regs[RAX];
 
-	switch (what_is(msr)) {
-	case TSC:
-		return write_tsc_adjust(v, v->tsc_adjust + value - guest_tsc(v));
-	case TSC_ADJUST:
-		return write_tsc_adjust(v, value);
-	case APIC:
-		return lapic_wrmsr(v, msr, value) ? YIELD : fault_gp();
-	case WALL:
-		return write_wall(value);
-	case PAGE:
-		return write_page(v, value);
-	case BOUNDS:
-		return write_bounds(value);
-	case NOTHING:
-	case MISC_ENABLE:
-		return NEXT; /* but nothing changes */
-	default:
-		return fault_gp();
+	switch (msr) {
+	case MSR_TSC: return write_tsc_adjust(v, v->tsc_adjust + value - guest_tsc(v));
+	case MSR_TSC_ADJUST: return write_tsc_adjust(v, value);
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW: return write_wall(value);
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW: return write_page(v, value);
+	case MSR_HOWLER_BOUNDS: return write_bounds(value);
+	case MSR_MISC_ENABLE:
+	case MSR_BIOS_SIGN_ID:
+	case MSR_MCG_CAP: return NEXT; /* but nothing changes */
+	default: return lapic_wrmsr(v, msr, value) ? YIELD : inject(INJECT_GP);
 	}
 }

@@ -673,9 +673,10 @@ static void off(void **state)
 	assert_int_equal(lapic_pending(v, &barred), 0);
 }
 
-/* Table 10-6; MSRs above 83FH don't get here. */
+/* Table 10-6, and all MSRs beside it. */
 static void x2apic_registers(void **state)
 {
+	static const uint32_t others[] = { 0, MSR_X2APIC - 1, MSR_X2APIC + 0x40, 0x10000000 + MSR_X2APIC + 8, UINT32_MAX };
 	struct vcpu *v = &vcpus[6];
 	uint64_t value;
 
@@ -693,6 +694,8 @@ static void x2apic_registers(void **state)
 		    lapic_wrmsr(v, MSR_X2APIC + i, 1ull << 32) != (i == 0x30))
 			fail_msg("MSR 8%02x", i);
 	}
+	for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+		assert_false(lapic_rdmsr(v, others[i], &value) || lapic_wrmsr(v, others[i], 0));
 	assert_false(lapic_wrmsr(v, MSR_X2APIC + 0x3f, 0x100));
 	assert_false(lapic_wrmsr(v, MSR_X2APIC + 0x0b, 1)); /* EOI, ESR: 0 only */
 	assert_false(lapic_wrmsr(v, MSR_X2APIC + 0x28, 1));
