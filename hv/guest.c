@@ -59,24 +59,18 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	struct load_entry entry;
 	uint64_t bytes = options.mem_mib * MIB;
 
-	if (!boot->module_count || !boot->module[0].size) {
-		format_complaint(why, "guest image: none given: add a multiboot module in GRUB, or "
-				      "\\howler\\guest.elf on the EFI partition, or boot with vmx=off");
-		return false;
-	}
-	if (boot->module_count > BOOT_MODULES_MAX) {
-		format_complaint(why, "guest modules: %u are too many: give %u at most", boot->module_count - 1,
-				 BOOT_MODULES_MAX - 1);
-		return false;
-	}
-	if (!mem_can(bytes, LARGE_PAGE)) {
-		format_complaint(why, "mem=%u: there is no free block of %u MiB below 4 GiB: ask for less",
-				 options.mem_mib, options.mem_mib);
-		return false;
-	}
+	if (!boot->module_count || !boot->module[0].size)
+		return format_complaint(why, "guest image: none given: add a multiboot module in GRUB, or "
+					     "\\howler\\guest.elf on the EFI partition, or boot with vmx=off");
+	if (boot->module_count > BOOT_MODULES_MAX)
+		return format_complaint(why, "guest modules: %u are too many: give %u at most", boot->module_count - 1,
+					BOOT_MODULES_MAX - 1);
+	if (!mem_can(bytes, LARGE_PAGE))
+		return format_complaint(why, "mem=%u: there is no free block of %u MiB below 4 GiB: ask for less",
+					options.mem_mib, options.mem_mib);
 	guest.ram_bytes = bytes;
 	guest.ram = mem_alloc(bytes, LARGE_PAGE);
-	if (load_multiboot(boot->module, boot->module_count - 1, words, guest.ram, bytes, &entry, why))
+	if (!load_multiboot(boot->module, boot->module_count - 1, words, guest.ram, bytes, &entry, why))
 		return false;
 	guest.vcpu_count = options.vcpus ? options.vcpus : core_count;
 	uint64_t vcpus_bytes = guest.vcpu_count * sizeof(struct vcpu);

@@ -62,8 +62,8 @@ void guest_first_entry(uint64_t now_raw); /* on a synchronised core, before any 
 bool guest_foreign(void);
 const char *guest_stuck(void); /* why it can't ever end; NULL: it can */
 
-/* load.c: a multiboot image, file[0], and `modules` modules into guest memory; more words behind its own; pure */
-int load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,
+/* load.c: a multiboot image, file[0], and `modules` modules into guest memory; `more` words behind its own; pure */
+bool load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,
 		   struct load_entry *entry, struct complaint *why);
 
 /* vcpu.c: run loop of a vCPU on the core that it is placed on */

@@ -127,16 +127,12 @@ static bool put_segment(const struct segment *s, int i, const struct boot_module
 {
 	uint64_t limit = s->phys < FIRST_MIB ? INFO_GPA : room->bytes;
 
-	if (s->file_bytes > s->mem_bytes || !inside(s->offset, s->file_bytes, m->size)) {
-		format_complaint(why, "guest image: segment %d runs past the end of the file: damaged", i);
-		return false;
-	}
-	if (!inside(s->phys, s->mem_bytes, limit)) {
-		format_complaint(why, "guest image: segment %d (%lx, %lu KiB) does not fit below 628 KiB, nor between "
-				      "1 MiB and the guest's %lu MiB: give it more with mem=", i, (unsigned long)s->phys,
-				 (unsigned long)(s->mem_bytes / 1024), (unsigned long)(room->bytes / MIB));
-		return false;
-	}
+	if (s->file_bytes > s->mem_bytes || !inside(s->offset, s->file_bytes, m->size))
+		return format_complaint(why, "guest image: segment %d runs past the end of the file: damaged", i);
+	if (!inside(s->phys, s->mem_bytes, limit))
+		return format_complaint(why, "guest image: segment %d (%lx, %lu KiB) does not fit below 628 KiB, nor "
+					     "between 1 MiB and the guest's %llu MiB: give it more with mem=", i, s->phys,
+					s->mem_bytes / 1024, room->bytes / MIB);
 	memcpy(room->ram + s->phys, (const uint8_t *)m->phys + s->offset, s->file_bytes);
 	memset(room->ram + s->phys + s->file_bytes, 0, s->mem_bytes - s->file_bytes);
 	if (s->phys + s->mem_bytes > room->end)
@@ -151,13 +147,11 @@ static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *en
 	uint64_t phoff, start;
 	uint32_t phentsize;
 	int count = read_header(image, m->size, &phoff, &phentsize, &start);
-	unsigned loaded = 0;
+	bool loaded = false;
 
-	if (count < 0) {
-		format_complaint(why, "guest image (%lu bytes): no multiboot 1 ELF for x86: its ELF header is damaged "
-				      "or missing", (unsigned long)m->size);
-		return false;
-	}
+	if (count < 0)
+		return format_complaint(why, "guest image (%lu bytes): no multiboot 1 ELF for x86: its ELF header is "
+					     "damaged or missing", m->size);
 	*entry = start;
 	for (int i = 0; i < count; i++) {
 		struct segment s = read_segment(image, phoff + (uint64_t)i * phentsize);
@@ -168,11 +162,9 @@ static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *en
 			return false;
 		if (start - s.virt < s.mem_bytes)
 			*entry = start - s.virt + s.phys;
-		loaded++;
+		loaded = true;
 	}
-	if (!loaded)
-		format_complaint(why, "guest image: it has no segment to load");
-	return loaded;
+	return loaded || format_complaint(why, "guest image: it has no segment to load");
 }
 
 /* The modules from the image's end on, each in pages of its own; false: they don't fit. */
@@ -183,12 +175,10 @@ static bool put_modules(const struct boot_module *m, unsigned count, struct room
 		uint64_t at = ALIGN_UP(room->end, PAGE_SIZE);
 
 		at = at < FIRST_MIB ? FIRST_MIB : at;
-		if (!inside(at, m->size, room->bytes)) {
-			format_complaint(why, "guest module %u (%lu KiB) does not fit behind the image in the guest's "
-					      "%lu MiB: give it more with mem=", i + 1, (unsigned long)(m->size / 1024),
-					 (unsigned long)(room->bytes / MIB));
-			return false;
-		}
+		if (!inside(at, m->size, room->bytes))
+			return format_complaint(why, "guest module %u (%lu KiB) does not fit behind the image in the "
+						     "guest's %llu MiB: give it more with mem=", i + 1, m->size / 1024,
+						room->bytes / MIB);
 		memcpy(room->ram + at, (const void *)m->phys, m->size);
 		room->end = at + m->size;
 		format(low->string[i], sizeof(low->string[i]), "%s", m->words);
@@ -218,32 +208,26 @@ static void write_info(struct low_memory *low, uint64_t ram_bytes, const char *w
 	format(low->cmdline, sizeof(low->cmdline), "%s%s%s", words, *more ? " " : "", more);
 }
 
-int load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,
+bool load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,
 		   struct load_entry *entry, struct complaint *why)
 {
 	struct low_memory low = { 0 };
 	struct room room = { .ram = ram, .bytes = ram_bytes };
 	struct multiboot_header header;
-	uint64_t eip;
+	uint64_t eip = 0;
 
-	if (!find_header((const uint8_t *)file->phys, file->size, &header)) {
-		format_complaint(why, "guest image (%lu bytes): it has no multiboot header in its first 8 KiB",
-				 (unsigned long)file->size);
-		return -1;
-	}
-	if (header.flags & HEADER_MUST) {
-		format_complaint(why, "guest image: its multiboot header asks for what a guest does not get (flags %x), as "
-				      "a video mode", header.flags);
-		return -1;
-	}
+	if (!find_header((const uint8_t *)file->phys, file->size, &header))
+		return format_complaint(why, "guest image (%lu bytes): it has no multiboot header in its first 8 KiB",
+					file->size);
+	if (header.flags & HEADER_MUST)
+		return format_complaint(why, "guest image: its multiboot header asks for what a guest does not get "
+					     "(flags %x), as a video mode", header.flags);
 	if (!put_elf(file, &room, &eip, why) || !put_modules(file + 1, modules, &room, &low, why))
-		return -1;
-	if (eip >= ram_bytes) {
-		format_complaint(why, "guest image: its entry point lies outside the guest's memory");
-		return -1;
-	}
+		return false;
+	if (eip >= ram_bytes)
+		return format_complaint(why, "guest image: its entry point lies outside the guest's memory");
 	write_info(&low, ram_bytes, file->words, more);
 	memcpy(room.ram + INFO_GPA, &low, sizeof(low));
 	*entry = (struct load_entry){ .eip = (uint32_t)eip, .ebx = INFO_GPA };
-	return 0;
+	return true;
 }

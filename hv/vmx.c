@@ -67,17 +67,13 @@ bool vmx_find(struct complaint *why)
 {
 	const char *missing = 0;
 
-	if (!(cpuid(1, 0).ecx & CPUID1_ECX_VMX)) {
-		format_complaint(why, "VMX: this processor has none (CPUID 1, ECX bit 5): "
-				      "needs an Intel core with VT-x, or an emulator that has it, as Bochs");
-		return false;
-	}
+	if (!(cpuid(1, 0).ecx & CPUID1_ECX_VMX))
+		return format_complaint(why, "VMX: this processor has none (CPUID 1, ECX bit 5): "
+					     "needs an Intel core with VT-x, or an emulator that has it, as Bochs");
 	uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
-	if ((control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMXON)) {
-		format_complaint(why, "VMX: switched off and locked by the firmware (MSR 3AH = %lx): "
-				      "enable VT-x in the firmware's set-up", control);
-		return false;
-	}
+	if ((control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMXON))
+		return format_complaint(why, "VMX: switched off and locked by the firmware (MSR 3AH = %lx): "
+					     "enable VT-x in the firmware's set-up", control);
 	uint64_t basic = rdmsr(MSR_VMX_BASIC);
 	vmx.revision = (uint32_t)basic & 0x7fffffff;
 	if (!(basic & VMX_BASIC_TRUE_CONTROLS))
@@ -86,11 +82,9 @@ bool vmx_find(struct complaint *why)
 		missing = adjust(g);
 	if (!missing)
 		missing = ept_missing();
-	if (missing) {
-		format_complaint(why, "VMX: this processor's VMX lacks %s, which Howler needs: "
-				      "use a newer one (Westmere, 2010, has all)", missing);
-		return false;
-	}
+	if (missing)
+		return format_complaint(why, "VMX: this processor's VMX lacks %s, which Howler needs: "
+					     "use a newer one (Westmere, 2010, has all)", missing);
 	uint32_t may2 = (uint32_t)(rdmsr(MSR_VMX_PROCBASED2) >> 32);
 	vmx.tsc_scaling = may2 & PROC2_TSC_SCALING;
 	vmx.proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID | PROC2_APIC_REGISTERS);

@@ -128,7 +128,7 @@ const char *image_load(const uint8_t *bytes, size_t size, const struct image_mod
 	}
 	memset(entry, 0, sizeof(*entry));
 	memset(why, 0, sizeof(*why));
-	*result = load_multiboot(file, modules->count, more, guest, ram_bytes, entry, why);
+	*result = load_multiboot(file, modules->count, more, guest, ram_bytes, entry, why) ? 0 : -1;
 	bool changed = memcmp(copy[0], bytes, size);
 	if (!*result)
 		broken = modules_broken(guest, ram_bytes, modules);
@@ -142,8 +142,6 @@ const char *image_load(const uint8_t *bytes, size_t size, const struct image_mod
 		return "memory that is none was written to";
 	if (!memchr(why->text, '\0', sizeof(why->text)) || strlen(why->text) == sizeof(why->text) - 1)
 		return "complaint without end, or cut";
-	if (*result != 0 && *result != -1)
-		return "unknown result";
 	if (!why->text[0] != !*result)
 		return "result and complaint disagree";
 	if (!*result && (entry->eip >= ram_bytes || entry->ebx != INFO))
