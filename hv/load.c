@@ -55,11 +55,6 @@ struct low_memory {
 };
 _Static_assert(sizeof(struct low_memory) <= INFO_END - INFO_GPA, "kept clear of segments");
 
-struct segment {
-	uint64_t offset, virt, phys, file_bytes, mem_bytes;
-	bool load;
-};
-
 /* Where things go, and how far the image reaches. */
 struct room {
 	uint8_t *ram;
@@ -76,67 +71,61 @@ static bool find_header(const uint8_t *image, uint64_t size, struct multiboot_he
 	return false;
 }
 
-/* The two ELF classes, made one. Number of program headers, or -1. */
-static int read_header(const uint8_t *image, uint64_t size, uint64_t *phoff, uint32_t *phentsize, uint64_t *entry)
-{
-	Elf32_Ehdr e32;
-	Elf64_Ehdr e64;
-
-	if (size < sizeof(e64) || memcmp(image, ELFMAG, SELFMAG))
-		return -1;
-	memcpy(&e32, image, sizeof(e32));
-	memcpy(&e64, image, sizeof(e64));
-	bool is64 = image[EI_CLASS] == ELFCLASS64;
-	*phoff = is64 ? e64.e_phoff : e32.e_phoff;
-	*phentsize = is64 ? e64.e_phentsize : e32.e_phentsize;
-	*entry = is64 ? e64.e_entry : e32.e_entry;
-	unsigned count = is64 ? e64.e_phnum : e32.e_phnum;
-	uint64_t room = *phoff <= size ? size - *phoff : 0;
-
-	/* Both have e_machine at the same place. */
-	if ((e32.e_machine != EM_386 && e32.e_machine != EM_X86_64) ||
-	    *phentsize < (is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) || count * (uint64_t)*phentsize > room)
-		return -1;
-	return (int)count;
-}
-
-static struct segment read_segment(const uint8_t *image, uint64_t at)
-{
-	Elf32_Phdr p32;
-	Elf64_Phdr p64;
-
-	if (image[EI_CLASS] == ELFCLASS64) {
-		memcpy(&p64, image + at, sizeof(p64));
-		return (struct segment){ p64.p_offset, p64.p_vaddr, p64.p_paddr, p64.p_filesz, p64.p_memsz,
-					 p64.p_type == PT_LOAD };
-	}
-	memcpy(&p32, image + at, sizeof(p32));
-	return (struct segment){ p32.p_offset, p32.p_vaddr, p32.p_paddr, p32.p_filesz, p32.p_memsz,
-				 p32.p_type == PT_LOAD };
-}
-
 /* Is [start, start + bytes) inside [0, limit)? */
 static bool inside(uint64_t start, uint64_t bytes, uint64_t limit)
 {
 	return start <= limit && bytes <= limit - start;
 }
 
+/* The two ELF classes, made one: what is used of a header. False: it is damaged. */
+static bool read_header(const uint8_t *image, uint64_t size, Elf64_Ehdr *h)
+{
+	bool is64 = size >= sizeof(*h) && image[EI_CLASS] == ELFCLASS64;
+	Elf32_Ehdr e32;
+
+	if (size < sizeof(*h) || memcmp(image, ELFMAG, SELFMAG))
+		return false;
+	memcpy(h, image, sizeof(*h));
+	memcpy(&e32, image, sizeof(e32)); /* both have e_machine at the same place */
+	if (!is64)
+		*h = (Elf64_Ehdr){ .e_machine = e32.e_machine, .e_entry = e32.e_entry, .e_phoff = e32.e_phoff,
+				   .e_phentsize = e32.e_phentsize, .e_phnum = e32.e_phnum };
+	return (h->e_machine == EM_386 || h->e_machine == EM_X86_64) &&
+	       h->e_phentsize >= (is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) &&
+	       inside(h->e_phoff, (uint64_t)h->e_phnum * h->e_phentsize, size);
+}
+
+/* ... and of a segment. */
+static Elf64_Phdr read_segment(const uint8_t *image, uint64_t at)
+{
+	Elf32_Phdr p32;
+	Elf64_Phdr p64;
+
+	if (image[EI_CLASS] == ELFCLASS64) {
+		memcpy(&p64, image + at, sizeof(p64));
+		return p64;
+	}
+	memcpy(&p32, image + at, sizeof(p32));
+	return (Elf64_Phdr){ .p_type = p32.p_type, .p_offset = p32.p_offset, .p_vaddr = p32.p_vaddr,
+			     .p_paddr = p32.p_paddr, .p_filesz = p32.p_filesz, .p_memsz = p32.p_memsz };
+}
+
 /* Copy one segment, zero what follows it; false: it can't be. */
-static bool put_segment(const struct segment *s, int i, const struct boot_module *m, struct room *room,
+static bool put_segment(const Elf64_Phdr *s, unsigned i, const struct boot_module *m, struct room *room,
 			struct complaint *why)
 {
-	uint64_t limit = s->phys < FIRST_MIB ? INFO_GPA : room->bytes;
+	uint64_t limit = s->p_paddr < FIRST_MIB ? INFO_GPA : room->bytes;
 
-	if (s->file_bytes > s->mem_bytes || !inside(s->offset, s->file_bytes, m->size))
-		return format_complaint(why, "guest image: segment %d runs past the end of the file: damaged", i);
-	if (!inside(s->phys, s->mem_bytes, limit))
-		return format_complaint(why, "guest image: segment %d (%lx, %lu KiB) does not fit below 628 KiB, nor "
-					     "between 1 MiB and the guest's %llu MiB: give it more with mem=", i, s->phys,
-					s->mem_bytes / 1024, room->bytes / MIB);
-	memcpy(room->ram + s->phys, (const uint8_t *)m->phys + s->offset, s->file_bytes);
-	memset(room->ram + s->phys + s->file_bytes, 0, s->mem_bytes - s->file_bytes);
-	if (s->phys + s->mem_bytes > room->end)
-		room->end = s->phys + s->mem_bytes;
+	if (s->p_filesz > s->p_memsz || !inside(s->p_offset, s->p_filesz, m->size))
+		return format_complaint(why, "guest image: segment %u runs past the end of the file: damaged", i);
+	if (!inside(s->p_paddr, s->p_memsz, limit))
+		return format_complaint(why, "guest image: segment %u (%lx, %lu KiB) does not fit below 628 KiB, nor "
+					     "between 1 MiB and the guest's %llu MiB: give it more with mem=", i, s->p_paddr,
+					s->p_memsz / 1024, room->bytes / MIB);
+	memcpy(room->ram + s->p_paddr, (const uint8_t *)m->phys + s->p_offset, s->p_filesz);
+	memset(room->ram + s->p_paddr + s->p_filesz, 0, s->p_memsz - s->p_filesz);
+	if (s->p_paddr + s->p_memsz > room->end)
+		room->end = s->p_paddr + s->p_memsz;
 	return true;
 }
 
@@ -144,24 +133,22 @@ static bool put_segment(const struct segment *s, int i, const struct boot_module
 static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *entry, struct complaint *why)
 {
 	const uint8_t *image = (const uint8_t *)m->phys;
-	uint64_t phoff, start;
-	uint32_t phentsize;
-	int count = read_header(image, m->size, &phoff, &phentsize, &start);
 	bool loaded = false;
+	Elf64_Ehdr h;
 
-	if (count < 0)
+	if (!read_header(image, m->size, &h))
 		return format_complaint(why, "guest image (%lu bytes): no multiboot 1 ELF for x86: its ELF header is "
 					     "damaged or missing", m->size);
-	*entry = start;
-	for (int i = 0; i < count; i++) {
-		struct segment s = read_segment(image, phoff + (uint64_t)i * phentsize);
+	*entry = h.e_entry;
+	for (unsigned i = 0; i < h.e_phnum; i++) {
+		Elf64_Phdr s = read_segment(image, h.e_phoff + (uint64_t)i * h.e_phentsize);
 
-		if (!s.load || !s.mem_bytes)
+		if (s.p_type != PT_LOAD || !s.p_memsz)
 			continue;
 		if (!put_segment(&s, i, m, room, why))
 			return false;
-		if (start - s.virt < s.mem_bytes)
-			*entry = start - s.virt + s.phys;
+		if (h.e_entry - s.p_vaddr < s.p_memsz)
+			*entry = h.e_entry - s.p_vaddr + s.p_paddr;
 		loaded = true;
 	}
 	return loaded || format_complaint(why, "guest image: it has no segment to load");
