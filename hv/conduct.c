@@ -38,14 +38,13 @@ struct flight {
 static _Atomic unsigned seat; /* written in a stopped machine, release; read at the top of loops, acquire */
 static struct storm storm;
 static struct flight flight[CORES_MAX]; /* of each core: one event at a time */
-static unsigned begun, over;            /* events */
 static uint64_t due_raw;                /* of the next event */
 static uint64_t settle_raw;             /* the guest is told to finish then; 0: not yet */
 static bool finishing;
 static uint32_t batches[CORES_MAX];     /* of the host readers when the storm was over */
 static int64_t truth_ns;                /* reference - truth when the storm began */
 static bool truth_set;
-struct conduct_truth conduct_truth;
+struct figures figures;
 static struct random tempos;            /* first tempos and TSC starts: unlike from core to core */
 
 static void draw_start(struct core *c)
@@ -54,24 +53,19 @@ static void draw_start(struct core *c)
 	c->start_tsc = random_below(&tempos, 1ull << 40);
 }
 
-/* A core's own error, hidden and for good; not drawn if there is none, so that all else stays the same. */
-static void draw_error(struct core *c)
+void conduct_init(void)
 {
 	uint32_t most_ppb = options.tempo_error * 1000;
 
-	if (most_ppb)
-		c->error_ppb = (int32_t)random_below(&tempos, 2 * most_ppb + 1) - (int32_t)most_ppb;
-}
-
-void conduct_init(void)
-{
 	storm_start(&storm, options.scenario, options.seed, raw_khz);
 	if (storm_still(&storm))
 		options.events = 0;
 	tempos.state = ~options.seed;
 	for (unsigned i = 0; i < core_count; i++) {
 		draw_start(cores[i]);
-		draw_error(cores[i]);
+		/* Its own error, hidden and for good; not drawn if there is none, so that all else stays the same. */
+		if (most_ppb)
+			cores[i]->error_ppb = (int32_t)random_below(&tempos, 2 * most_ppb + 1) - (int32_t)most_ppb;
 	}
 }
 
@@ -99,10 +93,10 @@ static void score_skew(const struct stopped *s)
 	}
 	if (high < low || !the_clock.policy->bounds || !bound_read(&the_clock, high, &skew_ns, &drift_ns))
 		return;
-	conduct_truth.looks++;
-	conduct_truth.beyond += high - low > skew_ns;
-	if (high - low > conduct_truth.worst_skew_ns)
-		conduct_truth.worst_skew_ns = high - low;
+	figures.looks++;
+	figures.beyond += high - low > skew_ns;
+	if (high - low > figures.worst_skew_ns)
+		figures.worst_skew_ns = high - low;
 }
 
 /*
@@ -141,9 +135,9 @@ static void begin_event(const struct storm_event *e)
 						     .base = clock_base(&the_clock), .kind = f->record.kind,
 						     .khz_before = f->record.khz_before,
 						     .khz_after = f->record.khz_after, .cut = true });
-	over += cut;
+	figures.over += cut;
 	*f = (struct flight){
-		.record = { .number = ++begun, .core = e->core, .base = clock_base(&the_clock), .kind = e->kind,
+		.record = { .number = ++figures.begun, .core = e->core, .base = clock_base(&the_clock), .kind = e->kind,
 			    /* Of a core that leaves within a change only the seat's own word is stable. */
 			    .khz_before = cut ? f->record.khz_after : the_clock.core[e->core].tempo_khz,
 			    .khz_after = e->khz },
@@ -230,13 +224,13 @@ static bool score(struct flight *f)
 	}
 	error -= truth_ns;
 	if (the_clock.policy->bounds && bound_read(&the_clock, ref, &skew_ns, &drift_ns)) {
-		conduct_truth.looks++;
+		figures.looks++;
 		/* The truth began with a reading that was as uncertain as its bound then. */
-		if (!conduct_truth.first_ns)
-			conduct_truth.first_ns = drift_ns + 1;
-		conduct_truth.beyond += (uint64_t)(error < 0 ? -error : error) > drift_ns + conduct_truth.first_ns;
-		conduct_truth.drift_bound_ns = drift_ns;
-		conduct_truth.skew_bound_ns = skew_ns;
+		if (!figures.first_ns)
+			figures.first_ns = drift_ns + 1;
+		figures.beyond += (uint64_t)(error < 0 ? -error : error) > drift_ns + figures.first_ns;
+		figures.drift_bound_ns = drift_ns;
+		figures.skew_bound_ns = skew_ns;
 	}
 	if (f) {
 		f->record.error_ns = error;
@@ -244,7 +238,7 @@ static bool score(struct flight *f)
 		f->record.drift_bound_ns = drift_ns;
 		report_event(&f->record);
 		f->phase = PHASE_NONE;
-		over++;
+		figures.over++;
 	}
 	return true;
 }
@@ -277,8 +271,8 @@ static bool guest_ended(void)
 static bool storm_over(void)
 {
 	if (options.events != OPTIONS_EVENTS_AUTO)
-		return begun >= options.events || guest_ended();
-	return guest_foreign() ? guest_ended() : begun >= EVENTS_DEFAULT;
+		return figures.begun >= options.events || guest_ended();
+	return guest_foreign() ? guest_ended() : figures.begun >= EVENTS_DEFAULT;
 }
 
 /* After the storm: has the guest ended, or every host reader gone on reading? */
@@ -303,10 +297,8 @@ static void finish(uint64_t now)
 	}
 	if (now < settle_raw)
 		return;
-	if (!finishing) {
-		finishing = true;
-		atomic_store_explicit(&guest.finish, 1, memory_order_release);
-	}
+	finishing = true;
+	atomic_store_explicit(&guest.finish, 1, memory_order_release);
 	if (all_read_on())
 		report_end(0);
 	if (now - settle_raw > raw_of_ns(FINISH_LIMIT_NS))
@@ -360,22 +352,17 @@ void conduct_poll(void)
 	if (!storm_over()) {
 		if (now >= due_raw)
 			launch(); /* last: the seat may be elsewhere after it */
-	} else if (over == begun) {
+	} else if (figures.over == figures.begun) {
 		finish(now);
 	}
 }
 
 uint64_t conduct_slice_raw(void)
 {
-	uint64_t now = raw_now(), slice = raw_of_ns(begun > over || finishing ? LOOK_NS : SLICE_NS);
+	uint64_t now = raw_now();
+	uint64_t slice = raw_of_ns(figures.begun > figures.over || finishing ? LOOK_NS : SLICE_NS);
 
 	if (!storm_over() && due_raw < now + slice)
 		slice = due_raw > now ? due_raw - now : 0;
 	return slice;
-}
-
-void conduct_counts(unsigned *b, unsigned *o)
-{
-	*b = begun;
-	*o = over;
 }

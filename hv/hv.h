@@ -109,13 +109,13 @@ void conduct_begin(void); /* boot core, all cores up */
 void conduct_sit(const struct stopped *s); /* who is online has changed: draw the seat */
 bool conduct_seat(void);  /* does this core conduct now? */
 void conduct_poll(void);  /* a step; may not return to the caller as the seat */
-/* What the bounds were worth. The seat's, as all of conduct.c's. */
-extern struct conduct_truth {
+/* What came of it. The seat's, as all of conduct.c's. */
+extern struct figures {
+	unsigned begun, over;    /* events */
 	uint64_t looks, beyond;  /* comparisons with the truth, and those that lay beyond a bound */
 	uint64_t worst_skew_ns, skew_bound_ns, drift_bound_ns; /* the last bounds */
 	uint64_t first_ns;
-} conduct_truth;
-void conduct_counts(unsigned *begun, unsigned *over); /* events */
+} figures;
 uint64_t conduct_slice_raw(void); /* on the seat: until it wants to look again */
 
 /* report.c: figures and verdict */

@@ -77,18 +77,9 @@ void report_decision(unsigned core, const struct trace_record *r)
 	      o->moved_ns, o->radius_ns, o->growth_ppb, o->straight_ns);
 }
 
-static void add(struct guest_report *sum, const struct guest_report *r)
+static unsigned readers(void)
 {
-	sum->readings += r->readings;
-	sum->warps += r->warps;
-	sum->stalls += r->stalls;
-	sum->tsc_proofs += r->tsc_proofs;
-	sum->tsc_proof_failures += r->tsc_proof_failures;
-	sum->retries += r->retries;
-	if (r->worst_warp_ns > sum->worst_warp_ns)
-		sum->worst_warp_ns = r->worst_warp_ns;
-	if (r->blackout_ns > sum->blackout_ns)
-		sum->blackout_ns = r->blackout_ns;
+	return vmx_usable ? guest.vcpu_count : core_count;
 }
 
 static void json(const char *who, unsigned index, const struct guest_report *r, const struct vcpu *v)
@@ -101,95 +92,87 @@ static void json(const char *who, unsigned index, const struct guest_report *r, 
 	      v ? v->moves : 0, v ? v->blackout_raw : 0);
 }
 
-/* The figures of all readers; how many of them reported and are alive. */
+/* The figures of all readers, and of some the sum; how many of them reported and are alive. */
 static unsigned table(struct guest_report *sum)
 {
-	unsigned alive = 0, n = vmx_usable ? guest.vcpu_count : core_count;
 	const char *who = vmx_usable ? "vcpu" : "core";
+	unsigned alive = 0;
 
 	if (!guest_foreign())
 		print("\n  %-7s %10s %6s %12s %7s %12s %9s\n", who, "readings", "warps", "worst ns", "stalls",
 		      "blackout ns", "ticks per");
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < readers(); i++) {
 		const struct vcpu *v = vmx_usable ? &guest.vcpu[i] : 0;
 		const struct guest_report *r = v ? &v->report : &reader_report[i];
 		/* The reader of a core that is offline at the end can't be asked. */
-		bool ok = v ? atomic_load(&v->state) != VCPU_PARKED &&
+		alive += v ? atomic_load(&v->state) != VCPU_PARKED &&
 				(guest_foreign() || (atomic_load(&v->reported) && r->readings)) :
-			      r->readings > 0 || !atomic_load(&the_clock.core[i].online);
-
-		alive += ok;
-		add(sum, r);
-		if (guest_foreign())
-			continue;
-		print("  %-4s %2u %10lu %6lu %12lu %7lu %12lu %9lu\n", who, i, r->readings, r->warps,
-		      r->worst_warp_ns, r->stalls, r->blackout_ns, r->ticks_per_reading);
+			     r->readings > 0 || !atomic_load(&the_clock.core[i].online);
+		sum->readings += r->readings;
+		sum->warps += r->warps;
+		sum->tsc_proof_failures += r->tsc_proof_failures;
+		if (!guest_foreign())
+			print("  %-4s %2u %10lu %6lu %12lu %7lu %12lu %9lu\n", who, i, r->readings, r->warps,
+			      r->worst_warp_ns, r->stalls, r->blackout_ns, r->ticks_per_reading);
 	}
-	for (unsigned i = 0; i < n; i++)
-		json(who, i, vmx_usable ? &guest.vcpu[i].report : &reader_report[i],
-		     vmx_usable ? &guest.vcpu[i] : 0);
+	for (unsigned i = 0; i < readers(); i++)
+		json(who, i, vmx_usable ? &guest.vcpu[i].report : &reader_report[i], vmx_usable ? &guest.vcpu[i] : 0);
 	return alive;
 }
 
 static bool skipped(void)
 {
-	return vmx_usable && atomic_load(&guest.code) == GUEST_CODE_SKIP;
+	return atomic_load(&guest.code) == GUEST_CODE_SKIP;
 }
 
-static const char *judge(const struct guest_report *sum, unsigned alive, unsigned readers, unsigned begun, unsigned over)
+static const char *judge(const struct guest_report *sum, unsigned alive)
 {
-	if (over != begun)
+	if (figures.over != figures.begun)
 		return "not every event was done";
-	if (alive != readers)
+	if (alive != readers())
 		return "not every vCPU is alive";
 	if (sum->warps)
 		return "the clock stepped back";
 	if (sum->tsc_proof_failures)
 		return "a guest's RDTSC was not the core TSC";
-	if (vmx_usable && atomic_load(&guest.code) && !skipped())
+	if (atomic_load(&guest.code) && !skipped())
 		return "the guest says that it failed";
-	if (conduct_truth.beyond)
-		return "a bound was not true";
-	return 0;
+	return figures.beyond ? "a bound was not true" : 0;
 }
 
-static void verdict(const char *failure, const struct guest_report *sum, unsigned alive, unsigned begun,
-		    unsigned over)
+static void verdict(const char *failure, const struct guest_report *sum, unsigned alive)
 {
-	unsigned readers = vmx_usable ? guest.vcpu_count : core_count;
 	char code[40] = "", json_code[32] = "";
 
-	if (vmx_usable && atomic_load(&guest.ended)) {
+	if (atomic_load(&guest.ended)) {
 		format(code, sizeof(code), ", the guest's code is %u", atomic_load(&guest.code));
 		format(json_code, sizeof(json_code), "\"code\":%u,", atomic_load(&guest.code));
 	}
 	print("{\"verdict\":\"%s\",\"reason\":\"%s\",\"sync\":\"%s\",\"scenario\":\"%s\",\"seed\":%lu,\"cores\":%u,"
 	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
 	      "\"worst_error_ns\":%lu,%s", failure ? "fail" : skipped() ? "skip" : "pass", failure ? failure : "",
-	      options.sync, options.scenario, options.seed, core_count, readers, alive, begun, over, sum->readings,
-	      sum->warps, worst_error_ns, json_code);
+	      options.sync, options.scenario, options.seed, core_count, readers(), alive, figures.begun, figures.over,
+	      sum->readings, sum->warps, worst_error_ns, json_code);
 	print("\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"bound_looks\":%lu,\"beyond_bounds\":%lu,"
-	      "\"boot_ticks\":%lu,\"ticks\":%lu}\n", conduct_truth.worst_skew_ns, conduct_truth.skew_bound_ns,
-	      conduct_truth.drift_bound_ns, conduct_truth.looks, conduct_truth.beyond, guest.first_entry_tsc ? guest.first_entry_tsc - boot_tsc : 0, raw_now());
+	      "\"boot_ticks\":%lu,\"ticks\":%lu}\n", figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
+	      figures.looks, figures.beyond, guest.first_entry_tsc ? guest.first_entry_tsc - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
-	      failure ? "FAIL: " : skipped() ? "SKIP" : "PASS", failure ? failure : "", sum->warps, sum->readings, over,
-	      begun, alive, readers, vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");
+	      failure ? "FAIL: " : skipped() ? "SKIP" : "PASS", failure ? failure : "", sum->warps, sum->readings,
+	      figures.over, figures.begun, alive, readers(), vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");
 }
 
 static void judge_all(const struct stopped *s, void *arg)
 {
-	const char *failure = arg;
 	struct guest_report sum = { 0 };
-	unsigned begun, over;
+	const char *failure = arg;
+	unsigned alive = table(&sum);
 
 	(void)s;
-	conduct_counts(&begun, &over);
-	unsigned alive = table(&sum);
-	if (!failure)
-		failure = judge(&sum, alive, vmx_usable ? guest.vcpu_count : core_count, begun, over);
-	else
+	if (failure)
 		cores_report();
-	verdict(failure, &sum, alive, begun, over);
+	else
+		failure = judge(&sum, alive);
+	verdict(failure, &sum, alive);
 	machine_end(!failure);
 }
 

@@ -30,7 +30,7 @@ static struct storm storm;
 static struct random chance;
 static struct storm_event next;   /* drawn, and not begun yet */
 static bool drawn;
-static unsigned begun, over;
+struct figures figures;
 
 static bool online(unsigned core)
 {
@@ -106,8 +106,8 @@ static bool begin(const struct storm_event *e)
 	for (unsigned i = 0; e->kind == STORM_OFFLINE && i < core_count; i++)
 		if (task_of(i).kind && (i == e->core || task_of(i).core == e->core))
 			return false;
-	over += f->phase != PHASE_NONE; /* a tempo change on a core that leaves ends there */
-	begun++;
+	figures.over += f->phase != PHASE_NONE; /* a tempo change on a core that leaves ends there */
+	figures.begun++;
 	*f = (struct flight){ .by = (unsigned)by, .after_ns = e->after_ns };
 	switch (e->kind) {
 	case STORM_TEMPO:
@@ -157,7 +157,7 @@ static void step(struct flight *f, unsigned core)
 			return;
 	}
 	f->phase = PHASE_NONE;
-	over++;
+	figures.over++;
 }
 
 /* Every online core has read that often. */
@@ -198,11 +198,11 @@ void conductor_run(unsigned events, const char *scenario, uint64_t seed)
 	machine_boot();
 	while (!online(0) || !world_synced() || !all_read(1))
 		look();
-	while (over < events) {
+	while (figures.over < events) {
 		for (unsigned i = 0; i < core_count; i++)
 			if (flight[i].phase)
 				step(&flight[i], i);
-		if (begun < events && !drawn && raw_now() >= due)
+		if (figures.begun < events && !drawn && raw_now() >= due)
 			draw();
 		if (drawn && begin(&next)) {
 			drawn = false;
@@ -224,12 +224,6 @@ void conduct_begin(void)
 void conduct_sit(const struct stopped *s)
 {
 	(void)s;
-}
-
-void conduct_counts(unsigned *b, unsigned *o)
-{
-	*b = begun;
-	*o = over;
 }
 
 /* Is there something to do for this core? */

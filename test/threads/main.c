@@ -30,20 +30,18 @@ void __tsan_on_report(void *report)
 
 static bool verdict(const char *what, unsigned events)
 {
-	unsigned begun, over;
 	uint64_t readings = 0;
 
-	conduct_counts(&begun, &over);
 	for (unsigned i = 0; i < core_count; i++)
 		readings += thread_core[i].readings;
-	bool good = over == events && readings && !races && !world.warps && !world.missed && !world.lost &&
+	bool good = figures.over == events && readings && !races && !world.warps && !world.missed && !world.lost &&
 		    !world.apart && !world.adrift;
 	uint64_t number = world.looks ? world.looks : world.lines;
 
 	printf("%s: %s: %u events done, %" PRIu64 " readings, %" PRIu64 " warps, worst warp %" PRIu64 " ns, %u races; "
 	       "%u resyncs, %" PRIu64 " exchanges, uncertain by %" PRIu64 " ns (worst %" PRIu64 "), "
 	       "steps back within that by %" PRIu64 " ns at most",
-	       what, good ? "PASS" : "FAIL", over, readings, world.warps, world.worst_ns, races, the_clock.generation,
+	       what, good ? "PASS" : "FAIL", figures.over, readings, world.warps, world.worst_ns, races, the_clock.generation,
 	       world.lines, number ? world.widths_ns / number : 0, world.widest_ns, world.back_ns);
 	if (world.looks)
 		printf("; off the truth by %" PRIu64 " ns, bound %" PRIu64 " ns, %" PRIu64 " beyond it", world.drift_ns,
