@@ -20,6 +20,33 @@ global vmx_enter, vmx_exit
 section .text
 bits 64
 
+; struct vcpu begins with the registers in the order of their encodings. RSP is in the VMCS; RDI points
+; there, and goes by itself.
+%define REGISTERS rax, rcx, rdx, rbx, 0, rbp, rsi, 0, r8, r9, r10, r11, r12, r13, r14, r15
+%define VCPU_RDI 7 * 8
+
+%macro load_all 1-*
+	%assign at 0
+	%rep %0
+	%ifnidn %1, 0
+	mov %1, [rdi + at]
+	%endif
+	%assign at at + 8
+	%rotate 1
+	%endrep
+%endmacro
+
+%macro save_all 1-*
+	%assign at 0
+	%rep %0
+	%ifnidn %1, 0
+	mov [rdi + at], %1
+	%endif
+	%assign at at + 8
+	%rotate 1
+	%endrep
+%endmacro
+
 align 16
 vmx_enter:
 	push rbp
@@ -34,20 +61,7 @@ vmx_enter:
 
 resume:
 	mov rdi, [rsp]
-	mov rax, [rdi + VCPU_RAX]
-	mov rcx, [rdi + VCPU_RCX]
-	mov rdx, [rdi + VCPU_RDX]
-	mov rbx, [rdi + VCPU_RBX]
-	mov rbp, [rdi + VCPU_RBP]
-	mov rsi, [rdi + VCPU_RSI]
-	mov r8,  [rdi + VCPU_R8]
-	mov r9,  [rdi + VCPU_R9]
-	mov r10, [rdi + VCPU_R10]
-	mov r11, [rdi + VCPU_R11]
-	mov r12, [rdi + VCPU_R12]
-	mov r13, [rdi + VCPU_R13]
-	mov r14, [rdi + VCPU_R14]
-	mov r15, [rdi + VCPU_R15]
+	load_all REGISTERS
 	mov rdi, [rdi + VCPU_RDI]
 
 ; From here to the entry a kick leads to .leave (trap.c); from the entry on it
@@ -66,20 +80,7 @@ align 16
 vmx_exit:
 	push rdi
 	mov rdi, [rsp + 8]
-	mov [rdi + VCPU_RAX], rax
-	mov [rdi + VCPU_RCX], rcx
-	mov [rdi + VCPU_RDX], rdx
-	mov [rdi + VCPU_RBX], rbx
-	mov [rdi + VCPU_RBP], rbp
-	mov [rdi + VCPU_RSI], rsi
-	mov [rdi + VCPU_R8], r8
-	mov [rdi + VCPU_R9], r9
-	mov [rdi + VCPU_R10], r10
-	mov [rdi + VCPU_R11], r11
-	mov [rdi + VCPU_R12], r12
-	mov [rdi + VCPU_R13], r13
-	mov [rdi + VCPU_R14], r14
-	mov [rdi + VCPU_R15], r15
+	save_all REGISTERS
 	pop rax
 	mov [rdi + VCPU_RDI], rax
 	call vcpu_exit

@@ -14,7 +14,6 @@
 #include "clock/tempo.h"
 #include "hv/abi.h"
 #include "hv/lapic.h"
-#include "smp/asm_abi.h"
 #include "smp/core.h"
 #include "smp/limits.h"
 
@@ -69,7 +68,5 @@ struct vcpu {
 };
 
 _Static_assert(offsetof(struct vcpu, regs) == 0, "entry.asm");
-_Static_assert(VCPU_RAX == 0 && VCPU_RCX == 8 && VCPU_RDX == 16 && VCPU_RBX == 24 && VCPU_RDI == 56 &&
-	       VCPU_R15 == 120, "asm_abi.h");
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
