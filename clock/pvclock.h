@@ -26,7 +26,6 @@ struct pvclock_vcpu_time_info {
 } __attribute__((packed, aligned(4)));
 
 #define PVCLOCK_TSC_STABLE    0x01u
-#define PVCLOCK_GUEST_STOPPED 0x02u
 
 _Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "pvclock ABI");
 _Static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_timestamp) == 8, "pvclock ABI");

@@ -157,13 +157,6 @@ static void rfc15_follow(struct clock *c)
 		rfc15_join(c);
 }
 
-static bool waits_for_lead(const struct clock *c, unsigned core)
-{
-	const struct clock_core *other = &c->core[core];
-
-	return clock_online(c, core) && !flag(&other->synced) && !unsettled(c, other);
-}
-
 /*
  * Synchronise, one after another, each core that is not and may be. A base that
  * is unsynchronised itself leads nobody: whoever it was leading is let go. One
@@ -179,7 +172,8 @@ static enum clock_step rfc15_lead(struct clock *c)
 		struct clock_core *other = &c->core[i];
 		bool led = atomic_load_explicit(&other->led, memory_order_relaxed);
 
-		if (i == me || !flag(&c->core[me].synced) || !waits_for_lead(c, i)) {
+		if (i == me || !flag(&c->core[me].synced) || !clock_online(c, i) || flag(&other->synced) ||
+		    unsettled(c, other)) {
 			if (led)
 				atomic_store_explicit(&other->led, 0, memory_order_release);
 			continue;

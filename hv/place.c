@@ -14,16 +14,13 @@ static unsigned load_of(unsigned core, const unsigned *core_of, unsigned vcpus)
 /* The online core with the fewest vCPUs (most = false) or the most, lowest index first. */
 static unsigned extreme(const bool *online, unsigned cores, const unsigned *core_of, unsigned vcpus, bool most)
 {
-	unsigned best = cores;
+	unsigned best = cores, best_load = 0;
 
 	for (unsigned c = 0; c < cores; c++) {
-		if (!online[c])
-			continue;
 		unsigned load = load_of(c, core_of, vcpus);
-		unsigned than = best < cores ? load_of(best, core_of, vcpus) : 0;
 
-		if (best == cores || (most ? load > than : load < than))
-			best = c;
+		if (online[c] && (best == cores || (most ? load > best_load : load < best_load)))
+			best = c, best_load = load;
 	}
 	return best;
 }

@@ -30,11 +30,8 @@ static struct {
 /* Whole lines go to the log, each marked as the guest's: none can be taken for Howler's own. */
 static void line_put(char c)
 {
-	static const char tag[] = "guest: ";
-
 	if (!uart.used)
-		for (const char *t = tag; *t; t++)
-			uart.line[uart.used++] = *t;
+		uart.used = (unsigned)format(uart.line, sizeof(uart.line), "guest: ");
 	if (c != '\r' && c != '\n')
 		uart.line[uart.used++] = c;
 	if (c == '\n' || uart.used == sizeof(uart.line) - 1) {
