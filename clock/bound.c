@@ -26,30 +26,23 @@ uint64_t bound_radius(const struct clock *c, unsigned core, uint64_t now_ns)
 	       atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed) - b->carry_ns;
 }
 
-static void put(_Atomic uint64_t *p, uint64_t v)
-{
-	atomic_store_explicit(p, v, memory_order_relaxed);
-}
-
-static void put32(_Atomic uint32_t *p, uint32_t v)
-{
-	atomic_store_explicit(p, v, memory_order_relaxed);
-}
+#define put(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
+#define get(p) atomic_load_explicit(p, memory_order_relaxed)
 
 /* By the version protocol of pvclock.h. */
 static void write_page(struct bound_page *to, const struct bound_page *from)
 {
-	uint32_t v = (atomic_load_explicit(&to->version, memory_order_relaxed) + 1) | 1;
+	uint32_t v = (get(&to->version) + 1) | 1;
 
-	put32(&to->version, v);
+	put(&to->version, v);
 	atomic_thread_fence(memory_order_release); /* pairs with the reader's second look at the version */
-	put32(&to->generation, from->generation);
-	put32(&to->base, from->base);
+	put(&to->generation, from->generation);
+	put(&to->base, from->base);
 	put(&to->at_ns, from->at_ns);
 	put(&to->skew_ns, from->skew_ns);
 	put(&to->drift_ns, from->drift_ns);
-	put32(&to->skew_ppb, from->skew_ppb);
-	put32(&to->drift_ppb, from->drift_ppb);
+	put(&to->skew_ppb, from->skew_ppb);
+	put(&to->drift_ppb, from->drift_ppb);
 	/* Even again; pairs with the reader's first look. */
 	atomic_store_explicit(&to->version, v + 1, memory_order_release);
 }
@@ -73,14 +66,11 @@ bool bound_read(const struct clock *c, uint64_t now_ns, uint64_t *skew_ns, uint6
 {
 	const struct bound_page *p = &c->howler.page;
 	uint32_t v = atomic_load_explicit(&p->version, memory_order_acquire);
-	uint64_t at = atomic_load_explicit(&p->at_ns, memory_order_relaxed);
 
-	*skew_ns = bound_aged(atomic_load_explicit(&p->skew_ns, memory_order_relaxed), at,
-			      atomic_load_explicit(&p->skew_ppb, memory_order_relaxed), now_ns);
-	*drift_ns = bound_aged(atomic_load_explicit(&p->drift_ns, memory_order_relaxed), at,
-			       atomic_load_explicit(&p->drift_ppb, memory_order_relaxed), now_ns);
+	*skew_ns = bound_aged(get(&p->skew_ns), get(&p->at_ns), get(&p->skew_ppb), now_ns);
+	*drift_ns = bound_aged(get(&p->drift_ns), get(&p->at_ns), get(&p->drift_ppb), now_ns);
 	atomic_thread_fence(memory_order_acquire);
-	return v && !(v & 1) && atomic_load_explicit(&p->version, memory_order_relaxed) == v;
+	return v && !(v & 1) && get(&p->version) == v;
 }
 
 static void keep_two_largest(uint64_t largest[2], uint64_t value)

@@ -77,28 +77,17 @@ static uint32_t phase_ns(struct storm *s)
 	return PHASE_NS_MIN + (uint32_t)random_below(&s->random, PHASE_NS_MAX - PHASE_NS_MIN);
 }
 
-static bool tempo_event(struct storm *s, int core, struct storm_event *e)
+static struct storm_event event(struct storm *s, enum storm_kind kind, unsigned core)
 {
+	struct storm_event e = { .kind = kind, .core = core };
 	uint32_t low = s->raw_khz / 4, high = s->raw_khz + s->raw_khz / 2;
 
-	if (core < 0)
-		return false;
-	*e = (struct storm_event){
-		.kind = STORM_TEMPO,
-		.core = (unsigned)core,
-		.khz = low + (uint32_t)random_below(&s->random, high - low),
-		.effect_ns = phase_ns(s),
-		.after_ns = phase_ns(s),
-	};
-	return true;
-}
-
-static bool hotplug_event(enum storm_kind kind, int core, struct storm_event *e)
-{
-	if (core < 0)
-		return false;
-	*e = (struct storm_event){ .kind = kind, .core = (unsigned)core };
-	return true;
+	if (kind == STORM_TEMPO) {
+		e.khz = low + (uint32_t)random_below(&s->random, high - low);
+		e.effect_ns = phase_ns(s);
+		e.after_ns = phase_ns(s);
+	}
+	return e;
 }
 
 bool storm_next(struct storm *s, const enum storm_core *state, unsigned count, unsigned base,
@@ -111,33 +100,38 @@ bool storm_next(struct storm *s, const enum storm_core *state, unsigned count, u
 
 	for (unsigned i = 0; i < count; i++)
 		alone = alone && (i == base || !(up >> state[i] & 1));
-	if (s->base_leaves) {
-		s->base_leaves = false;
-		if (!alone && !hotplug_busy)
-			return hotplug_event(STORM_OFFLINE, (int)base, e);
+	bool leaves = s->base_leaves && !alone && !hotplug_busy;
+	s->base_leaves = false;
+	if (leaves) {
+		*e = event(s, STORM_OFFLINE, base);
+		return true;
 	}
 	/* What was drawn may be impossible now; a few draws later something is possible, or nothing is. */
 	for (unsigned draw = 0; draw < 8; draw++) {
 		unsigned odds = (unsigned)random_below(&s->random, 100);
+		enum storm_kind kind = STORM_OFFLINE;
+		int core = -1;
 
 		if (odds < o->tempo_base) {
-			if (state[base] == STORM_CORE_ONLINE) {
-				/* Now and then the base leaves while its change, or the resync after it, lasts. */
-				s->base_leaves = o->base_leaves && random_below(&s->random, 100) < 20;
-				return tempo_event(s, (int)base, e);
-			}
+			kind = STORM_TEMPO;
+			core = state[base] == STORM_CORE_ONLINE ? (int)base : -1;
+			/* Now and then the base leaves while its change, or the resync after it, lasts. */
+			s->base_leaves = core >= 0 && o->base_leaves && random_below(&s->random, 100) < 20;
 		} else if ((odds -= o->tempo_base) < o->tempo_other) {
-			if (tempo_event(s, pick(s, state, count, idle, base), e))
-				return true;
+			kind = STORM_TEMPO;
+			core = pick(s, state, count, idle, base);
 		} else if (hotplug_busy) {
 			continue;
 		} else if ((odds -= o->tempo_other) < o->base_leaves) {
-			if (!alone)
-				return hotplug_event(STORM_OFFLINE, (int)base, e);
+			core = alone ? -1 : (int)base;
 		} else if ((odds -= o->base_leaves) < o->other_leaves) {
-			if (hotplug_event(STORM_OFFLINE, pick(s, state, count, up, base), e))
-				return true;
-		} else if (o->returns && hotplug_event(STORM_ONLINE, pick(s, state, count, down, count), e)) {
+			core = pick(s, state, count, up, base);
+		} else if (o->returns) {
+			kind = STORM_ONLINE;
+			core = pick(s, state, count, down, count);
+		}
+		if (core >= 0) {
+			*e = event(s, kind, (unsigned)core);
 			return true;
 		}
 	}

@@ -252,8 +252,7 @@ static void launch(void)
 	for (unsigned i = 0; i < core_count; i++) {
 		enum core_state s = atomic_load_explicit(&cores[i]->state, memory_order_relaxed);
 
-		hotplug = hotplug || flight[i].phase == PHASE_START || flight[i].phase == PHASE_LEAVE ||
-			  (flight[i].record.kind == STORM_ONLINE && flight[i].phase != PHASE_NONE);
+		hotplug |= flight[i].phase == PHASE_LEAVE || (flight[i].phase && flight[i].record.kind == STORM_ONLINE);
 		state[i] = clock_online(&the_clock, i) ? (flight[i].phase ? STORM_CORE_BUSY : STORM_CORE_ONLINE) :
 			   s == CORE_OFF && !flight[i].phase ? STORM_CORE_OFFLINE : STORM_CORE_ABSENT;
 	}

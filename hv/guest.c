@@ -5,9 +5,6 @@
 #include "smp/rtc.h"
 #include "smp/x86.h"
 
-#define FXSAVE_FCW 0   /* offsets in the FXSAVE area (SDM vol. 1, 10.5.1) and reset values */
-#define FXSAVE_MXCSR 24
-
 struct guest guest;
 
 void *guest_at(uint64_t gpa, uint64_t bytes)
@@ -20,13 +17,11 @@ void *guest_at(uint64_t gpa, uint64_t bytes)
 static void make_vcpu(unsigned i, uint64_t eptp, const struct load_entry *entry)
 {
 	struct vcpu *v = &guest.vcpu[i];
-	const uint16_t fcw = 0x37f;
-	const uint32_t mxcsr = 0x1f80;
 
 	v->index = i;
 	v->core = i % core_count;
-	memcpy(v->fpu + FXSAVE_FCW, &fcw, sizeof(fcw));
-	memcpy(v->fpu + FXSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+	v->fpu.fcw = 0x37f;    /* as FNINIT leaves it */
+	v->fpu.mxcsr = 0x1f80; /* as after a reset */
 	lapic_make(v);
 	vmcs_make(v, eptp, i ? 0 : entry);
 }

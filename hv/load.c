@@ -174,18 +174,18 @@ static bool put_modules(const struct boot_module *m, unsigned count, struct room
 			.string = INFO_GPA + offsetof(struct low_memory, string) + i * sizeof(low->string[0]),
 		};
 	}
-	low->info.mods_count = count;
 	return true;
 }
 
-static void write_info(struct low_memory *low, uint64_t ram_bytes, const char *words, const char *more)
+static void write_info(struct low_memory *low, unsigned modules, uint64_t ram_bytes, const char *words,
+		       const char *more)
 {
 	low->info = (struct multiboot_info){
 		.flags = MULTIBOOT_INFO_MEMORY | MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MODULES | MULTIBOOT_INFO_MMAP,
 		.mem_lower = INFO_GPA / 1024,
 		.mem_upper = (uint32_t)((ram_bytes - FIRST_MIB) / 1024),
 		.cmdline = INFO_GPA + offsetof(struct low_memory, cmdline),
-		.mods_count = low->info.mods_count,
+		.mods_count = modules,
 		.mods_addr = INFO_GPA + offsetof(struct low_memory, module),
 		.mmap_length = sizeof(low->mmap),
 		.mmap_addr = INFO_GPA + offsetof(struct low_memory, mmap),
@@ -213,7 +213,7 @@ bool load_multiboot(const struct boot_module *file, unsigned modules, const char
 		return false;
 	if (eip >= ram_bytes)
 		return format_complaint(why, "guest image: its entry point lies outside the guest's memory");
-	write_info(&low, ram_bytes, file->words, more);
+	write_info(&low, modules, ram_bytes, file->words, more);
 	memcpy(room.ram + INFO_GPA, &low, sizeof(low));
 	*entry = (struct load_entry){ .eip = (uint32_t)eip, .ebx = INFO_GPA };
 	return true;

@@ -57,7 +57,7 @@ static const uint32_t own_msrs[VCPU_MSRS] = { MSR_STAR, MSR_LSTAR, MSR_CSTAR, MS
 
 static void save_rest(struct vcpu *v)
 {
-	fxsave(v->fpu);
+	fxsave(&v->fpu);
 	v->cr2 = read_cr2();
 	read_debug(v->dr);
 	for (unsigned i = 0; i < VCPU_MSRS; i++)
@@ -66,7 +66,7 @@ static void save_rest(struct vcpu *v)
 
 static void load_rest(const struct vcpu *v)
 {
-	fxrstor(v->fpu);
+	fxrstor(&v->fpu);
 	write_cr2(v->cr2);
 	write_debug(v->dr);
 	for (unsigned i = 0; i < VCPU_MSRS; i++)

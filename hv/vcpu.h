@@ -64,9 +64,13 @@ struct vcpu {
 	_Atomic uint32_t reported;
 	struct guest_report report;
 
-	_Alignas(16) uint8_t fpu[512];
+	_Alignas(16) struct {
+		uint16_t fcw, pad[11];
+		uint32_t mxcsr, rest[121];
+	} fpu; /* the FXSAVE area (SDM vol. 1, 10.5.1) */
 };
 
 _Static_assert(offsetof(struct vcpu, regs) == 0, "entry.asm");
+_Static_assert(sizeof(((struct vcpu *)0)->fpu) == 512, "FXSAVE");
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
