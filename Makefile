@@ -130,7 +130,7 @@ campaign: all tools-test sim-campaign
 
 include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk
 
-# Includes look down only: hv > smp > boot/boot_info.h > clock. A name without a
+# Includes look down only: hv > smp > boot/boot_info.h, multiboot.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.
 FREESTANDING := <std(int|bool|def|atomic|arg|noreturn)\.h>|<limits\.h>|"[a-z0-9_]+\.h"
 floor = ! grep -HnE '^ *\# *include' $(1)/*.[ch] | grep -vE 'include ($(FREESTANDING)|$(2))' | \
@@ -139,7 +139,7 @@ floors:
 	@$(call floor,clock,"clock/.*)
 	@$(call floor,boot,"boot/.*|"smp/asm_abi\.h"|<efi(lib)?\.h>|<elf\.h>)
 	@$(call floor,smp,"(clock|smp)/.*|"boot/boot_info\.h")
-	@$(call floor,hv,"(clock|smp|hv)/.*|"boot/boot_info\.h"|<elf\.h>)
+	@$(call floor,hv,"(clock|smp|hv)/.*|"boot/(boot_info|multiboot)\.h"|<elf\.h>)
 
 # Each header stands alone.
 headers:

@@ -5,13 +5,8 @@
  * which may lie anywhere, are free memory afterwards.
  */
 #include "boot/handover.h"
+#include "boot/multiboot.h"
 
-#define INFO_CMDLINE     (1u << 2)
-#define INFO_MODULES     (1u << 3)
-#define INFO_MEMORY_MAP  (1u << 6)
-#define INFO_FRAMEBUFFER (1u << 12)
-
-#define MEMORY_FREE      1u
 #define FRAMEBUFFER_RGB  1u
 #define FRAMEBUFFER_TEXT 2u
 #define VGA_TEXT_PHYS    0xb8000u
@@ -19,27 +14,6 @@
 #define LOW_RESERVED     0x10000u
 #define TRAMPOLINE_FROM  0x8000u
 #define TRAMPOLINE_END   0xa0000u
-
-struct multiboot_info {
-	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
-	uint32_t mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
-	uint32_t drives_length, drives_addr, config_table, boot_loader_name, apm_table;
-	uint32_t vbe_control_info, vbe_mode_info, vbe_mode_and_interface[2];
-	uint64_t framebuffer_addr;
-	uint32_t framebuffer_pitch, framebuffer_width, framebuffer_height;
-	uint8_t framebuffer_bpp, framebuffer_type;
-} __attribute__((packed));
-_Static_assert(__builtin_offsetof(struct multiboot_info, framebuffer_addr) == 88, "multiboot 3.3");
-
-struct multiboot_mmap {
-	uint32_t size; /* of what follows */
-	uint64_t addr, len;
-	uint32_t type;
-} __attribute__((packed));
-
-struct multiboot_module {
-	uint32_t start, end, string, reserved;
-};
 
 extern const char HOWLER_BASE[], image_start[], image_end[]; /* linker.ld */
 extern const uint64_t multiboot_entry_tsc;                   /* multiboot.asm */

@@ -6,15 +6,12 @@
  */
 #include <elf.h>
 
+#include "boot/multiboot.h"
 #include "hv/hv.h"
 #include "smp/lib.h"
 
 #define MULTIBOOT_MAGIC 0x1badb002u
 #define MULTIBOOT_SEARCH 8192u /* the header lies in the first 8 KiB, 4-byte aligned */
-#define MULTIBOOT_INFO_MEMORY (1u << 0)
-#define MULTIBOOT_INFO_CMDLINE (1u << 2)
-#define MULTIBOOT_INFO_MODULES (1u << 3)
-#define MULTIBOOT_INFO_MMAP (1u << 6)
 
 /* Of the header's flags: what a loader must know or refuse; this one has whole pages for modules, a memory map. */
 #define HEADER_MUST (0xffffu & ~(1u << 0 | 1u << 1))
@@ -27,28 +24,13 @@
 #define INFO_END 0x9f000u
 #define FIRST_MIB 0x100000u
 
-struct multiboot_info {
-	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
-	uint32_t mmap_length, mmap_addr;
-};
-
-struct multiboot_mmap {
-	uint32_t size;
-	uint64_t base, length;
-	uint32_t type;
-} __attribute__((packed));
-
-struct multiboot_module {
-	uint32_t start, end, string, zero;
-};
-
 struct multiboot_header {
 	uint32_t magic, flags, checksum;
 };
 
 struct low_memory {
 	struct multiboot_info info;
-	struct multiboot_mmap mmap[2];
+	_Alignas(4) struct multiboot_mmap mmap[2];
 	struct multiboot_module module[BOOT_MODULES_MAX - 1];
 	char string[BOOT_MODULES_MAX - 1][BOOT_CMDLINE_MAX];
 	char cmdline[2 * BOOT_CMDLINE_MAX];
@@ -181,7 +163,7 @@ static void write_info(struct low_memory *low, unsigned modules, uint64_t ram_by
 		       const char *more)
 {
 	low->info = (struct multiboot_info){
-		.flags = MULTIBOOT_INFO_MEMORY | MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MODULES | MULTIBOOT_INFO_MMAP,
+		.flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODULES | INFO_MEMORY_MAP,
 		.mem_lower = INFO_GPA / 1024,
 		.mem_upper = (uint32_t)((ram_bytes - FIRST_MIB) / 1024),
 		.cmdline = INFO_GPA + offsetof(struct low_memory, cmdline),
@@ -190,8 +172,8 @@ static void write_info(struct low_memory *low, unsigned modules, uint64_t ram_by
 		.mmap_length = sizeof(low->mmap),
 		.mmap_addr = INFO_GPA + offsetof(struct low_memory, mmap),
 	};
-	low->mmap[0] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, 0, INFO_GPA, 1 };
-	low->mmap[1] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, FIRST_MIB, ram_bytes - FIRST_MIB, 1 };
+	low->mmap[0] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, 0, INFO_GPA, MEMORY_FREE };
+	low->mmap[1] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, FIRST_MIB, ram_bytes - FIRST_MIB, MEMORY_FREE };
 	format(low->cmdline, sizeof(low->cmdline), "%s%s%s", words, *more ? " " : "", more);
 }
 
