@@ -355,21 +355,13 @@ void lapic_write(struct vcpu *v, unsigned offset, uint32_t value)
 	if (offset % 16 == 0 && offset / 16 < ARRAY_SIZE(keeps) && keeps[offset / 16])
 		set(v, offset, value & keeps[offset / 16]);
 	switch (offset) {
-	case APIC_ID: /* read-only here; the processor may have let it through (30.4.3.1) */
-		set(v, offset, v->index << 24);
-		break;
-	case APIC_EOI:
-		set_vector(v, APIC_ISR, highest(v, APIC_ISR), false);
-		break;
+	case APIC_ID: set(v, offset, v->index << 24); break; /* the processor may have let it through (30.4.3.1) */
+	case APIC_EOI: set_vector(v, APIC_ISR, highest(v, APIC_ISR), false); break;
+	case APIC_ESR: set(v, offset, 0); break; /* there are no errors */
+	case APIC_ICR: send(v, value, get(v, APIC_ICR_HIGH) >> (is_x2(v) ? 0 : 24)); break;
 	case APIC_SVR:
 		for (unsigned lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR && !(value & SVR_ENABLE); lvt += 16)
 			set(v, lvt, get(v, lvt) | LVT_MASKED);
-		break;
-	case APIC_ESR:
-		set(v, offset, 0); /* there are no errors */
-		break;
-	case APIC_ICR:
-		send(v, value, is_x2(v) ? get(v, APIC_ICR_HIGH) : get(v, APIC_ICR_HIGH) >> 24);
 		break;
 	case APIC_LVT_TIMER:
 		v->lapic.is_deadline = TIMER_MODE(value) == TIMER_DEADLINE;

@@ -39,16 +39,13 @@ bool vcpu_runnable(struct vcpu *v)
 		lapic_timer_poll(v, now);
 	}
 	switch (atomic_load_explicit(&v->state, memory_order_relaxed)) {
-	case VCPU_RUNNING:
-		return true;
+	case VCPU_RUNNING: return true;
 	case VCPU_HALTED:
 		return (!v->halt_deaf && lapic_pending(v, &barred)) ||
 		       (!v->halt_in_nmi && (a->nmis || atomic_load_explicit(&a->nmis_sent, memory_order_relaxed))) ||
 		       atomic_load_explicit(&a->events, memory_order_relaxed) & EVENT_INIT;
-	case VCPU_WAITING:
-		return atomic_load_explicit(&a->events, memory_order_relaxed);
-	default:
-		return false;
+	case VCPU_WAITING: return atomic_load_explicit(&a->events, memory_order_relaxed);
+	default: return false;
 	}
 }
 
