@@ -112,7 +112,6 @@ enum segment { ES, CS, SS, DS, FS, GS, LDTR, TR };
 
 static void set_segment(enum segment n, uint16_t selector, uint32_t limit, uint32_t access)
 {
-	/* The encodings of the eight segments' fields are two apart (appendix B). */
 	vmcs_write(GUEST_ES + 2 * n, selector);
 	vmcs_write(GUEST_ES_LIMIT + 2 * n, limit);
 	vmcs_write(GUEST_ES_ACCESS + 2 * n, access);
