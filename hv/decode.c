@@ -16,21 +16,13 @@
 /* Through the guest's own page tables (SDM vol. 3, ch. 4); reserved bits and rights were checked by who fetched. */
 void *guest_linear(uint64_t linear)
 {
-	uint64_t cr4 = vmcs_read(GUEST_CR4), entry = vmcs_read(GUEST_CR3);
-	bool long_mode = vmcs_read(ENTRY_CONTROLS) & ENTRY_IA32E, pae = cr4 & CR4_PAE;
-	unsigned levels = long_mode ? 4 : pae ? 3 : 2, bits = pae ? 9 : 10;
-	uint64_t leaf = PAGE_SIZE - 1;
+	bool paging = vmcs_read(GUEST_CR0) & CR0_PG, long_mode = vmcs_read(ENTRY_CONTROLS) & ENTRY_IA32E;
+	uint64_t cr4 = vmcs_read(GUEST_CR4), leaf = PAGE_SIZE - 1;
+	bool pae = cr4 & CR4_PAE;
+	unsigned levels = !paging ? 0 : long_mode ? 4 : pae ? 3 : 2, bits = pae ? 9 : 10;
 
-	if (!long_mode)
-		linear &= UINT32_MAX;
-	if (!(vmcs_read(GUEST_CR0) & CR0_PG)) {
-		entry = linear;
-		levels = 0;
-	} else if (levels == 3) {
-		entry &= ~0x1full;
-	} else {
-		entry &= ~0xfffull;
-	}
+	linear &= long_mode ? UINT64_MAX : UINT32_MAX;
+	uint64_t entry = paging ? vmcs_read(GUEST_CR3) & (levels == 3 ? ~0x1full : ~0xfffull) : linear;
 	for (unsigned level = levels; level > 0; level--) {
 		unsigned shift = 12 + (level - 1) * bits;
 		const void *at = guest_at(entry + (linear >> shift & ((1u << bits) - 1)) * (pae ? 8 : 4), pae ? 8 : 4);
