@@ -5,13 +5,35 @@
 #include "smp/rtc.h"
 #include "smp/x86.h"
 
+/* SDM vol. 3, 29.3.2: table 29-1 and 29-5 */
+#define EPT_RWX 7ull
+#define EPT_WB (6ull << 3)
+#define EPT_LARGE (1ull << 7)
+#define EPTP_WB 6ull
+#define EPTP_WALK_4 (3ull << 3)
+
 struct guest guest;
 
 void *guest_at(uint64_t gpa, uint64_t bytes)
 {
-	if (gpa > guest.ram_bytes || bytes > guest.ram_bytes - gpa)
-		return 0;
-	return guest.ram + gpa;
+	return gpa <= guest.ram_bytes && bytes <= guest.ram_bytes - gpa ? guest.ram + gpa : 0;
+}
+
+/* Guest-physical memory: the guest's from 0 on, in large pages, up to 1 GiB, and the local APICs' page. The EPTP. */
+static uint64_t make_ept(const void *apic)
+{
+	uint64_t *pml4 = memset(mem_alloc(5 * PAGE_SIZE, PAGE_SIZE), 0, 5 * PAGE_SIZE);
+	uint64_t *pdpt = pml4 + 512, *pd = pml4 + 1024, *pd3 = pml4 + 1536, *pt = pml4 + 2048;
+
+	CHECK(!((uint64_t)guest.ram & (LARGE_PAGE - 1)) && guest.ram_bytes <= 512 * LARGE_PAGE);
+	pml4[0] = (uint64_t)pdpt | EPT_RWX;
+	pdpt[0] = (uint64_t)pd | EPT_RWX;
+	for (uint64_t a = 0; a < guest.ram_bytes; a += LARGE_PAGE)
+		pd[a / LARGE_PAGE] = ((uint64_t)guest.ram + a) | EPT_RWX | EPT_WB | EPT_LARGE;
+	pdpt[LAPIC_GPA >> 30] = (uint64_t)pd3 | EPT_RWX;
+	pd3[LAPIC_GPA >> 21 & 511] = (uint64_t)pt | EPT_RWX;
+	pt[LAPIC_GPA >> 12 & 511] = (uint64_t)apic | EPT_RWX | EPT_WB;
+	return (uint64_t)pml4 | EPTP_WALK_4 | EPTP_WB;
 }
 
 static void make_vcpu(unsigned i, uint64_t eptp, const struct load_entry *entry)
@@ -71,7 +93,7 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	uint64_t vcpus_bytes = guest.vcpu_count * sizeof(struct vcpu);
 	guest.vcpu = memset(mem_alloc(vcpus_bytes, PAGE_SIZE), 0, vcpus_bytes);
 	read_rtc();
-	uint64_t eptp = ept_make(guest.ram, bytes, vmcs_init());
+	uint64_t eptp = make_ept(vmcs_init());
 	for (unsigned i = 0; i < guest.vcpu_count; i++)
 		make_vcpu(i, eptp, &entry);
 	struct vcpu *first = &guest.vcpu[0];

@@ -33,9 +33,6 @@ void vmcs_set_apic(const struct vcpu *v);       /* its local APIC's mode has cha
 void vmcs_set_host(void);
 void vmcs_dump(const struct vcpu *v);
 
-/* ept.c */
-uint64_t ept_make(const void *ram, uint64_t bytes, const void *apic); /* EPTP; ram begins with a large page, up to 1 GiB */
-
 /* guest.c: the one virtual machine */
 struct guest {
 	uint8_t *ram;
