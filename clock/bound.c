@@ -91,12 +91,11 @@ void bound_publish(struct clock *c, uint64_t now_ns)
 	struct howler *h = &c->howler;
 	uint64_t radius[2] = { 0 }, growth[2] = { 0 };
 
-	for (unsigned i = 0; i < c->count; i++) {
-		if (i != port_core() && !clock_synced(c, i))
-			continue;
-		keep_two_largest(radius, bound_radius(c, i, now_ns));
-		keep_two_largest(growth, h->bound[i].growth_ppb);
-	}
+	for (unsigned i = 0; i < c->count; i++)
+		if (i == port_core() || clock_synced(c, i)) {
+			keep_two_largest(radius, bound_radius(c, i, now_ns));
+			keep_two_largest(growth, h->bound[i].growth_ppb);
+		}
 	struct bound_page now = {
 		.generation = atomic_load_explicit(&c->generation, memory_order_relaxed),
 		.base = clock_base(c),

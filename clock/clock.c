@@ -16,8 +16,7 @@ const struct policy *policy_find(const char *name)
 	return 0;
 }
 
-void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count,
-		unsigned base)
+void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count, unsigned base)
 {
 	*c = (struct clock){ .policy = p, .core = cores, .count = count,
 			     .rounds_min = 16, .rounds_first = 256, .rounds_max = 4000, .rtt_pair_percent = 125,
@@ -70,11 +69,6 @@ void clock_note(struct clock *c)
 		atomic_store_explicit(&me->last_ref_ns, line_read(&me->line, port_tsc()), memory_order_relaxed);
 }
 
-bool clock_synced(const struct clock *c, unsigned core)
-{
-	return atomic_load_explicit(&c->core[core].synced, memory_order_acquire);
-}
-
 bool clock_follows(const struct clock *c, unsigned core)
 {
 	return atomic_load_explicit(&c->core[core].led, memory_order_acquire) &&
@@ -84,9 +78,4 @@ bool clock_follows(const struct clock *c, unsigned core)
 uint64_t clock_now(const struct clock *c)
 {
 	return line_read(&c->core[port_core()].line, port_tsc());
-}
-
-uint64_t clock_due_ns(const struct clock *c)
-{
-	return c->policy->due_ns ? c->policy->due_ns(c) : UINT64_MAX;
 }

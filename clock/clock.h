@@ -162,8 +162,7 @@ static inline bool clock_online(const struct clock *c, unsigned core)
 const struct policy *policy_find(const char *name);
 
 /* All cores offline and unsynchronised, core `base` the base. Before other cores run. */
-void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count,
-		unsigned base);
+void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count, unsigned base);
 
 /*
  * For sync=howler, after clock_init: what pairs of cores know of each other,
@@ -182,13 +181,19 @@ void clock_serve(struct clock *c, unsigned bits);
 void clock_note(struct clock *c);
 
 /* Is this core's line good? */
-bool clock_synced(const struct clock *c, unsigned core);
+static inline bool clock_synced(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].synced, memory_order_acquire);
+}
 
 /* Does this core follow another just now? Then it steps on by clock_serve, and enters no guest. */
 bool clock_follows(const struct clock *c, unsigned core);
 
 /* This core, interrupts off: ns until it must lead of its own accord; 0: now; UINT64_MAX: never. */
-uint64_t clock_due_ns(const struct clock *c);
+static inline uint64_t clock_due_ns(const struct clock *c)
+{
+	return c->policy->due_ns ? c->policy->due_ns(c) : UINT64_MAX;
+}
 
 /* The reference now, ns, on this core, which must be synchronised; interrupts off. */
 uint64_t clock_now(const struct clock *c);

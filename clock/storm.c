@@ -57,8 +57,7 @@ uint32_t storm_gap_ns(struct storm *s)
 }
 
 /* One of the cores in `state`, other than `except`; -1: there is none. */
-static int pick(struct storm *s, const enum storm_core *state, unsigned count, unsigned wanted_mask,
-		unsigned except)
+static int pick(struct storm *s, const enum storm_core *state, unsigned count, unsigned wanted_mask, unsigned except)
 {
 	unsigned n = 0;
 

@@ -29,8 +29,7 @@ void report_boot(const struct boot_info *boot, const struct machine *m, const ch
 		      cores[i]->start_khz);
 }
 
-static const char *const kinds[] = { [STORM_TEMPO] = "tempo", [STORM_OFFLINE] = "offline",
-				     [STORM_ONLINE] = "online" };
+static const char *const kinds[] = { [STORM_TEMPO] = "tempo", [STORM_OFFLINE] = "offline", [STORM_ONLINE] = "online" };
 
 void report_event(const struct event_record *e)
 {
