@@ -25,29 +25,14 @@
  * what can have passed. That, and only that, is a guess; the drift bound says
  * by how much.
  */
-#include "clock/clock.h"
 #include "clock/port.h"
+#include "clock/rfc15.h"
 
 enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 15000, OLD_TIMES = 1, FRESH_TIMES = 3, LOOK_NS = 20000000 };
-
-static struct clock_core *self(struct clock *c)
-{
-	return &c->core[port_core()];
-}
-
-static uint32_t flag(const _Atomic uint32_t *f)
-{
-	return atomic_load_explicit(f, memory_order_seq_cst);
-}
 
 static void set(_Atomic uint32_t *f, uint32_t v)
 {
 	atomic_store_explicit(f, v, memory_order_seq_cst);
-}
-
-static bool online(const struct clock *c, unsigned core)
-{
-	return atomic_load_explicit(&c->core[core].online, memory_order_relaxed);
 }
 
 /* The timebase, if it may be believed, read between two of this core's ticks. */
@@ -73,7 +58,7 @@ static bool timebase(const struct clock *c, struct timebase *t)
 
 static bool carries(const struct clock *c, unsigned core)
 {
-	return online(c, core) && flag(&c->core[core].synced);
+	return clock_online(c, core) && flag(&c->core[core].synced);
 }
 
 /* Is the role this core's, and nothing the matter with it? */
@@ -121,9 +106,9 @@ static void settle(struct clock *c)
 		uint32_t to = (was & ~(BASE_LOST | BASE_CORE)) | heir;
 
 		if (heir == c->count) {
-			for (heir = 0; heir < c->count && !online(c, heir); heir++)
+			for (heir = 0; heir < c->count && !clock_online(c, heir); heir++)
 				;
-			to = (was & ~BASE_CORE) | BASE_LOST | (online(c, base) ? base : heir);
+			to = (was & ~BASE_CORE) | BASE_LOST | (clock_online(c, base) ? base : heir);
 			if (to == was)
 				return;
 		}
@@ -148,20 +133,6 @@ static void let_go(struct clock *c)
 	me->howler.ready = me->howler.meets = 0;
 	set(&me->howler.partner, 0);
 	atomic_compare_exchange_strong_explicit(&c->howler.joiner, &mine, 0, memory_order_release, memory_order_relaxed);
-}
-
-static enum clock_step howler_notice_before(struct clock *c, unsigned core, uint32_t khz)
-{
-	atomic_store_explicit(&c->core[core].notice_khz, khz, memory_order_release);
-	port_request(core, REQ_BEFORE);
-	return CLOCK_DONE;
-}
-
-static enum clock_step howler_notice_after(struct clock *c, unsigned core)
-{
-	(void)c;
-	port_request(core, REQ_AFTER);
-	return CLOCK_DONE;
 }
 
 /* This core, before it is out: where it stands. */
@@ -283,7 +254,7 @@ static uint64_t highest_shown(const struct clock *c)
 	for (unsigned i = 0; i < c->count; i++) {
 		uint64_t ns = atomic_load_explicit(&c->core[i].last_ref_ns, memory_order_relaxed);
 
-		highest = online(c, i) && ns > highest ? ns : highest;
+		highest = clock_online(c, i) && ns > highest ? ns : highest;
 	}
 	return highest;
 }
@@ -300,7 +271,7 @@ static bool may_restart(const struct clock *c, uint32_t base)
 	if (timebase(c, &t))
 		return true;
 	for (unsigned i = 0; i < c->count; i++)
-		if (online(c, i) && atomic_load_explicit(&c->core[i].howler.had_line, memory_order_relaxed))
+		if (clock_online(c, i) && atomic_load_explicit(&c->core[i].howler.had_line, memory_order_relaxed))
 			return atomic_load_explicit(&c->core[port_core()].howler.had_line, memory_order_relaxed);
 	return true;
 }
@@ -675,7 +646,7 @@ static uint64_t alone_ns(const struct clock *c, uint32_t err)
 	for (unsigned i = 0; err && c->howler.gap && i < c->count; i++) {
 		uint32_t in = gap(c, i, me), out = gap(c, me, i), least = in < out ? in : out;
 
-		if (online(c, i) && least / 2 + 1 < room)
+		if (clock_online(c, i) && least / 2 + 1 < room)
 			room = least / 2 + 1;
 	}
 	uint64_t ns = err ? room * 1000000000 / err : most;
@@ -816,7 +787,7 @@ static void howler_follow(struct clock *c)
 	struct howler_core *h = &me->howler;
 	unsigned partner = atomic_load_explicit(&h->partner, memory_order_relaxed);
 
-	if (flag(&me->in_transition) || !online(c, port_core()))
+	if (flag(&me->in_transition) || !clock_online(c, port_core()))
 		return;
 	if (clock_synced(c, port_core()) && clock_base(c) == port_core()) {
 		let_go(c);
@@ -1079,8 +1050,8 @@ static enum clock_step howler_lead(struct clock *c)
 	unsigned my = port_core();
 	struct clock_core *me = self(c);
 
-	if (!online(c, my) || !clock_synced(c, my)) {
-		if (online(c, my) && !flag(&me->in_transition))
+	if (!clock_online(c, my) || !clock_synced(c, my)) {
+		if (clock_online(c, my) && !flag(&me->in_transition))
 			restart(c);
 		return CLOCK_DONE;
 	}
@@ -1095,7 +1066,7 @@ static enum clock_step howler_lead(struct clock *c)
 	for (unsigned n = 0; n < c->count; n++) {
 		unsigned i = (me->howler.asked + n) % c->count;
 
-		if (i != my && online(c, i) && flag(&c->core[i].howler.partner) == my + 1) {
+		if (i != my && clock_online(c, i) && flag(&c->core[i].howler.partner) == my + 1) {
 			me->howler.asked = i;
 			answer(c, i);
 			return CLOCK_NOT_YET;
@@ -1196,7 +1167,7 @@ static void howler_bring_up(struct clock *c, unsigned core)
  */
 #define HOWLER \
 	.breaks_off = true, .first_base = BASE_LOST, .checks = true, .bounds = true, \
-	.notice_before = howler_notice_before, .notice_after = howler_notice_after, \
+	.notice_before = rfc15_notice_before, .notice_after = rfc15_notice_after, \
 	.evict = howler_evict, .note = howler_note, .after = howler_after, .follow = howler_follow, \
 	.resync = howler_lead, .lead = howler_lead, \
 	.take_down = howler_take_down, .bring_up = howler_bring_up, .due_ns = howler_due_ns

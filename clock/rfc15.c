@@ -20,16 +20,6 @@
 
 #include "clock/port.h"
 
-static struct clock_core *self(struct clock *c)
-{
-	return &c->core[port_core()];
-}
-
-static bool flag(const _Atomic uint32_t *f)
-{
-	return atomic_load_explicit(f, memory_order_seq_cst);
-}
-
 /* Is this core between its notices, and does that matter? */
 static bool unsettled(const struct clock *c, const struct clock_core *core)
 {

@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* What a policy that differs from rfc15 in how a core follows needs of it: functions of struct policy. */
+/* What other policies have in common with rfc15: functions of struct policy, and what those are made of. */
 #pragma once
 #include "clock/clock.h"
+#include "clock/port.h"
+
+static inline struct clock_core *self(struct clock *c)
+{
+	return &c->core[port_core()];
+}
+
+static inline uint32_t flag(const _Atomic uint32_t *f)
+{
+	return atomic_load_explicit(f, memory_order_seq_cst);
+}
 
 enum clock_step rfc15_notice_before(struct clock *c, unsigned core, uint32_t khz);
 enum clock_step rfc15_notice_after(struct clock *c, unsigned core);
