@@ -19,8 +19,9 @@ struct howler {
 	uint64_t drift_ns, drift_at_ns; /* the base against the truth */
 	uint32_t drift_ppb;
 	uint32_t rate_bound_ppb;  /* fixed at start: a tempo may be other than told by that */
-	uint64_t rate_carry_ppb;  /* busy: the doubts about the rates of all bases when they became it */
-	uint32_t reference_ppb;   /* busy: the reference's rate is off the truth's by at most that, but for a pull */
+	/* busy; read when a core is brought up, too: in a stop, in which nobody has `busy` */
+	uint64_t rate_carry_ppb;  /* the doubts about the rates of all bases when they became it */
+	uint32_t reference_ppb;   /* the reference's rate is off the truth's by at most that, but for a pull */
 	/* the joiner: */
 	struct span *span;        /* [count]: by what each other core said, .. */
 	uint32_t *placed;         /* [count]: .. where it was then */
@@ -47,7 +48,11 @@ struct howler_core {
 	_Atomic uint32_t answers;   /* core + 1 of the one that it is answering just now; 0: none. Own, top */
 	_Atomic uint32_t placed;    /* how often it took a place anew. Own, with `busy` */
 	_Atomic uint32_t had_line;  /* it has been synchronised since it came. Own, now */
-	_Atomic uint64_t fresh_ns;  /* its line must be checked again when the clock shows this; 0: by the base's own time. Own, now */
+	/*
+	 * Its line must be checked again when the clock shows this; 0: by the base's own time. Own, now.
+	 * Relaxed: who chooses an heir by an old one chooses worse, not wrong.
+	 */
+	_Atomic uint64_t fresh_ns;
 	/* own, now */
 	uint32_t with;              /* its last partner */
 	uint32_t role, base;        /* the base word that its measurement began with; the base, and what that said */
@@ -77,9 +82,9 @@ struct howler_core {
 	uint64_t out_base_ns;       /* by the timebase */
 	uint32_t out_base_late_ns, out_base_early_ns;
 	bool out_base_known;
-	/* its rate, against the reference: */
+	/* Its rate, against the reference. Own, with `busy`; when it is brought up, in the stop: */
 	int32_t rate_ppb;
-	_Atomic uint32_t rate_err_ppb; /* own, now */
+	_Atomic uint32_t rate_err_ppb; /* read by its own core only, also without `busy` */
 	uint64_t anchor_tsc;        /* a measurement to learn it from; 0: none */
 	uint32_t anchor_role;       /* the base word then */
 	uint64_t rate_carry_ppb;    /* of the clock, when it learned of the rate last */
