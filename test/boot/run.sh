@@ -123,9 +123,30 @@ qemu-guest)
 	die "no door '$door': bios, uefi, qemu, qemu-bios, qemu-uefi or qemu-guest" ;;
 esac
 
+# Bochs looks for a free port for its screen by bind() and listen(). Two that do so at
+# once can both fail, so they start one after the other, with the program as the lock.
+listens() { # the child of process PID has a socket that listens, by proc(5)
+	local child link
+
+	child=$(cat "/proc/$1/task/$1/children" 2>/dev/null)
+	for link in $(find "/proc/${child% }/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null); do
+		! grep -q " 0A .* ${link//[^0-9]/} " /proc/net/tcp || return 0
+	done
+	return 1
+}
+
+if [ "${command[0]}" = bochs ]; then
+	exec 9<"$(command -v bochs)" && flock 9
+fi
 # UTC: Bochs sets its CMOS clock by local time.
-TZ=UTC0 timeout -k 5 "$limit" "${command[@]}" </dev/null >"$out/emulator.txt" 2>&1 &
+TZ=UTC0 timeout -k 5 "$limit" "${command[@]}" </dev/null >"$out/emulator.txt" 2>&1 9<&- &
 emulator=$!
+if [ "${command[0]}" = bochs ]; then
+	while kill -0 "$emulator" 2>/dev/null && ! listens "$emulator"; do
+		sleep 0.02
+	done
+	exec 9<&-
+fi
 if [ -n "$verbose" ]; then
 	tail -n +1 -s 0.2 -f --pid="$emulator" "$serial" 2>/dev/null > >(plain) &
 	follower=$!
@@ -164,7 +185,8 @@ esac
 if [ "$status" = 124 ] || [ "$status" = 137 ]; then
 	say "$door: no verdict after $limit s"
 else
-	say "$door: no verdict: ${command[0]} ended with status $status"
+	panic=$(grep -a -m 1 '>>PANIC<<' "$out/bochs.log" 2>/dev/null)
+	say "$door: no verdict: ${command[0]} ended with status $status${panic:+: ${panic#*>>PANIC<< }}"
 fi
 {
 	echo "-- last lines of the serial line ($serial)"
