@@ -75,6 +75,12 @@ bool clock_follows(const struct clock *c, unsigned core)
 	       (c->policy->checks || !clock_synced(c, core));
 }
 
+bool clock_learns(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->howler.boots, memory_order_relaxed) ||
+	       atomic_load_explicit(&c->core[core].howler.learns, memory_order_relaxed);
+}
+
 uint64_t clock_now(const struct clock *c)
 {
 	return line_read(&c->core[port_core()].line, port_tsc());

@@ -189,6 +189,12 @@ static inline bool clock_synced(const struct clock *c, unsigned core)
 /* Does this core follow another just now? Then it steps on by clock_serve, and enters no guest. */
 bool clock_follows(const struct clock *c, unsigned core);
 
+/*
+ * Any core. Is too little known of the core's rate to show its clock to anybody? It is
+ * synchronised meanwhile, enters no guest, and is due now and then (clock_due_ns).
+ */
+bool clock_learns(const struct clock *c, unsigned core);
+
 /* This core, interrupts off: ns until it must lead of its own accord; 0: now; UINT64_MAX: never. */
 static inline uint64_t clock_due_ns(const struct clock *c)
 {

@@ -54,7 +54,7 @@ void decide(const struct clock_input *in, struct clock_decision *out)
 	/* So slow that being late does not matter. */
 	uint64_t most = off > 1000 || in->rate_err_ppb > SLEW_PPB / 2 ? SLEW_PPB_MAX : SLEW_PPB;
 	int32_t pull = value < in->pull_until_ns ? in->pull_ppb : 0;
-	uint64_t left = SLEW_PPB_MAX - (uint32_t)(pull < 0 ? -pull : pull);
+	uint64_t left = SLEW_PPB_MAX - magnitude(pull);
 
 	most = most < left ? most : left;
 	uint64_t slow = in->late_ns ? off * (1000000000 / LATE_PARTS) / in->late_ns + 1 : most;
@@ -66,13 +66,15 @@ void decide(const struct clock_input *in, struct clock_decision *out)
 	if (good)
 		slew = 0;
 	line_start_steeper(&out->line, in->now_tsc, value, in->khz, in->rate_ppb + slew + pull);
-	uint32_t steep = (uint32_t)(slew < 0 ? -slew : slew);
+	uint32_t steep = magnitude(slew);
 	out->straight_ns = steep ? value + off * (1000000000 / steep) : 0;
 	if (pull && (!steep || in->pull_until_ns < out->straight_ns))
 		out->straight_ns = in->pull_until_ns;
 	out->x_ns = x;
 	uint64_t low = apart(x, in->base.lo), high = apart(x, in->base.hi);
-	out->radius_ns = (low > high ? low : high) + off + ROUNDING_NS + age * in->rate_err_ppb / 1000000000;
+	/* When it was measured, there may have been no pull yet; or there was one that is over. */
+	uint64_t pulls = x < in->pull_until_ns ? magnitude(in->pull_ppb) : 0;
+	out->radius_ns = (low > high ? low : high) + off + ROUNDING_NS + age * (in->rate_err_ppb + pulls) / 1000000000;
 	/* A core that was not told of the pull yet, or not of its end, is off by that more. */
-	out->growth_ppb = ROUNDING_PPB + in->rate_err_ppb + steep + (uint32_t)(pull < 0 ? -pull : pull);
+	out->growth_ppb = ROUNDING_PPB + in->rate_err_ppb + steep + magnitude(pull);
 }

@@ -18,6 +18,12 @@
 #define SLEW_PPB     100000
 #define SLEW_PPB_MAX 500000
 
+/* Of a rate: how much it is off, either way. */
+static inline uint32_t magnitude(int32_t ppb)
+{
+	return ppb < 0 ? -(uint32_t)ppb : (uint32_t)ppb;
+}
+
 struct span {
 	uint64_t lo, hi; /* ns */
 };

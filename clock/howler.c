@@ -28,7 +28,18 @@
 #include "clock/port.h"
 #include "clock/rfc15.h"
 
-enum { WIDTH_SLACK_NS = 2, NARROWER = 32, PULL_PPB = 50000, PULL_NS_MIN = 50, RTT_PARTS = 8, CHECK_NS_MIN = 15000, OLD_TIMES = 1, FRESH_TIMES = 3, LOOK_NS = 20000000 };
+enum {
+	WIDTH_SLACK_NS = 2, NARROWER = 32, RTT_PARTS = 8,
+	CHECK_NS_MIN = 15000, FRESH_TIMES = 3,
+	PULL_PPB = 50000, PULL_PPB_MAX = 400000, PULL_NS_MIN = 50,
+	/* Between looks at the timebase, when rates are not known; and less, for the reference not to be off by more. */
+	LOOK_NS = 20000000, LOOK_OFF_NS = 400, READINGS = 3,
+	/*
+	 * Nobody shows its clock before its rate would take so long to show on any path; asked
+	 * for it is so often, so that the base has time for others; and so many times at most.
+	 */
+	LEARNED_NS = 2000000, LEARN_NS = 4000000, LEARN_CHECKS = 100, TRUTH_PPB = 10000,
+};
 
 static void set(_Atomic uint32_t *f, uint32_t v)
 {
@@ -41,19 +52,18 @@ struct timebase {
 	uint32_t late_ns;
 };
 
-static uint32_t rate_err(const struct howler_core *h)
-{
-	return atomic_load_explicit(&h->rate_err_ppb, memory_order_relaxed);
-}
-
-static void set_rate_err(struct howler_core *h, uint32_t ppb)
-{
-	atomic_store_explicit(&h->rate_err_ppb, ppb, memory_order_relaxed);
-}
-
+/* The quickest of some readings: something may come in between, as an SMI, or an emulator's next core. */
 static bool timebase(const struct clock *c, struct timebase *t)
 {
-	return c->howler.use_timebase && port_timebase(&t->ns, &t->late_ns, &t->before, &t->after);
+	struct timebase r;
+
+	for (unsigned i = 0; i < READINGS; i++) {
+		if (!c->howler.use_timebase || !port_timebase(&r.ns, &r.late_ns, &r.before, &r.after))
+			return false;
+		if (!i || r.after - r.before < t->after - t->before)
+			*t = r;
+	}
+	return true;
 }
 
 static bool carries(const struct clock *c, unsigned core)
@@ -165,7 +175,7 @@ static void howler_evict(struct clock *c, uint32_t new_khz)
 	howler_note(c);
 	h->out_khz_min = new_khz < h->out_khz_min ? new_khz : h->out_khz_min;
 	h->out_khz_max = new_khz > h->out_khz_max ? new_khz : h->out_khz_max;
-	h->anchor_tsc = 0;
+	h->rate.anchor_tsc = 0;
 	me->tempo_khz = new_khz;
 	let_go(c);
 	atomic_store_explicit(&me->led, 0, memory_order_relaxed);
@@ -232,6 +242,7 @@ static unsigned passed(const struct clock *c, uint64_t *tsc, struct span *p)
 {
 	const struct howler_core *h = &c->core[port_core()].howler;
 	unsigned last = 0;
+	int32_t lead = 2 * (int32_t)c->howler.rates.bound_ppb; /* no reference was off the first base's rate by more */
 
 	for (unsigned i = 1; i < c->count; i++)
 		if (c->core[i].howler.out_ns > c->core[last].howler.out_ns)
@@ -242,8 +253,8 @@ static unsigned passed(const struct clock *c, uint64_t *tsc, struct span *p)
 	*p = (struct span){ 0, 0 };
 	if (!atomic_load_explicit(&h->had_line, memory_order_relaxed) || !h->out_khz_max)
 		return c->count;
-	*p = (struct span){ h->out_ns + ticks_ns(*tsc - h->out_tsc, h->out_khz_max, -(int32_t)rate_err(h)),
-			    h->out_ns + ticks_ns(*tsc - h->out_tsc, h->out_khz_min, (int32_t)rate_err(h)) };
+	*p = (struct span){ h->out_ns + ticks_ns(*tsc - h->out_tsc, h->out_khz_max, h->rate.own.lo - lead),
+			    h->out_ns + ticks_ns(*tsc - h->out_tsc, h->out_khz_min, h->rate.own.hi + lead) };
 	return port_core();
 }
 
@@ -276,39 +287,14 @@ static bool may_restart(const struct clock *c, uint32_t base)
 	return true;
 }
 
-static uint32_t learned_ppb(const struct howler_core *h)
-{
-	return (uint32_t)(h->rate_ppb < 0 ? -h->rate_ppb : h->rate_ppb);
-}
-
-/* With `busy`: no core's rate is off the reference's by more. */
-static uint32_t most_rate_err(const struct howler *h)
-{
-	return h->rate_bound_ppb + (h->reference_ppb > h->rate_bound_ppb ? h->reference_ppb : h->rate_bound_ppb);
-}
-
-/* With `busy`: of this core's rate that much less is known, for all that have become the base since it learned of it. */
-static void carry_rate(struct clock *c)
+/* With `busy`: the reference goes as this core does from now on. Returns how much otherwise than before, ppb. */
+static uint32_t lead(struct clock *c, uint64_t now)
 {
 	struct howler_core *me = &self(c)->howler;
-	uint64_t err = rate_err(me) + (c->howler.rate_carry_ppb - me->rate_carry_ppb);
-	uint64_t most = most_rate_err(&c->howler) + learned_ppb(me);
 
-	me->rate_carry_ppb = c->howler.rate_carry_ppb;
-	set_rate_err(me, (uint32_t)(err < most ? err : most));
-}
-
-/* With `busy`: the reference goes as this core does from now on: of its own rate, nothing is doubtful. */
-static void lead_rate(struct clock *c)
-{
-	struct howler *h = &c->howler;
-	struct howler_core *me = &self(c)->howler;
-
-	h->rate_carry_ppb += rate_err(me);
-	h->reference_ppb = h->rate_bound_ppb + learned_ppb(me);
-	me->rate_carry_ppb = h->rate_carry_ppb;
-	set_rate_err(me, 0);
+	atomic_store_explicit(&me->learns, 0, memory_order_relaxed);
 	atomic_store_explicit(&me->fresh_ns, 0, memory_order_relaxed);
+	return rate_lead(&c->howler.rates, &me->rate, now);
 }
 
 /* No core is synchronised: this one starts a new line, behind all that was shown. */
@@ -357,17 +343,20 @@ static void restart(struct clock *c)
 		h->bound[i] = (struct bound){ .carry_ns = carry };
 	h->drift_at_ns = value;
 	let_go(c);
-	carry_rate(c);
-	lead_rate(c);
-	h->drift_ppb = 1 + h->reference_ppb;
-	me->howler.anchor_tsc = 0;
+	if (first) {
+		rate_first(&h->rates, &me->howler.rate);
+		atomic_store_explicit(&h->boots, h->rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
+	}
+	lead(c, value);
+	h->drift_ppb = 1 + h->rates.reference_ppb;
+	me->howler.rate.anchor_tsc = 0;
 	struct clock_decision d = { .growth_ppb = 1, .radius_ns = 1 };
 
 	h->pulled_ns = 0;
 	h->pull_from_ns = h->pull_until_ns = 0;
-	line_start_steeper(&d.line, tsc, value, me->tempo_khz, me->howler.rate_ppb);
+	line_start_steeper(&d.line, tsc, value, me->tempo_khz, rate_ppb(&me->howler.rate));
 	/* Whoever comes is to be looked after as soon as its rate asks for it. */
-	atomic_store_explicit(&h->check_at_ns, value + (h->rate_bound_ppb ? CHECK_NS_MIN :
+	atomic_store_explicit(&h->check_at_ns, value + (h->rates.bound_ppb ? CHECK_NS_MIN :
 			      atomic_load_explicit(&h->check_ns, memory_order_relaxed)), memory_order_relaxed);
 	uint32_t generation = atomic_fetch_add_explicit(&c->generation, 1, memory_order_release) + 1;
 
@@ -390,10 +379,23 @@ static void set_gap(struct clock *c, unsigned from, unsigned to, uint32_t ns)
 	atomic_store_explicit(&c->howler.gap[from * c->count + to], ns, memory_order_relaxed);
 }
 
+/* Its rate may show at `now`. */
+static bool stale(const struct clock *c, unsigned core, uint64_t now)
+{
+	uint64_t until = fresh_ns(c, core);
+
+	return until && now >= until;
+}
+
+static bool learns(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].howler.learns, memory_order_relaxed);
+}
+
 /*
  * The next core to exchange stamps with; count: there is none. First the base,
  * then each synchronised core that this one has not met since it came online. Not who is
- * stale: it is about to step, and meets this one then.
+ * stale or learns: it is about to step, and meets this one then.
  */
 static unsigned next_partner(struct clock *c)
 {
@@ -403,13 +405,13 @@ static unsigned next_partner(struct clock *c)
 	if (!h->tsc)
 		return base & (BASE_LOST | BASE_CLAIMED) || (base & BASE_CORE) == port_core() ||
 		       !carries(c, base & BASE_CORE) ? c->count : base & BASE_CORE;
-	if (!c->howler.gap)
+	if (!c->howler.gap || learns(c, port_core()))
 		return c->count;
 	/* New against the base, new against all: nobody knows what the old place is worth now. */
 	bool new = gap(c, h->base, port_core()) == GAP_UNKNOWN;
 
 	for (unsigned i = 0; i < c->count; i++)
-		if (i != port_core() && i != h->base && carries(c, i) && !(c->howler.rate_bound_ppb && clock_follows(c, i)) &&
+		if (i != port_core() && i != h->base && carries(c, i) && !learns(c, i) && !stale(c, i, h->base_span.lo) &&
 		    (new || gap(c, i, port_core()) == GAP_UNKNOWN) && !(h->meets && c->howler.span[i].hi))
 			return i;
 	return c->count;
@@ -451,10 +453,6 @@ static void begin_with(struct clock *c, unsigned other)
 	else
 		h->base_placed = placed(c, other);
 	if (!h->tsc) {
-		if (h->meets && other != h->base) { /* all that was said is of another one */
-			let_go(c);
-			return;
-		}
 		h->role = atomic_load_explicit(&c->base, memory_order_seq_cst);
 		h->generation = atomic_load_explicit(&c->generation, memory_order_acquire);
 		h->carry_ns = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
@@ -486,22 +484,14 @@ static void narrow(struct clock_core *me)
 
 	h->tsc = h->tsc ? h->tsc : x->before;
 	if (h->tag != x->line_tag) { /* its line is another one now: what was said before is not of it */
-		/* An instant of long ago is of no use to who does not know its rate. */
-		bool again = h->tag && rate_err(h);
-
 		h->tag = x->line_tag;
 		h->span = (struct span){ 0, UINT64_MAX };
 		h->rounds = h->narrowed = 0;
-		if (again) {
-			h->tsc = 0;
-			set(&h->partner, 0);
-			return;
-		}
 	}
 	h->rounds++;
 	/* Rounded outwards, and a tick takes a little less or more time than was told. */
-	uint64_t since_lo = ticks_ns(x->after - h->tsc, me->tempo_khz, h->rate_ppb + (int32_t)rate_err(h)) + 1;
-	uint64_t since_hi = ticks_ns(x->before - h->tsc, me->tempo_khz, h->rate_ppb - (int32_t)rate_err(h));
+	uint64_t since_lo = ticks_ns(x->after - h->tsc, me->tempo_khz, h->rate.now.hi) + 1;
+	uint64_t since_hi = ticks_ns(x->before - h->tsc, me->tempo_khz, h->rate.now.lo);
 	uint64_t lo = ref > since_lo ? ref - since_lo : 0, hi = ref > since_hi ? ref + 1 - since_hi : 1;
 
 	uint64_t width = h->span.hi - h->span.lo;
@@ -588,39 +578,14 @@ static int64_t pulled(const struct howler *h, uint64_t now)
 	return h->pulled_ns + (until > h->pull_from_ns ? (int64_t)(until - h->pull_from_ns) * h->pull_ppb / 1000000000 : 0);
 }
 
-/*
- * With `busy`: learn this core's rate against the reference's, from a measurement
- * some time ago and this one, by the same base: each says between what the reference was.
- * What was known of the rate stays true; with another base it is that much less.
- */
-static void learn_rate(struct clock *c)
+/* One check more is over; or enough is learned. True: more are to come. */
+static bool learn_on(_Atomic uint32_t *learns, bool enough)
 {
-	struct howler_core *h = &self(c)->howler;
-	const struct span *s = &h->base_span;
+	uint32_t left = atomic_load_explicit(learns, memory_order_relaxed);
 
-	if (!c->howler.rate_bound_ppb)
-		return;
-	carry_rate(c);
-	int64_t gained = pulled(&c->howler, s->lo) - h->anchor_pulled_ns, err = rate_err(h);
-
-	if (h->anchor_tsc && h->anchor_role == h->role && s->lo > h->anchor.hi) {
-		int64_t told = (int64_t)ticks_ns(h->tsc - h->anchor_tsc, self(c)->tempo_khz, 0);
-		int64_t low = (int64_t)(s->lo - h->anchor.hi) - gained - 1, high = (int64_t)(s->hi - h->anchor.lo) - gained + 1;
-
-		low = (int64_t)((__int128)(low - told) * 1000000000 / told) - 1;
-		high = (int64_t)((__int128)(high - told) * 1000000000 / told) + 1;
-		low = low < h->rate_ppb - err ? h->rate_ppb - err : low;
-		high = high > h->rate_ppb + err ? h->rate_ppb + err : high;
-		if (low <= high) {
-			h->rate_ppb = (int32_t)((low + high) / 2);
-			set_rate_err(h, (uint32_t)((high - low + 1) / 2));
-		}
-		return;
-	}
-	h->anchor_tsc = h->tsc;
-	h->anchor_role = h->role;
-	h->anchor = *s;
-	h->anchor_pulled_ns = pulled(&c->howler, s->lo);
+	left = enough || !left ? 0 : left - 1;
+	atomic_store_explicit(learns, left, memory_order_relaxed);
+	return left;
 }
 
 /* ns that do not show on any path, as far as is known. */
@@ -632,9 +597,11 @@ static uint64_t part_of_rtt(const struct clock *c)
 /* How long the base may go without a look at the timebase, which is one at all others, too. */
 static uint64_t check_ns(const struct clock *c)
 {
-	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed);
+	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), off = c->howler.rates.reference_ppb;
 
-	return c->howler.rate_bound_ppb && most > LOOK_NS ? LOOK_NS : most;
+	if (c->howler.rates.bound_ppb && most > LOOK_NS)
+		most = LOOK_NS;
+	return off * most / 1000000000 > LOOK_OFF_NS ? LOOK_OFF_NS * 1000000000ull / off : most;
 }
 
 /* How long this core, whose rate is known to `err`, may be left alone before that shows to anybody that it knows. */
@@ -657,23 +624,36 @@ static uint64_t alone_ns(const struct clock *c, uint32_t err)
 /* Of a line that was right at `was`: until then it is fresh. But it must be of some use, too. */
 static uint64_t fresh(const struct clock *c, uint64_t was, uint64_t now)
 {
-	uint64_t alone = alone_ns(c, rate_err(&c->core[port_core()].howler));
+	uint64_t alone = alone_ns(c, rate_err(&c->core[port_core()].howler.rate));
 
 	return was + FRESH_TIMES * alone > now + alone ? was + FRESH_TIMES * alone : now + alone;
-}
-
-/* Its rate may show by now. */
-static bool stale(const struct clock *c)
-{
-	uint64_t until = fresh_ns(c, port_core());
-
-	return until && clock_now(c) >= until;
 }
 
 /* The base: when all are to be held against it again. */
 static void check_later(struct clock *c)
 {
 	atomic_store_explicit(&c->howler.check_at_ns, clock_now(c) + check_ns(c), memory_order_relaxed);
+}
+
+/*
+ * With `busy`: does this core know enough of its rate by now, or can't it be known here?
+ * Then nobody has seen its clock yet: it meets all as one that is new, those that came
+ * to know theirs at the same time among them, and steps to where that says.
+ */
+static bool learned(struct clock *c)
+{
+	struct howler_core *h = &self(c)->howler;
+
+	/* While the reference is still pulled in haste, who was told of it last is elsewhere. */
+	bool boots = atomic_load_explicit(&c->howler.boots, memory_order_relaxed);
+
+	if (learn_on(&h->learns, !boots && part_of_rtt(c) * 1000000000 >= (uint64_t)LEARNED_NS * rate_err(&h->rate)))
+		return false;
+	for (unsigned i = 0; c->howler.gap && i < c->count; i++)
+		set_gap(c, i, port_core(), GAP_UNKNOWN), set_gap(c, port_core(), i, GAP_UNKNOWN);
+	atomic_store_explicit(&h->fresh_ns, 1, memory_order_relaxed);
+	let_go(c);
+	return true;
 }
 
 /* All is measured: a line, as soon as nobody else is at the bounds. */
@@ -705,16 +685,15 @@ static void conclude(struct clock *c)
 		bound_done(c);
 		return;
 	}
-	/* Too long ago, for how little of its rate is known. Who meets many can't help it: the base alone is next. */
-	if (rate_err(h) && !h->meets && ticks_ns(port_tsc() - me->exchange.after, me->tempo_khz, 0) > OLD_TIMES * alone_ns(c, rate_err(h))) {
-		let_go(c);
+	rate_follow(&c->howler.rates, &h->rate);
+	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, me->tempo_khz, &h->base_span, pulled(&c->howler, h->base_span.lo));
+	if (learns(c, my) && learned(c)) {
 		bound_done(c);
 		return;
 	}
-	learn_rate(c);
 	struct clock_input in = {
-		.khz = me->tempo_khz, .rate_ppb = h->rate_ppb, .rate_err_ppb = rate_err(h),
-		.continues = flag(&me->synced) && !stale(c), .old = me->line,
+		.khz = me->tempo_khz, .rate_ppb = rate_ppb(&h->rate), .rate_err_ppb = rate_err(&h->rate),
+		.continues = flag(&me->synced) && !stale(c, my, clock_now(c)), .old = me->line,
 		.last_ns = atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed),
 		.tsc = h->tsc, .now_tsc = port_tsc(), .all = h->base_span, .base = h->base_span,
 		.gap_in = GAP_UNKNOWN, .gap_out = GAP_UNKNOWN,
@@ -762,22 +741,8 @@ static void conclude(struct clock *c)
 		return;
 	if (flag(&c->generation) == h->generation)
 		atomic_store_explicit(&me->led, 0, memory_order_release);
-	atomic_store_explicit(&h->fresh_ns, rate_err(h) ? fresh(c, d.x_ns, d.line.ref_ns) : 0, memory_order_relaxed);
-}
-
-/* The base has said its span; what others said goes by where this core was against it then. */
-static void base_said(struct clock *c)
-{
-	struct howler_core *h = &self(c)->howler;
-	uint64_t was = h->base_mid;
-
-	h->base_span = h->span;
-	h->base_mid = h->span.lo / 2 + h->span.hi / 2;
-	for (unsigned i = 0; h->meets && i < c->count; i++)
-		if (c->howler.span[i].hi) {
-			c->howler.span[i].lo += h->base_mid - was;
-			c->howler.span[i].hi += h->base_mid - was;
-		}
+	atomic_store_explicit(&h->fresh_ns, learns(c, my) ? d.line.ref_ns + LEARN_NS :
+			      rate_err(&h->rate) ? fresh(c, d.x_ns, d.line.ref_ns) : 0, memory_order_relaxed);
 }
 
 /* This core, led: one step towards a line. */
@@ -820,17 +785,14 @@ static void howler_follow(struct clock *c)
 	if (!exchange_round(&me->exchange))
 		return;
 	narrow(me);
-	if (!h->tsc || !enough(c, h, partner - 1))
+	if (!enough(c, h, partner - 1))
 		return;
 	if (partner - 1 == h->base)
-		base_said(c);
+		h->base_span = h->span;
 	else
 		c->howler.span[partner - 1] = h->span;
-	/* What others said is held against what the base says at nearly the same time. */
-	if (partner - 1 != h->base && rate_err(h))
-		h->tsc = 0;
 	set(&h->partner, 0);
-	h->ready = h->tsc && next_partner(c) == c->count;
+	h->ready = next_partner(c) == c->count;
 	if (h->ready)
 		conclude(c);
 }
@@ -849,7 +811,7 @@ static void set_drift(struct clock *c, uint64_t drift_ns, uint64_t now)
 {
 	c->howler.drift_ns = drift_ns;
 	c->howler.drift_at_ns = now;
-	c->howler.drift_ppb = c->howler.reference_ppb + c->howler.bound[port_core()].growth_ppb;
+	c->howler.drift_ppb = c->howler.rates.reference_ppb + c->howler.bound[port_core()].growth_ppb;
 }
 
 /*
@@ -863,14 +825,42 @@ static void straight_line(struct clock *c, uint64_t tsc, uint64_t now)
 	struct bound *b = &h->bound[port_core()];
 	int32_t pull = now < h->pull_until_ns ? h->pull_ppb : 0;
 
+	rate_follow(&c->howler.rates, &me->howler.rate);
 	if (clock_base(c) != port_core()) /* it is not off itself */
 		b->radius_ns = bound_aged(b->radius_ns, b->at_ns, b->growth_ppb, now);
 	b->at_ns = now;
-	b->growth_ppb = 1 + (clock_base(c) == port_core() ? 0 : rate_err(&me->howler)) +
-			(uint32_t)(pull < 0 ? -pull : pull);
-	line_start_steeper(&me->line, tsc, now, me->tempo_khz, me->howler.rate_ppb + pull);
+	b->growth_ppb = 1 + (clock_base(c) == port_core() ? 0 : rate_err(&me->howler.rate)) + magnitude(pull);
+	line_start_steeper(&me->line, tsc, now, me->tempo_khz, rate_ppb(&me->howler.rate) + pull);
 	me->line_count++;
 	me->howler.straight_ns = pull ? h->pull_until_ns : 0;
+}
+
+/* With `busy`: until they are told, all others may go by so much more otherwise than the reference does. */
+static void doubt_all(struct clock *c, uint32_t ppb, uint64_t now)
+{
+	for (unsigned i = 0; ppb && i < c->count; i++) {
+		struct bound *b = &c->howler.bound[i];
+
+		if (i == port_core())
+			continue;
+		b->radius_ns = bound_aged(b->radius_ns, b->at_ns, b->growth_ppb, now);
+		b->at_ns = now;
+		b->growth_ppb += ppb;
+	}
+}
+
+/*
+ * With `busy`, the base: it leads on from (tsc, now), and as steep as is best by now. All
+ * others' rates are doubtful by what that changes, and by what was doubtful of this one's.
+ */
+static void lead_on(struct clock *c, uint64_t tsc, uint64_t now)
+{
+	uint32_t change = lead(c, now);
+
+	doubt_all(c, change, now);
+	/* A line that goes on as it is spoils no exchange. */
+	if (change || self(c)->howler.straight_ns || now < c->howler.pull_until_ns)
+		straight_line(c, tsc, now);
 }
 
 /*
@@ -893,20 +883,7 @@ static bool account(struct clock *c)
 	carry = atomic_load_explicit(&h->carry_ns, memory_order_relaxed);
 	radius = bound_radius(c, port_core(), now);
 	set_drift(c, bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now) + radius, now);
-	carry_rate(c);
-	uint32_t doubt = rate_err(&self(c)->howler);
-
-	for (unsigned i = 0; doubt && i < c->count; i++) { /* all others' rates are doubtful by that more */
-		struct bound *other = &h->bound[i];
-
-		other->radius_ns = bound_aged(other->radius_ns, other->at_ns, other->growth_ppb, now);
-		other->at_ns = now;
-		other->growth_ppb += doubt;
-	}
-	lead_rate(c);
-	b->growth_ppb = 1;
-	if (self(c)->howler.straight_ns || now < h->pull_until_ns)
-		straight_line(c, tsc, now);
+	lead_on(c, tsc, now);
 	atomic_store_explicit(&h->carry_ns, carry + radius, memory_order_relaxed);
 	*b = (struct bound){ .radius_ns = 1, .at_ns = now, .growth_ppb = b->growth_ppb, .carry_ns = carry + radius };
 	set_drift(c, h->drift_ns, now);
@@ -967,19 +944,27 @@ static bool look_at_timebase(struct clock *c)
 	uint64_t known = bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now);
 
 	set_drift(c, most < known ? most : known, now);
+	bool steers = rate_look(&h->rates, &me->howler.rate, ns, (int64_t)(before - ns - late), (int64_t)(after - ns), pulled(h, before));
+
+	if (steers) {
+		lead_on(c, tsc, now);
+		set_drift(c, h->drift_ns, now);
+	}
 	if (now < h->pull_until_ns || (low < PULL_NS_MIN && high > -PULL_NS_MIN))
-		return false;
+		return steers;
 	/*
 	 * Quicker than the reference may run away by itself; but who is told last, or is
 	 * late to end it, must not be off by more than a part of a round trip.
 	 */
-	uint64_t lag = me->howler.pass_ns > me->howler.late_ns ? me->howler.pass_ns : me->howler.late_ns;
-	uint64_t most_ppb = lag ? part_of_rtt(c) * 1000000000 / lag + 1 : SLEW_PPB_MAX;
-	int32_t pull = PULL_PPB + (int32_t)h->rate_bound_ppb;
+	uint64_t lag = h->pass_ns > me->howler.late_ns ? h->pass_ns : me->howler.late_ns;
+	bool boots = atomic_load_explicit(&h->boots, memory_order_relaxed); /* nobody looks yet */
+	uint64_t most_ppb = lag && !boots ? part_of_rtt(c) * 1000000000 / lag + 1 : SLEW_PPB_MAX;
+	int32_t pull = boots ? PULL_PPB_MAX : PULL_PPB + (int32_t)h->rates.reference_ppb;
 
 	if (most_ppb < (uint64_t)pull)
 		pull = (int32_t)most_ppb;
 
+	doubt_all(c, (uint32_t)pull, now);
 	h->pulled_ns = pulled(h, now);
 	h->pull_ppb = off > 0 ? -pull : pull;
 	h->pull_from_ns = now;
@@ -998,12 +983,23 @@ static bool look(struct clock *c)
 		return true;
 	if (!bound_try(c))
 		return false;
-	if (look_at_timebase(c)) /* everybody is to know of the pull */
+	bool begun = look_at_timebase(c);
+
+	if (begun) /* everybody is to know of the pull */
 		atomic_fetch_add_explicit(&c->generation, 1, memory_order_seq_cst);
 	me->howler.looked = flag(&c->generation);
+	/* Who has been told of the last pull goes by it. */
+	learn_on(&c->howler.boots, !c->howler.use_timebase || (!begun && c->howler.rates.reference_ppb <= TRUTH_PPB &&
+							      clock_now(c) >= c->howler.pull_until_ns));
 	bound_publish(c, line_read(&me->line, port_tsc()));
 	bound_done(c);
 	return true;
+}
+
+/* The most that it took lately, of which `ns` is the last one. */
+static uint64_t lately(uint64_t ns, uint64_t before)
+{
+	return ns > before - before / 8 ? ns : before - before / 8;
 }
 
 /* The error is made good: go on straight from where the clock is. False: not yet. */
@@ -1016,9 +1012,12 @@ static bool straighten(struct clock *c)
 		return true;
 	if (!bound_try(c))
 		return false;
-	uint64_t late = now - me->howler.straight_ns, before = me->howler.late_ns;
+	uint64_t late = now - me->howler.straight_ns;
 
-	me->howler.late_ns = late > before - before / 8 ? late : before - before / 8;
+	me->howler.late_ns = lately(late, me->howler.late_ns);
+	/* The reference was pulled for longer; who learns how it goes reckons with that. */
+	if (clock_base(c) == port_core() && me->howler.straight_ns == c->howler.pull_until_ns)
+		c->howler.pulled_ns += (int64_t)late * c->howler.pull_ppb / 1000000000;
 	straight_line(c, tsc, now);
 	if (clock_base(c) == port_core())
 		set_drift(c, bound_aged(c->howler.drift_ns, c->howler.drift_at_ns, c->howler.drift_ppb, now), now);
@@ -1079,7 +1078,7 @@ static enum clock_step howler_lead(struct clock *c)
 	uint32_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed);
 
 	/* It may show by now that its rate is not what it is taken for: no guest before it is known again. */
-	if (!base && stale(c))
+	if (!base && stale(c, my, clock_now(c)))
 		set(&me->led, 1);
 	if (base)
 		atomic_store_explicit(&me->generation, generation, memory_order_release);
@@ -1099,12 +1098,11 @@ static enum clock_step howler_lead(struct clock *c)
 		port_await_change(&other->howler.partner, flag(&other->howler.partner));
 		return CLOCK_NOT_YET;
 	}
+	if (base && me->howler.pass_from_ns) /* of all, or of some that were late */
+		c->howler.pass_ns = lately(clock_now(c) - me->howler.pass_from_ns, c->howler.pass_ns);
+	me->howler.pass_from_ns = 0;
 	if (!base)
 		return CLOCK_DONE;
-	if (me->howler.pass_from_ns) {
-		me->howler.pass_ns = clock_now(c) - me->howler.pass_from_ns;
-		me->howler.pass_from_ns = 0;
-	}
 	/*
 	 * Not before the last time is over, and some time for guests: on a slow machine
 	 * the last cores would never have their turn.
@@ -1149,12 +1147,13 @@ static void howler_bring_up(struct clock *c, unsigned core)
 		set_gap(c, i, core, GAP_UNKNOWN), set_gap(c, core, i, GAP_UNKNOWN);
 	h->tsc = h->ready = h->meets = h->out_khz_max = 0;
 	h->out_khz_min = UINT32_MAX;
-	h->rate_ppb = 0;
-	set_rate_err(h, most_rate_err(&c->howler));
-	h->rate_carry_ppb = c->howler.rate_carry_ppb;
-	h->anchor_tsc = 0;
+	if (!new->line_count) {
+		rate_unknown(&c->howler.rates, &h->rate);
+		atomic_store_explicit(&h->learns, c->howler.rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
+	}
+	h->rate.anchor_tsc = 0;
 	h->late_ns = c->howler.late_first_ns;
-	h->pass_ns = h->pass_from_ns = 0;
+	h->pass_from_ns = 0;
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->online, 1, memory_order_release);
 	atomic_store_explicit(&new->led, 1, memory_order_release);

@@ -6,6 +6,7 @@
 
 #include "clock/bound.h"
 #include "clock/decide.h"
+#include "clock/rate.h"
 #include "clock/trace.h"
 
 struct howler {
@@ -18,10 +19,8 @@ struct howler {
 	_Atomic uint64_t carry_ns; /* the radii of all bases when they became it; busy to write */
 	uint64_t drift_ns, drift_at_ns; /* the base against the truth */
 	uint32_t drift_ppb;
-	uint32_t rate_bound_ppb;  /* fixed at start: a tempo may be other than told by that */
-	/* busy; read when a core is brought up, too: in a stop, in which nobody has `busy` */
-	uint64_t rate_carry_ppb;  /* the doubts about the rates of all bases when they became it */
-	uint32_t reference_ppb;   /* the reference's rate is off the truth's by at most that, but for a pull */
+	_Atomic uint32_t boots;   /* at most so many looks at the timebase more before anybody shows its clock. The base */
+	struct rates rates;       /* busy; the bound is fixed at start, and the base, which writes, may read without */
 	/* the joiner: */
 	struct span *span;        /* [count]: by what each other core said, .. */
 	uint32_t *placed;         /* [count]: .. where it was then */
@@ -33,6 +32,7 @@ struct howler {
 	int32_t pull_ppb;
 	uint64_t pull_from_ns, pull_until_ns;
 	int64_t pulled_ns;        /* by all pulls before */
+	uint64_t pass_ns;         /* how long a check of all takes; the base, top */
 	/*
 	 * When the base holds all against itself next: it writes, and so does who takes a
 	 * line that must be looked after sooner. Relaxed: one that is lost comes with the next check.
@@ -47,6 +47,7 @@ struct howler_core {
 	_Atomic uint32_t partner;   /* core + 1 of the one that it exchanges stamps with; 0: none. Own, now */
 	_Atomic uint32_t answers;   /* core + 1 of the one that it is answering just now; 0: none. Own, top */
 	_Atomic uint32_t placed;    /* how often it took a place anew. Own, with `busy` */
+	_Atomic uint32_t learns;    /* at most so many checks more before it shows its clock: of its rate too little is known. Own, now */
 	_Atomic uint32_t had_line;  /* it has been synchronised since it came. Own, now */
 	/*
 	 * Its line must be checked again when the clock shows this; 0: by the base's own time. Own, now.
@@ -57,7 +58,6 @@ struct howler_core {
 	uint32_t with;              /* its last partner */
 	uint32_t role, base;        /* the base word that its measurement began with; the base, and what that said */
 	struct span base_span;
-	uint64_t base_mid;
 	uint32_t base_placed;
 	uint32_t meets;             /* it has the array of what others say */
 	uint32_t generation;        /* of the clock when the exchange began */
@@ -66,7 +66,7 @@ struct howler_core {
 	uint32_t checks;            /* as the base: it holds all against itself, because it was time */
 	uint32_t looked;            /* the last generation that it held against the timebase, as the base */
 	uint64_t late_ns;           /* how late it was to go straight, lately */
-	uint64_t pass_ns, pass_from_ns; /* as the base: how long the last check of all took; when this one began */
+	uint64_t pass_from_ns;      /* as the base: when it began to check all; 0: it is done */
 	uint64_t straight_ns;       /* of its line, as decided; 0: it is straight */
 	uint32_t ready;             /* all is measured, only `busy` was missing */
 	uint32_t rounds, narrowed;  /* exchanges with this partner, and which one said something new */
@@ -82,13 +82,6 @@ struct howler_core {
 	uint64_t out_base_ns;       /* by the timebase */
 	uint32_t out_base_late_ns, out_base_early_ns;
 	bool out_base_known;
-	/* Its rate, against the reference. Own, with `busy`; when it is brought up, in the stop: */
-	int32_t rate_ppb;
-	_Atomic uint32_t rate_err_ppb; /* read by its own core only, also without `busy` */
-	uint64_t anchor_tsc;        /* a measurement to learn it from; 0: none */
-	uint32_t anchor_role;       /* the base word then */
-	uint64_t rate_carry_ppb;    /* of the clock, when it learned of the rate last */
-	struct span anchor;
-	int64_t anchor_pulled_ns;
+	struct core_rate rate;      /* own, with `busy` to write; when it is brought up first, in the stop */
 	struct trace trace;
 };

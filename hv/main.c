@@ -107,6 +107,10 @@ static void run(void)
 	uint64_t due_ns = clock_due_ns(&the_clock);
 	if (due_ns < NS_PER_S && raw_of_ns(due_ns) < slice)
 		slice = raw_of_ns(due_ns);
+	if (clock_learns(&the_clock, me->index)) {
+		core_doze("learns its rate", slice);
+		return;
+	}
 	if (!vmx_usable) {
 		reader_run();
 		core_doze("host reader rests", slice < rest ? slice : rest);
@@ -178,7 +182,7 @@ static void find_cores(const struct boot_info *boot)
 	if (!wanted)
 		wanted = machine.core_count;
 	cores_init(boot, &machine, wanted > CORES_MAX ? CORES_MAX : wanted, policy_find(options.sync));
-	the_clock.howler.rate_bound_ppb = options.tempo_error * 1000;
+	the_clock.howler.rates.bound_ppb = options.tempo_error * 1000;
 	trap_load(cores[0]);
 }
 

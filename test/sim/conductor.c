@@ -136,6 +136,9 @@ static bool event_ready(void)
 {
 	if (next_event == sim.events || booted < 2)
 		return false;
+	for (unsigned i = 0; !next_event && i < sim.cores; i++)
+		if (the_clock.core[i].howler.learns || the_clock.howler.boots)
+			return false;
 	const struct storm_event *e = &plan[next_event].event;
 	const struct flight *f = &flight[e->core];
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SHRINK_STEPS = 300000000 };
+
 uint32_t explore_next;
 
 static enum { REPLAY, RANDOM, RECORD } mode;
@@ -214,15 +216,17 @@ uint64_t explore_all(unsigned bound, bool (*found)(const struct schedule *), uin
 	return all(&s, bound, found, most, &stop);
 }
 
-/* Leave out ever smaller parts as long as the violation stays (delta debugging). */
+/* Leave out ever smaller parts as long as the violation stays (delta debugging), and as long as that is worth the wait. */
 void explore_shrink(struct schedule *s)
 {
 	enum violation_kind kind = sim.violation;
 	struct schedule try = { .decision = malloc((s->count + 1) * sizeof(*try.decision)),
 				.order_seed = s->order_seed };
 
+	uint64_t steps = 0;
+
 	for (unsigned part = s->count; part; part = part > 1 ? (part + 1) / 2 : 0)
-		for (unsigned at = 0; at < s->count;) {
+		for (unsigned at = 0; at < s->count && steps < SHRINK_STEPS;) {
 			unsigned n = part < s->count - at ? part : s->count - at;
 
 			memcpy(try.decision, s->decision, at * sizeof(*try.decision));
@@ -230,6 +234,7 @@ void explore_shrink(struct schedule *s)
 			       (s->count - at - n) * sizeof(*try.decision));
 			try.count = s->count - n;
 			explore_replay(&try);
+			steps += sim.steps;
 			if (sim.violation == kind) {
 				memcpy(s->decision, try.decision, try.count * sizeof(*try.decision));
 				s->count = try.count;

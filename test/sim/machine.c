@@ -11,7 +11,7 @@
 #include "clock/port.h"
 
 enum {
-	STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 400000, JOIN_STEPS = 10000,
+	STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000,
 	PAIRS_MAX = 64, TIMEBASE_NS = 100,
 };
 
@@ -114,7 +114,7 @@ void machine_reset(void)
 	clock_init(&the_clock, sim.policy, clocks, sim.cores, 0);
 	the_clock.howler.use_timebase = true;
 	the_clock.howler.late_first_ns = 0; /* here timers are exact */
-	the_clock.howler.rate_bound_ppb = sim.tempo_error * 1000;
+	the_clock.howler.rates.bound_ppb = sim.tempo_error * 1000;
 	clock_pairs(&the_clock, sim.cores <= PAIRS_MAX ? gaps : 0, spans, placed, bounds);
 	/* Here a round trip has no least time that others could be held against. */
 	the_clock.rtt_pair_percent = the_clock.rtt_any_percent = UINT32_MAX;

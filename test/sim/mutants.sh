@@ -9,7 +9,7 @@ out=build/sim/mutants
 table=$(dirname "$0")/mutants.cfg
 
 run_mutant() { # NAME
-	local dir=$out/$1 lines line change file script found
+	local dir=$out/$1 lines line change file script found shortest
 	local make=${MAKE:-make}
 
 	rm -rf "$dir" && mkdir -p "$dir" && cp -r Makefile linker.ld boot clock hv smp test "$dir" || return
@@ -24,13 +24,14 @@ run_mutant() { # NAME
 	"$make" -s -C "$dir" build/sim/sim >"$dir/make.txt" 2>&1 || { echo 'does not build'; return 1; }
 	# shellcheck disable=SC2086 # words
 	timeout -k 5 120 "$dir/build/sim/sim" ${lines[0]#*| } >"$dir/log.txt" 2>&1
-	found=$(grep -a -o -m 1 'violated: .*' "$dir/log.txt") || { echo 'not found out'; return 1; }
+	found=$(grep -a -o -m 1 -E 'violated: .*|"warps":[1-9][0-9]*' "$dir/log.txt") || { echo 'not found out'; return 1; }
 	for line in "${lines[@]:1}"; do
 		case $line in
 		$'\t+ '*) grep -q -E -e "${line#*+ }" <<<"$found" || { echo "found as '$found'"; return 1; } ;;
 		esac
 	done
-	echo "${found#violated: }, $(grep -a -o -m 1 'schedule of .*shortened from [0-9]*' "$dir/log.txt")"
+	shortest=$(grep -a -o -m 1 'schedule of .*shortened from [0-9]*' "$dir/log.txt")
+	echo "${found#violated: }${shortest:+, $shortest}"
 }
 
 mapfile -t names < <(awk '/^[^# \t]/ { print $1 }' "$table" | while read -r name; do

@@ -94,7 +94,7 @@ static bool scales(void)
 static void check_slope(const struct clock_core *cc)
 {
 	uint64_t second = cc->tempo_khz * 1000ull, ns = line_read(&cc->line, cc->line.tsc + second) - cc->line.ref_ns;
-	uint64_t exact = ticks_ns(second, cc->tempo_khz, cc->howler.rate_ppb), off = ns > exact ? ns - exact : exact - ns;
+	uint64_t exact = ticks_ns(second, cc->tempo_khz, rate_ppb(&cc->howler.rate)), off = ns > exact ? ns - exact : exact - ns;
 
 	if (off > SLEW_PPB_MAX + ROUNDING_NS)
 		sim_violation(V_STEP, "the clock of core %d gains or loses %lu ns a second", sim.current, (unsigned long)off);
@@ -341,6 +341,8 @@ static void check_entry(unsigned v)
 		return;
 	if (!cc->synced)
 		sim_violation(V_UNSYNCED, "vCPU %u runs on core %d, which is unsynchronised", v, sim.current);
+	if (cc->howler.learns || the_clock.howler.boots)
+		sim_violation(V_UNSYNCED, "vCPU %u runs on core %d, while rates are not known", v, sim.current);
 	if (tempo_at(&c->core.tempo, sim.raw)->khz != cc->tempo_khz)
 		sim_violation(V_RULES, "core %d runs guests at %u kHz and believes in %u kHz", sim.current,
 			      tempo_at(&c->core.tempo, sim.raw)->khz, cc->tempo_khz);
@@ -472,6 +474,15 @@ static void run_something(struct sim_core *c)
 			sim_yield();
 		else
 			core_idle("unsynchronised");
+		return;
+	}
+	if (clock_learns(&the_clock, (unsigned)sim.current)) {
+		if (sim.score)
+			score_unsynced();
+		c->wake_raw = sim.raw + clock_due_ns(&the_clock);
+		if (!this_core()->requests)
+			sim_rest(FIBER_RESTING);
+		sim_kicked();
 		return;
 	}
 	note_line(c, cc);

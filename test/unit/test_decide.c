@@ -199,6 +199,18 @@ static void test_pull(void **state)
 	decide(&in, &d);
 	assert_int_equal(d.straight_ns, LO + 430 + 1000000);
 	assert_in_range(d.growth_ppb, 150001, 150002);
+	/* The longer ago it was measured, the more of a pull it may have missed, though that is over by now. */
+	in = again(LO + 30);
+	in.now_tsc = AT + 1000000;
+	decide(&in, &d);
+	uint64_t radius = d.radius_ns;
+	in.pull_ppb = 50000;
+	in.pull_until_ns = LO + 31;
+	decide(&in, &d);
+	assert_int_equal(d.radius_ns, radius + 50);
+	in.pull_until_ns = LO + 30; /* it was over by then */
+	decide(&in, &d);
+	assert_int_equal(d.radius_ns, radius);
 }
 
 static struct clock_input any(struct random *r)

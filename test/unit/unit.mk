@@ -21,7 +21,7 @@ $(UNIT_OUT)/test_$(1): test/unit/test_$(1).c $(2) $(UNIT_HEADERS)
 	$(UNIT_CC) $(UNIT_CFLAGS) $(or $(3),$(UNIT_ASAN)) -o $$@ test/unit/test_$(1).c $(2) -lcmocka
 endef
 
-UNIT_BAND := $(addprefix clock/,bound.c clock.c decide.c howler.c rendezvous.c rfc15.c exchange.c line.c tempo.c) test/unit/band.c test/unit/port_fake.c
+UNIT_BAND := $(addprefix clock/,bound.c clock.c decide.c howler.c rate.c rendezvous.c rfc15.c exchange.c line.c tempo.c) test/unit/band.c test/unit/port_fake.c
 UNIT_LOAD := hv/load.c smp/format.c test/unit/image.c
 UNIT_TABLES := smp/acpi.c smp/mptable.c smp/tables.c smp/format.c test/unit/fake.c
 
@@ -39,6 +39,7 @@ $(eval $(call unit_test,page,clock/page.c clock/line.c,$(UNIT_ASAN) -pthread))
 $(eval $(call unit_test,exchange,clock/exchange.c clock/line.c test/unit/port_fake.c,$(UNIT_UBSAN)))
 $(eval $(call unit_test,exchange_race,clock/exchange.c test/unit/port_fake.c,$(UNIT_TSAN)))
 $(eval $(call unit_test,decide,clock/decide.c clock/line.c))
+$(eval $(call unit_test,rate,clock/rate.c clock/line.c))
 $(eval $(call unit_test,bound,$(filter-out %/band.c,$(UNIT_BAND)),$(UNIT_ASAN) -pthread))
 $(eval $(call unit_test,rfc15,$(UNIT_BAND)))
 $(eval $(call unit_test,storm,clock/storm.c test/unit/port_fake.c))

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is known of rates that are other than told, by `tempo_error=` or a bad oscillator.
+ *
+ * A core's rate is so many ppb: its TSC is slower than its tempo says by that, the
+ * same part of each tempo, and for good. What each is against the first base of all is
+ * therefore never forgotten (`own`). The reference goes as its base does, by a line as
+ * steep as is best by what is known of that one's rate, and of the truth's (`lead`).
+ * So each core's rate against the reference (`now`) follows whoever leads: it is
+ * known as well as its own and the base's are.
+ *
+ * Everything is an interval that contains the right value. Nothing here is atomic: who
+ * calls has `busy` (bound.h), and a core_rate is its own core's.
+ */
+#pragma once
+#include "clock/decide.h"
+
+struct rate {
+	int32_t lo, hi; /* ppb */
+};
+
+/* Of the reference. */
+struct rates {
+	uint32_t bound_ppb;      /* fixed at start: no rate is off the truth's by more; 0: all are as told */
+	uint32_t reference_ppb;  /* nor is the reference's, but for a pull */
+	uint32_t leads;          /* how often a core has begun to lead, or the same one otherwise */
+	uint64_t lead_ns;        /* since then, by the reference, .. */
+	struct rate lead;        /* .. it is slower than the first base of all by that */
+	struct rate truth;       /* the first base of all is slower than the truth by that */
+	struct {
+		uint32_t lead;
+		uint64_t ns;
+		int64_t lo, hi, pulled_ns;
+	} look;                  /* the first look at the timebase in this lead: the reference was ahead of it by that */
+};
+
+/* Of a core. All zero: as told. */
+struct core_rate {
+	struct rate own;         /* against the first base of all */
+	struct rate now;         /* against the reference .. */
+	uint32_t lead;           /* .. as it goes since that lead */
+	uint64_t anchor_tsc;     /* where the reference was at some time, to learn the rate from; 0: nothing */
+	uint32_t anchor_role;    /* the base word then */
+	struct span anchor;
+	int64_t anchor_pulled_ns; /* by how much it had been pulled */
+};
+
+/* A line is to be steeper by that, ppb, .. */
+static inline int32_t rate_ppb(const struct core_rate *c)
+{
+	return (int32_t)(((int64_t)c->now.lo + c->now.hi) / 2);
+}
+
+/* .. give or take that. */
+static inline uint32_t rate_err(const struct core_rate *c)
+{
+	return (uint32_t)(((int64_t)c->now.hi - c->now.lo + 1) / 2);
+}
+
+/* A core of which nothing is known but the bound. */
+void rate_unknown(const struct rates *r, struct core_rate *c);
+
+/* The first base of all: what others are held against. */
+void rate_first(struct rates *r, struct core_rate *c);
+
+/* This core goes by whoever leads now. */
+void rate_follow(const struct rates *r, struct core_rate *c);
+
+/*
+ * The reference goes as this core does from `now`, ns, on, by a line as steep as rate_ppb
+ * says then. Returns how much otherwise it may go than before, ppb.
+ */
+uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now);
+
+/*
+ * This core follows (rate_follow), and `ref` says between what the reference was when its TSC
+ * was `tsc`, by the base that the word `role` names, pulled by pulled_ns until then: learn from it.
+ */
+void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t tsc, uint32_t khz, const struct span *ref,
+		int64_t pulled_ns);
+
+/*
+ * This core leads, and the reference is ahead of the timebase, which says `ns`, by lo to hi ns,
+ * pulled_ns of them by pulls: learn from it. True: by what is known now the reference goes
+ * wrong for sure, and should be led anew.
+ */
+bool rate_look(struct rates *r, const struct core_rate *c, uint64_t ns, int64_t lo, int64_t hi, int64_t pulled_ns);
