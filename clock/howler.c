@@ -482,8 +482,9 @@ static void narrow(struct clock_core *me)
 	const struct exchange *x = &me->exchange;
 	uint64_t ref = line_read(&x->line, x->leader);
 
-	h->tsc = h->tsc ? h->tsc : x->before;
 	if (h->tag != x->line_tag) { /* its line is another one now: what was said before is not of it */
+		if (h->with == h->base) /* nor does the reference go as it did */
+			h->tsc = x->before;
 		h->tag = x->line_tag;
 		h->span = (struct span){ 0, UINT64_MAX };
 		h->rounds = h->narrowed = 0;
@@ -685,7 +686,11 @@ static void conclude(struct clock *c)
 		bound_done(c);
 		return;
 	}
-	rate_follow(&c->howler.rates, &h->rate);
+	/* It was measured by what was known of rates when it followed last. */
+	uint64_t other = (ticks_ns(port_tsc() - h->tsc, me->tempo_khz, 0) + 1) * rate_follow(&c->howler.rates, &h->rate) / 1000000000;
+
+	h->base_span.lo -= other < h->base_span.lo ? other : h->base_span.lo;
+	h->base_span.hi += other;
 	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, me->tempo_khz, &h->base_span, pulled(&c->howler, h->base_span.lo));
 	if (learns(c, my) && learned(c)) {
 		bound_done(c);

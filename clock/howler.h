@@ -19,7 +19,11 @@ struct howler {
 	_Atomic uint64_t carry_ns; /* the radii of all bases when they became it; busy to write */
 	uint64_t drift_ns, drift_at_ns; /* the base against the truth */
 	uint32_t drift_ppb;
-	_Atomic uint32_t boots;   /* at most so many looks at the timebase more before anybody shows its clock. The base */
+	/*
+	 * At most so many looks at the timebase more before anybody shows its clock. The base, with
+	 * `busy`; relaxed: it only ever falls, and who sees an old one lets its guest in later.
+	 */
+	_Atomic uint32_t boots;
 	struct rates rates;       /* busy; the bound is fixed at start, and the base, which writes, may read without */
 	/* the joiner: */
 	struct span *span;        /* [count]: by what each other core said, .. */
@@ -32,7 +36,7 @@ struct howler {
 	int32_t pull_ppb;
 	uint64_t pull_from_ns, pull_until_ns;
 	int64_t pulled_ns;        /* by all pulls before */
-	uint64_t pass_ns;         /* how long a check of all takes; the base, top */
+	uint64_t pass_ns;         /* how long a check of all takes; the base, top: the base word hands it over */
 	/*
 	 * When the base holds all against itself next: it writes, and so does who takes a
 	 * line that must be looked after sooner. Relaxed: one that is lost comes with the next check.
@@ -47,7 +51,11 @@ struct howler_core {
 	_Atomic uint32_t partner;   /* core + 1 of the one that it exchanges stamps with; 0: none. Own, now */
 	_Atomic uint32_t answers;   /* core + 1 of the one that it is answering just now; 0: none. Own, top */
 	_Atomic uint32_t placed;    /* how often it took a place anew. Own, with `busy` */
-	_Atomic uint32_t learns;    /* at most so many checks more before it shows its clock: of its rate too little is known. Own, now */
+	/*
+	 * At most so many checks more before it shows its clock: of its rate too little is known. Own,
+	 * with `busy`; relaxed: who sees an old one leaves it out, and is met by it.
+	 */
+	_Atomic uint32_t learns;
 	_Atomic uint32_t had_line;  /* it has been synchronised since it came. Own, now */
 	/*
 	 * Its line must be checked again when the clock shows this; 0: by the base's own time. Own, now.

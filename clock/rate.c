@@ -47,12 +47,17 @@ void rate_first(struct rates *r, struct core_rate *c)
 	*c = (struct core_rate){ .lead = 0 };
 }
 
-void rate_follow(const struct rates *r, struct core_rate *c)
+uint32_t rate_follow(const struct rates *r, struct core_rate *c)
 {
 	if (c->lead == r->leads)
-		return;
+		return 0;
+	struct rate was = c->now;
+
 	c->lead = r->leads;
 	c->now = (struct rate){ c->own.lo - r->lead.hi - rounding(r), c->own.hi - r->lead.lo + rounding(r) };
+	uint32_t lo = magnitude(c->now.lo - was.lo), hi = magnitude(c->now.hi - was.hi);
+
+	return lo > hi ? lo : hi;
 }
 
 uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now)

@@ -63,8 +63,8 @@ void rate_unknown(const struct rates *r, struct core_rate *c);
 /* The first base of all: what others are held against. */
 void rate_first(struct rates *r, struct core_rate *c);
 
-/* This core goes by whoever leads now. */
-void rate_follow(const struct rates *r, struct core_rate *c);
+/* This core goes by whoever leads now. Returns by how much the ends of `now` have moved at most, ppb. */
+uint32_t rate_follow(const struct rates *r, struct core_rate *c);
 
 /*
  * The reference goes as this core does from `now`, ns, on, by a line as steep as rate_ppb

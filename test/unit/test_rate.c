@@ -65,7 +65,10 @@ static void measure(unsigned i, struct random *r)
 {
 	struct span s = { (uint64_t)ref - random_below(r, 100), (uint64_t)ref + 1 + random_below(r, 100) };
 
-	rate_follow(&rates, &core[i]);
+	struct rate was = core[i].now;
+	uint32_t moved = rate_follow(&rates, &core[i]);
+
+	assert_true(magnitude(core[i].now.lo - was.lo) <= moved && magnitude(core[i].now.hi - was.hi) <= moved);
 	rate_learn(&rates, &core[i], role, (uint64_t)told[i], KHZ, &s, 0);
 }
 
