@@ -459,11 +459,8 @@ static void begin_with(struct clock *c, unsigned other)
 		h->base = other;
 		if ((h->role & (BASE_CORE | BASE_LOST | BASE_CLAIMED)) != other) /* the role has moved since */
 			return;
-		if (fresh_ns(c, port_core()) && clock_synced(c, port_core())) { /* should it be stale in the end, it may begin anew */
-			h->out_tsc = port_tsc();
-			h->out_ns = line_read(&me->line, h->out_tsc);
-			atomic_store_explicit(&me->last_ref_ns, h->out_ns, memory_order_relaxed);
-		}
+		if (fresh_ns(c, port_core())) /* should it be stale in the end, it may begin anew */
+			howler_note(c);
 	}
 	h->rounds = h->narrowed = 0;
 	h->tag = 0;
