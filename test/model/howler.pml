@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The base role of sync=howler (clock/howler.c), step by step, every order of
+ * The base role of sync=howler (clock/howler_role.c), step by step, every order of
  * steps of three cores. Each inline is the C function of its name; a step is one
  * access to what another core may touch then, and what goes with it on this core
  * alone.

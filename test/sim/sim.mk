@@ -8,7 +8,7 @@
 # make campaign                    many seeds, side by side (GNU parallel; SSH= for more machines)
 # make sim-mutants                 the simulator finds what is broken on purpose
 
-SIM_SRC := $(addprefix clock/,line.c tempo.c exchange.c bound.c clock.c decide.c howler.c page.c rate.c rendezvous.c rfc15.c storm.c) \
+SIM_SRC := $(CLOCK_SRC) \
 	smp/request.c smp/stop.c hv/sync.c hv/place.c \
 	$(addprefix test/sim/,machine.c world.c conductor.c pre15.c explore.c score.c main.c)
 SIM_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/sim/*.h test/sim/include/*.h test/sim/include/*/*.h)

@@ -11,7 +11,7 @@ THREADS_SEEDS ?= 1 2 3
 THREADS_EVENTS ?= 200
 # sim.mk has a POLICY of its own, for lack of one
 THREADS_POLICY := $(if $(filter command line environment,$(origin POLICY)),$(POLICY))
-THREADS_SRC := $(addprefix clock/,line.c tempo.c exchange.c bound.c clock.c decide.c howler.c page.c rate.c rendezvous.c rfc15.c storm.c) \
+THREADS_SRC := $(CLOCK_SRC) \
 	smp/request.c smp/stop.c hv/sync.c hv/place.c $(addprefix test/threads/,machine.c world.c main.c)
 THREADS_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/threads/*.h)
 # Fences mean nothing to ThreadSanitizer, and gcc says so; page.c has one, for readers on other cores.

@@ -21,7 +21,7 @@ $(UNIT_OUT)/test_$(1): test/unit/test_$(1).c $(2) $(UNIT_HEADERS)
 	$(UNIT_CC) $(UNIT_CFLAGS) $(or $(3),$(UNIT_ASAN)) -o $$@ test/unit/test_$(1).c $(2) -lcmocka
 endef
 
-UNIT_BAND := $(addprefix clock/,bound.c clock.c decide.c howler.c rate.c rendezvous.c rfc15.c exchange.c line.c tempo.c) test/unit/band.c test/unit/port_fake.c
+UNIT_BAND := $(CLOCK_SRC) test/unit/band.c test/unit/port_fake.c
 UNIT_LOAD := hv/load.c smp/format.c test/unit/image.c
 UNIT_TABLES := smp/acpi.c smp/mptable.c smp/tables.c smp/format.c test/unit/fake.c
 

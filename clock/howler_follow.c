@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync=howler: a core that measures itself, against the base and, when it is new, against all
+ * others; what it knows of each pair; and the line that it takes.
+ */
+#include "clock/howler_parts.h"
+
+enum {
+	WIDTH_SLACK_NS = 2, NARROWER = 32, FRESH_TIMES = 3,
+	/*
+	 * Nobody shows its clock before its rate would take so long to show on any path; asked
+	 * for it is so often, so that the base has time for others.
+	 */
+	LEARNED_NS = 2000000, LEARN_NS = 4000000,
+};
+
+void howler_let_go(struct clock *c)
+{
+	struct clock_core *me = self(c);
+	uint32_t mine = port_core() + 1;
+
+	me->howler.tsc = 0;
+	me->howler.ready = me->howler.meets = 0;
+	set(&me->howler.partner, 0);
+	atomic_compare_exchange_strong_explicit(&c->howler.joiner, &mine, 0, memory_order_release, memory_order_relaxed);
+}
+
+bool howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint32_t restarts, uint64_t carry_ns)
+{
+	struct clock_core *me = self(c);
+	uint64_t now = d->line.ref_ns;
+	struct bound *b = &c->howler.bound[port_core()];
+	/* A line that was stale is left by a step. Until then both bounds hold. */
+	bool steps = flag(&me->synced) && line_read(&me->line, d->line.tsc) != now;
+	uint64_t was = steps ? bound_radius(c, port_core(), now) : 0;
+
+	*b = (struct bound){ .radius_ns = was > d->radius_ns ? was : d->radius_ns, .at_ns = now,
+			     .growth_ppb = d->growth_ppb, .carry_ns = carry_ns };
+	bound_publish(c, now); /* before the line: a bound that is too wide is true as well */
+	me->line = d->line;
+	if (was > d->radius_ns) {
+		b->radius_ns = d->radius_ns;
+		bound_publish(c, now);
+	}
+	me->line_count++;
+	me->howler.straight_ns = d->straight_ns;
+	atomic_store_explicit(&me->generation, generation, memory_order_release);
+	set(&me->synced, 1);
+	/* If the time was lost meanwhile and begun anew elsewhere, this line is of another time. */
+	if ((atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_RESTARTS) != restarts)
+		set(&me->synced, 0);
+	else
+		atomic_store_explicit(&me->howler.had_line, 1, memory_order_relaxed);
+	bound_done(c); /* who concludes after this core sees it, and has met it or meets it first */
+	howler_settle(c);
+	port_request(port_core(), REQ_SYNC); /* somebody may have asked it for stamps while it was out */
+	return flag(&me->synced);
+}
+
+/* Who measures itself looks at its gaps without `busy`, too; what counts is looked at with it. */
+static uint32_t gap(const struct clock *c, unsigned from, unsigned to)
+{
+	return atomic_load_explicit(&c->howler.gap[from * c->count + to], memory_order_relaxed);
+}
+
+static void set_gap(struct clock *c, unsigned from, unsigned to, uint32_t ns)
+{
+	atomic_store_explicit(&c->howler.gap[from * c->count + to], ns, memory_order_relaxed);
+}
+
+static bool learns(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].howler.learns, memory_order_relaxed);
+}
+
+void howler_forget_gaps(struct clock *c, unsigned core)
+{
+	for (unsigned i = 0; c->howler.gap && i < c->count; i++) {
+		set_gap(c, i, core, GAP_UNKNOWN);
+		set_gap(c, core, i, GAP_UNKNOWN);
+	}
+}
+
+/*
+ * The next core to exchange stamps with; count: there is none. First the base,
+ * then each synchronised core that this one has not met since it came online. Not who is
+ * stale or learns: it is about to step, and meets this one then.
+ */
+static unsigned next_partner(struct clock *c)
+{
+	const struct howler_core *h = &self(c)->howler;
+	uint32_t base = atomic_load_explicit(&c->base, memory_order_seq_cst);
+
+	if (!h->tsc)
+		return base & (BASE_LOST | BASE_CLAIMED) || (base & BASE_CORE) == port_core() ||
+		       !carries(c, base & BASE_CORE) ? c->count : base & BASE_CORE;
+	if (!c->howler.gap || learns(c, port_core()))
+		return c->count;
+	/* New against the base, new against all: nobody knows what the old place is worth now. */
+	bool new = gap(c, h->base, port_core()) == GAP_UNKNOWN;
+
+	for (unsigned i = 0; i < c->count; i++)
+		if (i != port_core() && i != h->base && carries(c, i) && !learns(c, i) && !stale(c, i, h->base_span.lo) &&
+		    (new || gap(c, i, port_core()) == GAP_UNKNOWN) && !(h->meets && c->howler.span[i].hi))
+			return i;
+	return c->count;
+}
+
+static uint32_t placed(const struct clock *c, unsigned core)
+{
+	return atomic_load_explicit(&c->core[core].howler.placed, memory_order_relaxed);
+}
+
+/* Who meets others does so alone: there is one array for what they say. False: not yet. */
+static bool meet(struct clock *c)
+{
+	struct howler_core *h = &self(c)->howler;
+	uint32_t none = 0;
+
+	if (h->meets)
+		return true;
+	if (!atomic_compare_exchange_strong_explicit(&c->howler.joiner, &none, port_core() + 1, memory_order_acquire,
+						     memory_order_relaxed))
+		return false;
+	for (unsigned i = 0; i < c->count; i++)
+		c->howler.span[i] = (struct span){ 0, 0 };
+	h->meets = 1;
+	return true;
+}
+
+static void begin_with(struct clock *c, unsigned other)
+{
+	struct clock_core *me = self(c);
+	struct howler_core *h = &me->howler;
+
+	/* One answers at a time. Crosswise with answer: it sees that it is no longer asked, or is seen here. */
+	set(&h->partner, 0);
+	if (flag(&c->core[h->with].howler.answers) == port_core() + 1)
+		return;
+	if (h->tsc)
+		c->howler.placed[other] = placed(c, other);
+	else
+		h->base_placed = placed(c, other);
+	if (!h->tsc) {
+		h->role = atomic_load_explicit(&c->base, memory_order_seq_cst);
+		h->generation = atomic_load_explicit(&c->generation, memory_order_acquire);
+		h->carry_ns = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
+		h->base = other;
+		if ((h->role & (BASE_CORE | BASE_LOST | BASE_CLAIMED)) != other) /* the role has moved since */
+			return;
+		if (fresh_ns(c, port_core())) /* should it be stale in the end, it may begin anew */
+			howler_note(c);
+	}
+	h->rounds = h->narrowed = 0;
+	h->tag = 0;
+	h->span = (struct span){ 0, UINT64_MAX };
+	h->with = other;
+	me->waits_for = other;
+	exchange_begin(&me->exchange);
+	set(&h->partner, other + 1);
+	port_request(other, REQ_SYNC);
+}
+
+/* What the last round says of where the leader's reference was at h->tsc. */
+static void narrow(struct clock_core *me)
+{
+	struct howler_core *h = &me->howler;
+	const struct exchange *x = &me->exchange;
+	uint64_t ref = line_read(&x->line, x->leader);
+
+	if (h->tag != x->line_tag) { /* its line is another one now: what was said before is not of it */
+		if (h->with == h->base) /* nor does the reference go as it did */
+			h->tsc = x->before;
+		h->tag = x->line_tag;
+		h->span = (struct span){ 0, UINT64_MAX };
+		h->rounds = h->narrowed = 0;
+	}
+	h->rounds++;
+	/* Rounded outwards, and a tick takes a little less or more time than was told. */
+	uint64_t since_lo = ticks_ns(x->after - h->tsc, me->tempo_khz, h->rate.now.hi) + 1;
+	uint64_t since_hi = ticks_ns(x->before - h->tsc, me->tempo_khz, h->rate.now.lo);
+	uint64_t lo = ref > since_lo ? ref - since_lo : 0, hi = ref > since_hi ? ref + 1 - since_hi : 1;
+
+	uint64_t width = h->span.hi - h->span.lo;
+
+	h->span.lo = lo > h->span.lo ? lo : h->span.lo;
+	h->span.hi = hi < h->span.hi ? hi : h->span.hi;
+	/* By a grain, it is not worth the wait. */
+	if (h->span.hi - h->span.lo < width - width / NARROWER)
+		h->narrowed = h->rounds;
+}
+
+/*
+ * Enough exchanges with this partner? As long as they say something new. And a
+ * round that an emulator's scheduler or an SMI fell into says little: how quick
+ * a good one is, earlier ones know.
+ */
+static bool enough(struct clock *c, const struct howler_core *h, unsigned partner)
+{
+	uint64_t any = atomic_load_explicit(&c->rtt_floor_ns, memory_order_relaxed), width = h->span.hi - h->span.lo;
+	uint64_t limit = any * c->rtt_any_percent / 100;
+	uint32_t in = c->howler.gap ? gap(c, partner, port_core()) : GAP_UNKNOWN;
+	uint32_t out = c->howler.gap ? gap(c, port_core(), partner) : GAP_UNKNOWN;
+
+	if (in != GAP_UNKNOWN && out != GAP_UNKNOWN)
+		limit = ((uint64_t)in + out) * c->rtt_pair_percent / 100;
+	/* Who has a line already does not stay out for long: if this says nothing, the line stays as it is. */
+	if (h->rounds >= (clock_synced(c, port_core()) ? 4 * c->rounds_min : c->rounds_max))
+		return true;
+	if (h->rounds - h->narrowed < (any ? c->rounds_min : c->rounds_first) - 1)
+		return false;
+	if (any && width > limit + WIDTH_SLACK_NS)
+		return false;
+	if (!any || width < any) /* should two do so at once, a lost minimum is learnt again */
+		atomic_store_explicit(&c->rtt_floor_ns, width, memory_order_relaxed);
+	return true;
+}
+
+/* Where the spans of the base and of those that it met agree; if nowhere, lo > hi: what those that disagree most say. */
+static struct span agree(const struct span *base, const struct span *s, unsigned count)
+{
+	struct span all = *base;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!s[i].hi)
+			continue;
+		all.lo = s[i].lo > all.lo ? s[i].lo : all.lo;
+		all.hi = s[i].hi < all.hi ? s[i].hi : all.hi;
+	}
+	return all;
+}
+
+/*
+ * With `busy`: keep how quick messages between the two were, on the clocks as
+ * they are now. Two that are at odds have nothing to go back to: they meet again.
+ */
+static void keep_gaps(struct clock *c, unsigned other, const struct span *s, uint64_t x)
+{
+	bool known = x >= s->lo && x <= s->hi && s->hi - s->lo < GAP_UNKNOWN;
+
+	set_gap(c, other, port_core(), known ? (uint32_t)(x - s->lo) : GAP_UNKNOWN);
+	set_gap(c, port_core(), other, known ? (uint32_t)(s->hi - x) : GAP_UNKNOWN);
+}
+
+/*
+ * With `busy`: of one that it has not measured just now. If this core was moved
+ * against the base, it was against that one, too; by how much nobody knows if it
+ * had not met the base: then they must meet again.
+ */
+static void move_gaps(struct clock *c, unsigned other, bool lost, int64_t moved_ns)
+{
+	uint32_t in = gap(c, other, port_core()), out = gap(c, port_core(), other);
+	int64_t to_in = (int64_t)in + moved_ns, to_out = (int64_t)out - moved_ns;
+	bool unknown = lost || in == GAP_UNKNOWN || out == GAP_UNKNOWN || to_in < 0 || to_out < 0;
+
+	set_gap(c, other, port_core(), unknown ? GAP_UNKNOWN : (uint32_t)to_in);
+	set_gap(c, port_core(), other, unknown ? GAP_UNKNOWN : (uint32_t)to_out);
+}
+
+/* How long this core, whose rate is known to `err`, may be left alone before that shows to anybody that it knows. */
+static uint64_t alone_ns(const struct clock *c, uint32_t err)
+{
+	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), room = part_of_rtt(c);
+	unsigned me = port_core();
+
+	for (unsigned i = 0; err && c->howler.gap && i < c->count; i++) {
+		uint32_t in = gap(c, i, me), out = gap(c, me, i), least = in < out ? in : out;
+
+		if (clock_online(c, i) && least / 2 + 1 < room)
+			room = least / 2 + 1;
+	}
+	uint64_t ns = err ? room * 1000000000 / err : most;
+
+	return ns < CHECK_NS_MIN ? CHECK_NS_MIN : ns < most ? ns : most;
+}
+
+/* Of a line that was right at `was`: until then it is fresh. But it must be of some use, too. */
+static uint64_t fresh(const struct clock *c, uint64_t was, uint64_t now)
+{
+	uint64_t alone = alone_ns(c, rate_err(&c->core[port_core()].howler.rate));
+
+	return was + FRESH_TIMES * alone > now + alone ? was + FRESH_TIMES * alone : now + alone;
+}
+
+/*
+ * With `busy`: does this core know enough of its rate by now, or can't it be known here?
+ * Then nobody has seen its clock yet: it meets all as one that is new, those that came
+ * to know theirs at the same time among them, and steps to where that says.
+ */
+static bool learned(struct clock *c)
+{
+	struct howler_core *h = &self(c)->howler;
+
+	/* While the reference is still pulled in haste, who was told of it last is elsewhere. */
+	bool boots = atomic_load_explicit(&c->howler.boots, memory_order_relaxed);
+
+	if (learn_on(&h->learns, !boots && part_of_rtt(c) * 1000000000 >= (uint64_t)LEARNED_NS * rate_err(&h->rate)))
+		return false;
+	howler_forget_gaps(c, port_core());
+	atomic_store_explicit(&h->fresh_ns, 1, memory_order_relaxed);
+	howler_let_go(c);
+	return true;
+}
+
+/*
+ * With `busy`: what was measured of a core that took another place since is of no use, nor is
+ * anything if the time was lost meanwhile and begun anew (with `busy`) elsewhere. False: nothing is.
+ */
+static bool still_true(struct clock *c)
+{
+	const struct howler_core *h = &self(c)->howler;
+
+	if (h->base_placed != placed(c, h->base) ||
+	    (atomic_load_explicit(&c->base, memory_order_seq_cst) ^ h->role) & BASE_RESTARTS)
+		return false;
+	for (unsigned i = 0; h->meets && i < c->count; i++)
+		if (c->howler.placed[i] != placed(c, i))
+			c->howler.span[i].hi = 0;
+	return true;
+}
+
+/* With `busy`: what is known of its messages with each other core from here on. */
+static void place(struct clock *c, const struct clock_input *in, const struct clock_decision *d, bool lost)
+{
+	const struct howler_core *h = &self(c)->howler;
+
+	for (unsigned i = 0; c->howler.gap && i < c->count; i++) {
+		if (i == port_core())
+			continue;
+		if (h->meets && c->howler.span[i].hi)
+			keep_gaps(c, i, &c->howler.span[i], d->x_ns);
+		else if (i == h->base && (in->gap_in == GAP_UNKNOWN || d->moved_ns ||
+					  in->base.hi - in->base.lo < (uint64_t)in->gap_in + in->gap_out))
+			keep_gaps(c, i, &in->base, d->x_ns);
+		else if (i != h->base)
+			move_gaps(c, i, lost, d->moved_ns);
+	}
+}
+
+/* All is measured: a line, as soon as nobody else is at the bounds. */
+static void conclude(struct clock *c)
+{
+	unsigned my = port_core();
+	struct clock_core *me = self(c);
+	struct howler_core *h = &me->howler;
+	unsigned base = h->base;
+
+	if (!bound_try(c))
+		return;
+	if (!still_true(c)) {
+		howler_let_go(c);
+		bound_done(c);
+		return;
+	}
+	if (next_partner(c) < c->count) { /* one that was synchronised just now */
+		h->ready = 0;
+		bound_done(c);
+		return;
+	}
+	/* It was measured by what was known of rates when it followed last. */
+	uint64_t other = (ticks_ns(port_tsc() - h->tsc, me->tempo_khz, 0) + 1) * rate_follow(&c->howler.rates, &h->rate) / 1000000000;
+
+	h->base_span.lo -= other < h->base_span.lo ? other : h->base_span.lo;
+	h->base_span.hi += other;
+	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, me->tempo_khz, &h->base_span, howler_pulled(&c->howler, h->base_span.lo));
+	if (learns(c, my) && learned(c)) {
+		bound_done(c);
+		return;
+	}
+	struct clock_input in = {
+		.khz = me->tempo_khz, .rate_ppb = rate_ppb(&h->rate), .rate_err_ppb = rate_err(&h->rate),
+		.continues = flag(&me->synced) && !stale(c, my, clock_now(c)), .old = me->line,
+		.last_ns = atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed),
+		.tsc = h->tsc, .now_tsc = port_tsc(), .all = h->base_span, .base = h->base_span,
+		.gap_in = GAP_UNKNOWN, .gap_out = GAP_UNKNOWN,
+		.pull_ppb = c->howler.pull_ppb, .pull_until_ns = c->howler.pull_until_ns, .late_ns = h->late_ns,
+	};
+	struct clock_decision d;
+
+	if (h->meets)
+		in.all = agree(&in.base, c->howler.span, c->count);
+	if (c->howler.gap) {
+		in.gap_in = gap(c, base, my);
+		in.gap_out = gap(c, my, base);
+	}
+	/* What it knew of its place may be so little, from a slow measurement, that this one says more. */
+	if (in.gap_in != GAP_UNKNOWN && (uint64_t)in.gap_in + in.gap_out > 2 * (in.base.hi - in.base.lo) + WIDTH_SLACK_NS)
+		in.gap_in = in.gap_out = GAP_UNKNOWN;
+	bool lost = in.gap_in == GAP_UNKNOWN && !in.continues;
+
+	decide(&in, &d);
+	place(c, &in, &d, lost);
+	trace_put(&h->trace, &(struct trace_record){ .base = base, .generation = h->generation, .rounds = h->rounds,
+						     .in = in, .out = d });
+	if (!flag(&me->synced) || lost || d.moved_ns) /* who was stale is back where it was */
+		atomic_fetch_add_explicit(&h->placed, 1, memory_order_relaxed);
+	howler_let_go(c);
+	uint64_t carry = h->carry_ns, known = bound_radius(c, my, d.line.ref_ns);
+
+	/* A line that only goes on is off by no more than was known before. */
+	if (in.continues && known < d.radius_ns) {
+		d.radius_ns = known;
+		carry = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
+	}
+	/* Crosswise: either the base finds this core synchronised, or this core finds its generation old. */
+	if (!howler_take(c, &d, h->generation, h->role & BASE_RESTARTS, carry))
+		return;
+	if (flag(&c->generation) == h->generation)
+		atomic_store_explicit(&me->led, 0, memory_order_release);
+	atomic_store_explicit(&h->fresh_ns, learns(c, my) ? d.line.ref_ns + LEARN_NS :
+			      rate_err(&h->rate) ? fresh(c, d.x_ns, d.line.ref_ns) : 0, memory_order_relaxed);
+}
+
+/* This core, led: one step towards a line. */
+void howler_follow(struct clock *c)
+{
+	struct clock_core *me = self(c);
+	struct howler_core *h = &me->howler;
+	unsigned partner = atomic_load_explicit(&h->partner, memory_order_relaxed);
+
+	if (flag(&me->in_transition) || !clock_online(c, port_core()))
+		return;
+	if (clock_synced(c, port_core()) && clock_base(c) == port_core()) {
+		howler_let_go(c);
+		atomic_store_explicit(&me->led, 0, memory_order_release);
+		return;
+	}
+	if (h->ready) {
+		conclude(c);
+		return;
+	}
+	if (!partner) {
+		unsigned next = next_partner(c);
+
+		me->waits_for = clock_base(c);
+		if (next == c->count && h->tsc)
+			h->ready = 1;
+		else if (next == c->count && !clock_synced(c, port_core()))
+			howler_restart(c);
+		else if (next < c->count && (!h->tsc || meet(c)))
+			begin_with(c, next);
+		return;
+	}
+	if (!carries(c, partner - 1)) { /* it answers no more */
+		if (partner - 1 == h->base)
+			howler_let_go(c);
+		else
+			set(&h->partner, 0);
+		return;
+	}
+	if (!exchange_round(&me->exchange))
+		return;
+	narrow(me);
+	if (!enough(c, h, partner - 1))
+		return;
+	if (partner - 1 == h->base)
+		h->base_span = h->span;
+	else
+		c->howler.span[partner - 1] = h->span;
+	set(&h->partner, 0);
+	h->ready = next_partner(c) == c->count;
+	if (h->ready)
+		conclude(c);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync=howler: who carries the time on (rule R2'), and how it begins anew when nobody did.
+ */
+#include "clock/howler_parts.h"
+
+/*
+ * Does core a carry the time on better than b? Best one that needs no check just
+ * now, nor soon: what it is off by, those that come later are off against the others.
+ */
+static bool better_base(const struct clock *c, unsigned a, unsigned b)
+{
+	bool a_follows = clock_follows(c, a), b_follows = clock_follows(c, b);
+
+	return a_follows != b_follows ? b_follows : fresh_ns(c, a) - 1 >= fresh_ns(c, b) - 1; /* 0: for good */
+}
+
+/* Who carries the time on. count: nobody. */
+static unsigned next_base(const struct clock *c)
+{
+	unsigned heir = c->count;
+
+	for (unsigned i = c->count; i-- > 0;)
+		if (carries(c, i) && (heir == c->count || better_base(c, i, heir)))
+			heir = i;
+	return heir;
+}
+
+void howler_settle(struct clock *c)
+{
+	for (;;) {
+		uint32_t was = atomic_load_explicit(&c->base, memory_order_seq_cst), base = was & BASE_CORE, heir;
+
+		if (was & BASE_CLAIMED || (!(was & BASE_LOST) && carries(c, base)))
+			return;
+		heir = next_base(c);
+		uint32_t to = (was & ~(BASE_LOST | BASE_CORE)) | heir;
+
+		if (heir == c->count) {
+			for (heir = 0; heir < c->count && !clock_online(c, heir); heir++)
+				;
+			to = (was & ~BASE_CORE) | BASE_LOST | (clock_online(c, base) ? base : heir);
+			if (to == was)
+				return;
+		}
+		to += BASE_MOVE;
+		if (!atomic_compare_exchange_strong_explicit(&c->base, &was, to, memory_order_seq_cst,
+							     memory_order_seq_cst))
+			continue;
+		if (!(to & BASE_LOST)) {
+			/* Everybody is to be held against the new base: the one that it is by now. */
+			atomic_fetch_add_explicit(&c->generation, 1, memory_order_seq_cst);
+			port_request(atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_CORE, REQ_SYNC);
+		}
+	}
+}
+
+/* By the timebase: what passed since core `from` was out, until *tsc. */
+static bool passed_by_timebase(const struct clock *c, const struct howler_core *from, uint64_t *tsc, struct span *p)
+{
+	struct timebase t;
+
+	if (!from->out_base_known || !howler_timebase(c, &t))
+		return false;
+	/* Both readings were some time after the instant that is meant. */
+	uint64_t most = t.ns - from->out_base_ns + t.late_ns + from->out_base_early_ns;
+	uint64_t doubt = t.late_ns + from->out_base_early_ns + from->out_base_late_ns +
+			 ticks_ns(t.after - t.before, c->core[port_core()].tempo_khz, 0) + 4;
+
+	*tsc = t.before;
+	*p = (struct span){ from->out_ns + (doubt < most ? most - doubt : 0), from->out_ns + most };
+	return true;
+}
+
+/*
+ * Where the reference can be at *tsc, now, by what passed since the last core was
+ * out, or else, without a timebase, by this core's own ticks since, at a tempo
+ * between these. The core that it is reckoned from; count: nobody knows.
+ */
+static unsigned passed(const struct clock *c, uint64_t *tsc, struct span *p)
+{
+	const struct howler_core *h = &c->core[port_core()].howler;
+	unsigned last = 0;
+	int32_t lead = 2 * (int32_t)c->howler.rates.bound_ppb; /* no reference was off the first base's rate by more */
+
+	for (unsigned i = 1; i < c->count; i++)
+		if (c->core[i].howler.out_ns > c->core[last].howler.out_ns)
+			last = i;
+	if (passed_by_timebase(c, &c->core[last].howler, tsc, p))
+		return last;
+	*tsc = port_tsc();
+	*p = (struct span){ 0, 0 };
+	if (!atomic_load_explicit(&h->had_line, memory_order_relaxed) || !h->out_khz_max)
+		return c->count;
+	*p = (struct span){ h->out_ns + ticks_ns(*tsc - h->out_tsc, h->out_khz_max, h->rate.own.lo - lead),
+			    h->out_ns + ticks_ns(*tsc - h->out_tsc, h->out_khz_min, h->rate.own.hi + lead) };
+	return port_core();
+}
+
+static uint64_t highest_shown(const struct clock *c)
+{
+	uint64_t highest = c->left_ns;
+
+	for (unsigned i = 0; i < c->count; i++) {
+		uint64_t ns = atomic_load_explicit(&c->core[i].last_ref_ns, memory_order_relaxed);
+
+		highest = clock_online(c, i) && ns > highest ? ns : highest;
+	}
+	return highest;
+}
+
+/* May this core start a new line? Best one that knows what has passed. */
+static bool may_restart(const struct clock *c, uint32_t base)
+{
+	if (!(base & BASE_LOST) || base & BASE_CLAIMED || flag(&c->core[port_core()].in_transition))
+		return false;
+	if (!atomic_load_explicit(&c->generation, memory_order_relaxed))
+		return port_core() == (base & BASE_CORE); /* the first of all: it is told to */
+	struct timebase t;
+
+	if (howler_timebase(c, &t))
+		return true;
+	for (unsigned i = 0; i < c->count; i++)
+		if (clock_online(c, i) && atomic_load_explicit(&c->core[i].howler.had_line, memory_order_relaxed))
+			return atomic_load_explicit(&c->core[port_core()].howler.had_line, memory_order_relaxed);
+	return true;
+}
+
+/* With `busy`: this core begins the time anew. False, `busy` given back: another one does, or carries it on after all. */
+static bool claim(struct clock *c, uint32_t base, uint32_t word)
+{
+	if (!atomic_compare_exchange_strong_explicit(&c->base, &base, word | BASE_CLAIMED | port_core(),
+						     memory_order_seq_cst, memory_order_seq_cst)) {
+		bound_done(c);
+		return false;
+	}
+	/* A core that was about to be synchronised just then carries the time after all, or sees this one's mark. */
+	for (unsigned i = 0; i < c->count; i++)
+		if (carries(c, i)) {
+			bound_done(c);
+			set(&c->base, word | BASE_LOST | i); /* not just its: settle tells it, too */
+			howler_settle(c);
+			return false;
+		}
+	return true;
+}
+
+/* With `busy`: how far off the truth a time is at most that begins at `value` and ought to lie in `p`, by core `from`. */
+static uint64_t drift_of(const struct clock *c, unsigned from, const struct span *p, uint64_t value)
+{
+	const struct howler *h = &c->howler;
+	uint64_t below = value - p->lo, above = p->hi > value ? p->hi - value : 0;
+
+	return from == c->count ? BOUND_UNKNOWN :
+	       bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, value) + bound_radius(c, from, value) +
+	       (below > above ? below : above);
+}
+
+void howler_restart(struct clock *c)
+{
+	struct clock_core *me = self(c);
+	struct howler *h = &c->howler;
+	uint32_t base = atomic_load_explicit(&c->base, memory_order_seq_cst), restarts = (base + BASE_RESTART) & BASE_RESTARTS;
+
+	restarts = restarts ? restarts : BASE_RESTART;
+	uint32_t word = restarts | (base & ~(BASE_MOVE - 1));
+
+	if (!may_restart(c, base) || !bound_try(c) || !claim(c, base, word))
+		return;
+	bool first = !atomic_load_explicit(&c->generation, memory_order_relaxed);
+	uint64_t carry = atomic_load_explicit(&h->carry_ns, memory_order_relaxed);
+	uint64_t tsc, shown = highest_shown(c);
+	struct span p;
+	unsigned from = passed(c, &tsc, &p);
+	uint64_t value = p.lo / 2 + p.hi / 2;
+
+	value = value < shown ? shown : value;
+	h->drift_ns = first ? 0 : drift_of(c, from, &p, value);
+	for (unsigned i = 0; i < c->count; i++)
+		h->bound[i] = (struct bound){ .carry_ns = carry };
+	h->drift_at_ns = value;
+	howler_let_go(c);
+	if (first) {
+		rate_first(&h->rates, &me->howler.rate);
+		atomic_store_explicit(&h->boots, h->rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
+	}
+	howler_set_pace(c, value);
+	h->drift_ppb = 1 + h->rates.reference_ppb;
+	me->howler.rate.anchor_tsc = 0;
+	struct clock_decision d = { .growth_ppb = 1, .radius_ns = 1 };
+
+	h->pulled_ns = 0;
+	h->pull_from_ns = h->pull_until_ns = 0;
+	line_start_steeper(&d.line, tsc, value, me->tempo_khz, rate_ppb(&me->howler.rate));
+	/* Whoever comes is to be looked after as soon as its rate asks for it. */
+	atomic_store_explicit(&h->check_at_ns, value + (h->rates.bound_ppb ? CHECK_NS_MIN :
+			      atomic_load_explicit(&h->check_ns, memory_order_relaxed)), memory_order_relaxed);
+	uint32_t generation = atomic_fetch_add_explicit(&c->generation, 1, memory_order_release) + 1;
+
+	set(&c->base, word | BASE_CLAIMED | port_core());
+	atomic_store_explicit(&me->led, 0, memory_order_release);
+	if (howler_take(c, &d, generation, restarts, carry)) {
+		set(&c->base, word | port_core());
+		howler_settle(c);
+	}
+}
