@@ -3,6 +3,7 @@
  * Howler, from the doors' hand-over on. hv_main is the table of contents; each
  * core then lives in core_loop until it is taken down.
  */
+#include "clock/port.h"
 #include "hv/hv.h"
 #include "hv/vmx.h"
 #include "smp/lib.h"
@@ -12,7 +13,8 @@
 #define SHARED_SLICE_NS 1000000ull
 #define NS_PER_S 1000000000ull
 #define REST_NS 100000ull /* host readers are guests, too, where an emulator has fewer cores than they */
-#define FOLLOW_TURNS 1024
+#define FOLLOW_NS 100000ull
+#define FOLLOW_TURNS 64
 #define STEADY_PPM 1000
 
 struct options options;
@@ -70,16 +72,24 @@ static struct vcpu *next_vcpu(uint64_t now, uint64_t *slice, uint64_t *timer_raw
 	return first;
 }
 
+static bool asked_at_top(void)
+{
+	return atomic_load_explicit(&this_core()->requests, memory_order_relaxed) & REQ_TOP;
+}
+
 /*
- * Led: core_serve takes the steps. Where an emulator has fewer processors than
- * cores, leader and follower may share one and never run at the same time: a
- * rest now and then lets the host's scheduler deal anew.
+ * Led: core_serve takes the steps, some of them at once, as the leader waits for each. Where
+ * an emulator has fewer processors than cores, leader and follower may share one and never
+ * run at the same time: a rest now and then lets the host's scheduler deal anew.
  */
 static void follow(unsigned me)
 {
 	static unsigned turns[CORES_MAX]; /* each entry: its core only */
+	uint64_t begin = raw_now(), some = raw_of_ns(FOLLOW_NS);
 
 	core_at("follows", 0);
+	while (clock_follows(&the_clock, me) && !asked_at_top() && raw_now() - begin < some)
+		core_serve();
 	if (++turns[me] % FOLLOW_TURNS == 0)
 		core_doze("follows", raw_of_ns(REST_NS));
 }
@@ -87,14 +97,15 @@ static void follow(unsigned me)
 static void run(void)
 {
 	struct core *me = this_core();
-	bool seat = conduct_seat();
-	uint64_t slice = seat ? conduct_slice_raw() : raw_of_ns(LONE_SLICE_NS), rest = raw_of_ns(REST_NS);
 
-	/* Who is led follows in core_serve; who is not is asked or led by a request. */
+	/* Who is led follows in core_serve, as quickly as it can; who is not is asked or led by a request. */
 	if (clock_follows(&the_clock, me->index)) {
 		follow(me->index);
 		return;
 	}
+	bool seat = conduct_seat();
+	uint64_t slice = seat ? conduct_slice_raw() : raw_of_ns(LONE_SLICE_NS), rest = raw_of_ns(REST_NS);
+
 	if (!clock_synced(&the_clock, me->index)) {
 		if (seat)
 			core_doze("unsynchronised", slice);

@@ -14,7 +14,7 @@
 static void lead(unsigned bits)
 {
 	const struct policy *p = the_clock.policy;
-	uint64_t start = raw_now();
+	uint64_t start = raw_now(), limit = raw_of_ns(LEAD_LIMIT_NS);
 
 	for (;;) {
 		enum clock_step s = bits & REQ_RESYNC ? p->resync(&the_clock) : p->lead(&the_clock);
@@ -32,7 +32,7 @@ static void lead(unsigned bits)
 		core_serve();
 		if (the_clock.resync == RESYNC_EVICTING)
 			core_relax(); /* not while leading: an exchange is as good as it is quick */
-		if (raw_now() - start > raw_of_ns(LEAD_LIMIT_NS))
+		if (raw_now() - start > limit)
 			panic("core %u waited 20 s for core %u to be synchronised", this_core()->index,
 			      the_clock.core[this_core()->index].waits_for);
 	}

@@ -47,7 +47,7 @@ void apic_eoi(void);
 
 /* timer.c: the raw TSC's rate, from a timer of known rate. */
 uint32_t timer_calibrate(const struct machine *m, const char **source); /* kHz */
-uint64_t raw_of_ns(uint64_t ns); /* raw ticks; ns < 2^44 */
+uint64_t raw_of_ns(uint64_t ns); /* raw ticks, rounded down */
 uint64_t ns_of_raw(uint64_t raw);
 extern uint32_t raw_khz, apic_timer_khz;
 

@@ -12,18 +12,19 @@
 #define PIT_COMMAND 0x43
 #define PORT_B 0x61 /* bit 0: gate of channel 2, bit 1: speaker, bit 5: output of channel 2 */
 
+#define NS_PER_MS 1000000u
 #define PIT_COUNTS (PIT_HZ / 1000 * 10) /* 10 ms */
 
 uint32_t raw_khz, apic_timer_khz;
 
 uint64_t raw_of_ns(uint64_t ns)
 {
-	return (uint64_t)((unsigned __int128)ns * raw_khz / 1000000);
+	return ns / NS_PER_MS * raw_khz + ns % NS_PER_MS * raw_khz / NS_PER_MS;
 }
 
 uint64_t ns_of_raw(uint64_t raw)
 {
-	return (uint64_t)((unsigned __int128)raw * 1000000 / raw_khz);
+	return raw / raw_khz * NS_PER_MS + raw % raw_khz * NS_PER_MS / raw_khz;
 }
 
 /* The raw TSC's rate by the PIT, or 0 if its output never rises. */
