@@ -31,6 +31,7 @@ enum {
 #define POLLS 10000u /* readings: more than any timer's step takes, and a bound if it stands still */
 #define EDGES 8u
 #define MEASURE_NS 10000000u
+#define MEASURE_PM_NS 100000000u /* an edge of the PM timer is known to about a us: its rate, then, to 10 ppm */
 #define MEASURE_POLLS 10000000u
 
 /* Fixed at boot. */
@@ -152,14 +153,14 @@ static void edge(struct counter *c, uint64_t *ns, uint64_t *raw)
 	}
 }
 
-/* The same time, some ms, in ns by a timer and in ticks of the raw TSC. */
-static void measure(struct counter *c, uint64_t *ns, uint64_t *raw)
+/* The same time, `least` ns or some more, in ns by a timer and in ticks of the raw TSC. */
+static void measure(struct counter *c, uint64_t least, uint64_t *ns, uint64_t *raw)
 {
 	uint64_t ns0 = 0, raw0 = 0;
 	unsigned polls = 0;
 
 	edge(c, &ns0, &raw0);
-	while (counter_ns(c, counter_read(c)) - ns0 < MEASURE_NS && ++polls < MEASURE_POLLS)
+	while (counter_ns(c, counter_read(c)) - ns0 < least && ++polls < MEASURE_POLLS)
 		cpu_relax();
 	edge(c, ns, raw);
 	*ns -= ns0;
@@ -170,7 +171,7 @@ uint32_t timebase_raw_khz(void)
 {
 	uint64_t ns, raw;
 
-	measure(&timer, &ns, &raw);
+	measure(&timer, timer.read == pm_read ? MEASURE_PM_NS : MEASURE_NS, &ns, &raw);
 	return ns ? (uint32_t)((raw * 1000000 + ns / 2) / ns) : 0;
 }
 
@@ -182,7 +183,7 @@ bool timebase_check(int32_t *ppm)
 		print("timebase: none: no HPET and no ACPI PM timer that the tables name runs\n");
 		return false;
 	}
-	measure(second_name ? &second : &timer, &ns, &raw);
+	measure(second_name ? &second : &timer, MEASURE_NS, &ns, &raw);
 	int64_t by_tsc = (int64_t)ns_of_raw(raw), off = ((int64_t)ns - by_tsc) * 1000000 / by_tsc;
 	*ppm = (int32_t)(off > INT32_MAX ? INT32_MAX : off);
 	print("timebase: %s at 0x%lx, %lu ns a count, late by %u ns at most; checked by %s: %d ppm\n", name, where,
