@@ -178,7 +178,8 @@ tools-test: tools
 .PHONY: tools-test
 
 # Nothing is compiled before the tools are there.
-$(HOWLER_OBJ) $(EFI_OBJ) $(GUEST_OBJS) $(B)/font.o: | tools
-$(UNIT_PROGRAMS) $(FUZZ_PROGRAMS): | tools-test
+$(HOWLER_OBJ) $(EFI_OBJ) $(GUEST_OBJS) $(B)/font.o headers: | tools
+build/sim/sim build/sim/sim-asan build/replay/replay: | tools
+$(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) build/threads/threads build/threads/seat model: | tools-test
 
 -include $(HOWLER_OBJ:.o=.d) $(EFI_OBJ:.o=.d)
