@@ -5,14 +5,17 @@
 ;
 ; int vmx_enter(struct vcpu *v): run the guest until a handler says "leave" or a
 ; request is set.
-; Returns 0, or 1 when VM entry failed (VMfail: VM_INSTRUCTION_ERROR tells).
+; Returns 0; when VM entry failed 1, and VM_INSTRUCTION_ERROR tells why (VMfailValid),
+; or 2, and nothing does (VMfailInvalid: no VMCS is current; SDM vol. 3, 31.2).
 ; At the exit the stack is as at entry: [rsp] = v.
 ;
 ; bool vcpu_exit(struct vcpu *v) handles an exit; false: on with the guest.
 
 %include "asm_abi.inc"
 
-HOST_RSP equ 0x6c14			; VMCS field, vmx.h
+HOST_RSP equ 0x6c14			; VMCS fields, vmx.h
+VM_INSTRUCTION_ERROR equ 0x4400
+NOT_LAUNCHED equ 5			; VMRESUME with a VMCS that was cleared since its last entry (31.4)
 
 extern vcpu_exit
 global vmx_enter, vmx_exit
@@ -64,16 +67,28 @@ resume:
 	load_all REGISTERS
 	mov rdi, [rdi + VCPU_RDI]
 
-; From here to the entry a kick leads to .leave (trap.c); from the entry on it
-; makes the guest exit. VMRESUME fails on a VMCS that was cleared since its last
-; entry, and only then VMLAUNCH is right: no flag to keep.
+; From here to the entry a kick leads to leave_guest (trap.c); from the entry on it
+; makes the guest exit. If VMRESUME says that the VMCS was cleared since its last
+; entry, and only then, VMLAUNCH is right: no flag to keep.
 .window:
 	cmp dword [gs:CORE_REQUESTS], 0
 	jne leave_guest
 	vmresume
+	jc .invalid
+	mov eax, VM_INSTRUCTION_ERROR
+	vmread rax, rax
+	cmp eax, NOT_LAUNCHED
+	jne .failed
+	mov rax, [rsp]
+	mov rax, [rax]
 	vmlaunch
+	jc .invalid
 .window_end:
+.failed:
 	mov eax, 1
+	jmp done
+.invalid:
+	mov eax, 2
 	jmp done
 
 align 16

@@ -230,9 +230,12 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 		slice_raw = WINDOW_RAW; /* that window never opens */
 	uint64_t exits = v->exits;
 	vmcs_write(PREEMPTION_TIMER, (slice_raw >> vmx.timer_shift) + 1);
-	if (vmx_enter(v))
+	int failed = vmx_enter(v);
+	if (failed == 1)
 		panic("VM entry of vCPU %u failed: VM-instruction error %lu (SDM vol. 3, 31.4)", v->index,
 		      vmcs_read(VM_INSTRUCTION_ERROR));
+	if (failed)
+		panic("VM entry of vCPU %u failed: no VMCS is current", v->index);
 	v->now.to_raw = rdtsc_ordered();
 	core_at("loop", 0);
 	if (v->exits != exits)
