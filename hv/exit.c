@@ -10,10 +10,54 @@
 #include "smp/lib.h"
 #include "smp/x86.h"
 
+/* An instruction is over, or faults: so is what it was shadowed by (SDM vol. 3, 27.3.1.5). */
+static inline void unshadow(void)
+{
+	uint64_t blocking = vmcs_read(GUEST_INTERRUPTIBILITY);
+
+	if (blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
+		vmcs_write(GUEST_INTERRUPTIBILITY, blocking & INTERRUPTIBILITY_NMI);
+}
+
+static inline bool single_steps(void)
+{
+	return vmcs_read(GUEST_RFLAGS) & RFLAGS_TF;
+}
+
+static bool runs_64bit(void)
+{
+	return vmcs_read(ENTRY_CONTROLS) & ENTRY_IA32E && vmcs_read(GUEST_CS_ACCESS) & ACCESS_LONG;
+}
+
+/* An instruction is done: who steps gets its trap. RIP goes over the end of its 32 or 48 bits as it must (27.3.1.4). */
+static inline void next_instruction(uint64_t length)
+{
+	uint64_t old = vmcs_read(GUEST_RIP), rip = old + length;
+
+	if (__builtin_expect((old ^ rip) >> 32, 0))
+		rip = runs_64bit() ? (uint64_t)((int64_t)(rip << 16) >> 16) : (uint32_t)rip;
+	vmcs_write(GUEST_RIP, rip);
+	unshadow();
+	if (single_steps())
+		vmcs_write(GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+}
+
+/* The same instruction again: a trap that the one before left, held off by a shadow, must still be there (27.3.1.5). */
+static inline void same_instruction(void)
+{
+	if (vmcs_read(GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS) && single_steps())
+		vmcs_write(GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+}
+
+/* As the processor delivers a fault: RF is set in the image of RFLAGS (17.3.1.1); real mode has no error codes (27.2.1.3). */
 enum verdict inject(uint32_t info)
 {
+	if (!(vmcs_read(GUEST_CR0) & CR0_PE))
+		info &= ~INTERRUPTION_ERROR;
 	vmcs_write(ENTRY_INTERRUPTION_INFO, info);
 	vmcs_write(ENTRY_EXCEPTION_ERROR, 0);
+	vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);
+	unshadow();
 	return RESUME;
 }
 
@@ -90,6 +134,8 @@ static enum verdict exit_cr(struct vcpu *v)
 
 static enum verdict exit_hlt(struct vcpu *v)
 {
+	if (single_steps()) /* the trap ends it at once */
+		return NEXT;
 	v->halt_deaf = !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
 	v->halt_in_nmi = !v->nmi_stray && vmcs_read(GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI;
 	atomic_store_explicit(&v->state, VCPU_HALTED, memory_order_release);
@@ -103,16 +149,6 @@ static enum verdict exit_nmi(struct vcpu *v)
 		return park(v, "an exception that is not intercepted");
 	__asm__ volatile("int $2" : : : "memory");
 	return RESUME;
-}
-
-/* An instruction is over: so is what it was shadowed by (SDM vol. 3, 27.3.1.5). */
-static inline void next_instruction(uint64_t length)
-{
-	uint64_t blocking = vmcs_read(GUEST_INTERRUPTIBILITY);
-
-	vmcs_write(GUEST_RIP, vmcs_read(GUEST_RIP) + length);
-	if (blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
-		vmcs_write(GUEST_INTERRUPTIBILITY, blocking & INTERRUPTIBILITY_NMI);
 }
 
 /* The instruction at RIP, which touched the local APIC's page at `offset` and is not done. */
@@ -180,12 +216,16 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 		return NEXT;
 	case EXIT_HLT: return exit_hlt(v);
 	case EXIT_CR_ACCESS: return exit_cr(v);
+	case EXIT_RDPMC: return inject(INJECT_GP); /* CPUID's leaf AH shows no counter */
 	case EXIT_IO: return exit_io(v);
 	case EXIT_RDMSR: return exit_rdmsr(v);
 	case EXIT_WRMSR: return exit_wrmsr(v);
 	case EXIT_EPT_VIOLATION: return exit_ept(v);
 	case EXIT_INVD: return NEXT; /* the host's data is cached, too; none of the guest's is ever stale in memory */
-	/* What exits unconditionally (26.1.2), and this guest does not have: VMX, SMX, XSAVE */
+	/* What this guest does not have: VMX, SMX, XSAVE exit unconditionally (26.1.2), the others since they are asked to */
+	case EXIT_MWAIT:
+	case EXIT_MONITOR:
+	case EXIT_ENCLS:
 	case EXIT_VMCLEAR ... EXIT_VMXON:
 	case EXIT_GETSEC:
 	case EXIT_INVEPT:
@@ -218,5 +258,7 @@ bool vcpu_exit(struct vcpu *v)
 	v->exits++;
 	if (verdict >= NEXT)
 		next_instruction(vmcs_read(EXIT_INSTRUCTION_LENGTH));
+	else
+		same_instruction();
 	return verdict == LEAVE || verdict == YIELD || timer_due(v);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "hv/hv.h"
+#include "hv/vmx.h"
 
 enum verdict {
 	RESUME, /* on with the guest, where RIP is */
@@ -13,11 +14,12 @@ enum verdict {
 	YIELD,  /* ... by way of the core's loop */
 };
 
-#define INJECT_GP 0x80000b0du /* valid, hardware exception, error code, vector 13 */
+/* Valid, hardware exception, the vector; with an error code, of 0 */
+#define INJECT_GP (0x8000030du | INTERRUPTION_ERROR)
 #define INJECT_UD 0x80000306u
 
 /* exit.c */
-enum verdict inject(uint32_t info); /* at the next entry, error code 0 */
+enum verdict inject(uint32_t info); /* the fault of the instruction at RIP, at the next entry */
 enum verdict park(struct vcpu *v, const char *why);
 void set_edx_eax(struct vcpu *v, uint64_t value);
 uint64_t guest_tsc(const struct vcpu *v);

@@ -33,7 +33,8 @@ const void *vmcs_init(void)
 {
 	msr_bitmap = mem_alloc(PAGE_SIZE, PAGE_SIZE);
 	msr_make_bitmap(msr_bitmap);
-	io_bitmap = memset(mem_alloc(2 * PAGE_SIZE, PAGE_SIZE), 0xff, 2 * PAGE_SIZE);
+	/* A third page, as Bochs reads two bytes for each bit: also those of the last ports. */
+	io_bitmap = memset(mem_alloc(3 * PAGE_SIZE, PAGE_SIZE), 0xff, 3 * PAGE_SIZE);
 	apic_access = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0xff, PAGE_SIZE);
 	return apic_access;
 }
@@ -81,6 +82,8 @@ static void set_controls(struct vcpu *v, uint64_t eptp)
 	vmcs_write(IO_BITMAP_B, (uint64_t)io_bitmap + PAGE_SIZE);
 	vmcs_write(MSR_BITMAP, (uint64_t)msr_bitmap);
 	vmcs_write(EPT_POINTER, eptp);
+	if (vmx.proc2 & PROC2_ENCLS)
+		vmcs_write(ENCLS_BITMAP, UINT64_MAX);
 	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
 	/* What VMX fixes belongs to the host: the guest sees its shadow of it. */
 	vmcs_write(CR0_MASK, CR0_NE | CR0_NW | CR0_CD);

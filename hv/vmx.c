@@ -17,10 +17,11 @@ static const struct group {
 	struct wanted {
 		uint32_t bit;
 		const char *name;
-	} wanted[9]; /* up to a 0 */
+	} wanted[10]; /* up to a 0 */
 } groups[] = {
 	{ MSR_VMX_TRUE_PROCBASED, &vmx.proc, {
 		{ PROC_TSC_OFFSETTING, "TSC offsetting" }, { PROC_HLT, "HLT exiting" }, { PROC_TPR_SHADOW, "the TPR shadow" },
+		{ PROC_MWAIT, "MWAIT exiting" }, { PROC_RDPMC, "RDPMC exiting" }, { PROC_MONITOR, "MONITOR exiting" },
 		{ PROC_IO_BITMAPS, "I/O bitmaps" }, { PROC_MSR_BITMAPS, "MSR bitmaps" }, { PROC_SECONDARY, "secondary controls" } } },
 	{ MSR_VMX_PROCBASED2, &vmx.proc2, {
 		{ PROC2_APIC_ACCESSES, "virtual APIC accesses" }, { PROC2_EPT, "EPT" }, { PROC2_VPID, "VPID" },
@@ -87,7 +88,7 @@ bool vmx_find(struct complaint *why)
 					     "use a newer one (Westmere, 2010, has all)", missing);
 	uint32_t may2 = (uint32_t)(rdmsr(MSR_VMX_PROCBASED2) >> 32);
 	vmx.tsc_scaling = may2 & PROC2_TSC_SCALING;
-	vmx.proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID | PROC2_APIC_REGISTERS);
+	vmx.proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID | PROC2_APIC_REGISTERS | PROC2_ENCLS);
 	if (!vmx.tsc_scaling)
 		vmx.proc |= PROC_RDTSC; /* always allowed (A.3.2: bit 12 may be 1 on all) */
 	vmx.timer_shift = rdmsr(MSR_VMX_MISC) & 31;

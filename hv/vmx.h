@@ -32,7 +32,7 @@ enum vmcs_field {
 	/* 64-bit */
 	IO_BITMAP_A = 0x2000, IO_BITMAP_B = 0x2002, MSR_BITMAP = 0x2004,
 	TSC_OFFSET = 0x2010, VIRTUAL_APIC_ADDRESS = 0x2012, APIC_ACCESS_ADDRESS = 0x2014,
-	EPT_POINTER = 0x201a, TSC_MULTIPLIER = 0x2032,
+	EPT_POINTER = 0x201a, ENCLS_BITMAP = 0x202e, TSC_MULTIPLIER = 0x2032,
 	GUEST_PHYSICAL_ADDRESS = 0x2400,
 	VMCS_LINK_POINTER = 0x2800, GUEST_DEBUGCTL = 0x2802, GUEST_PAT = 0x2804, GUEST_EFER = 0x2806,
 	HOST_PAT = 0x2c00, HOST_EFER = 0x2c02,
@@ -69,11 +69,14 @@ enum vmcs_field {
 #define PROC_INTERRUPT_WINDOW  (1u << 2)
 #define PROC_TSC_OFFSETTING    (1u << 3)
 #define PROC_HLT               (1u << 7)
+#define PROC_MWAIT             (1u << 10)
+#define PROC_RDPMC             (1u << 11)
 #define PROC_RDTSC             (1u << 12)
 #define PROC_TPR_SHADOW        (1u << 21)
 #define PROC_NMI_WINDOW        (1u << 22)
 #define PROC_IO_BITMAPS        (1u << 25)
 #define PROC_MSR_BITMAPS       (1u << 28)
+#define PROC_MONITOR           (1u << 29)
 #define PROC_SECONDARY         (1u << 31)
 /* Secondary processor-based controls */
 #define PROC2_APIC_ACCESSES    (1u << 0)
@@ -83,6 +86,7 @@ enum vmcs_field {
 #define PROC2_UNRESTRICTED     (1u << 7)
 #define PROC2_APIC_REGISTERS   (1u << 8)
 #define PROC2_INVPCID          (1u << 12)
+#define PROC2_ENCLS            (1u << 15)
 #define PROC2_TSC_SCALING      (1u << 25)
 /* VM-exit controls */
 #define EXIT_SAVE_DEBUG        (1u << 2)
@@ -99,13 +103,17 @@ enum vmcs_field {
 #define ENTRY_LOAD_PAT         (1u << 14)
 #define ENTRY_LOAD_EFER        (1u << 15)
 
+#define RFLAGS_TF (1ull << 8)
 #define RFLAGS_IF (1ull << 9)
+#define RFLAGS_RF (1ull << 16)
 #define INTERRUPTION_VALID (1u << 31)
+#define INTERRUPTION_ERROR (1u << 11) /* deliver an error code */
 #define INTERRUPTION_NMI 0x80000202u
 /* Interruptibility state (25.4.2) */
 #define INTERRUPTIBILITY_STI    (1u << 0)
 #define INTERRUPTIBILITY_MOV_SS (1u << 1)
 #define INTERRUPTIBILITY_NMI    (1u << 3)
+#define PENDING_DEBUG_BS        (1u << 14) /* a single-step trap (25.4.2) */
 /* Segment access rights (25.4.1) */
 #define ACCESS_LONG (1u << 13)
 #define ACCESS_32   (1u << 14)
@@ -119,10 +127,10 @@ enum vmcs_field {
 enum exit_reason {
 	EXIT_EXCEPTION_NMI = 0, EXIT_EXTERNAL_INTERRUPT = 1, EXIT_TRIPLE_FAULT = 2, EXIT_INTERRUPT_WINDOW = 7,
 	EXIT_NMI_WINDOW = 8, EXIT_TASK_SWITCH = 9, EXIT_CPUID = 10, EXIT_GETSEC = 11, EXIT_HLT = 12, EXIT_INVD = 13,
-	EXIT_RDTSC = 16, EXIT_VMCALL = 18, EXIT_VMCLEAR = 19, EXIT_VMXON = 27, EXIT_CR_ACCESS = 28, EXIT_IO = 30,
-	EXIT_RDMSR = 31, EXIT_WRMSR = 32, EXIT_TPR_BELOW_THRESHOLD = 43, EXIT_APIC_ACCESS = 44, EXIT_EPT_VIOLATION = 48,
-	EXIT_INVEPT = 50, EXIT_RDTSCP = 51, EXIT_PREEMPTION_TIMER = 52, EXIT_INVVPID = 53, EXIT_XSETBV = 55,
-	EXIT_APIC_WRITE = 56,
+	EXIT_RDPMC = 15, EXIT_RDTSC = 16, EXIT_VMCALL = 18, EXIT_VMCLEAR = 19, EXIT_VMXON = 27, EXIT_CR_ACCESS = 28,
+	EXIT_IO = 30, EXIT_RDMSR = 31, EXIT_WRMSR = 32, EXIT_MWAIT = 36, EXIT_MONITOR = 39, EXIT_TPR_BELOW_THRESHOLD = 43,
+	EXIT_APIC_ACCESS = 44, EXIT_EPT_VIOLATION = 48, EXIT_INVEPT = 50, EXIT_RDTSCP = 51, EXIT_PREEMPTION_TIMER = 52,
+	EXIT_INVVPID = 53, EXIT_XSETBV = 55, EXIT_APIC_WRITE = 56, EXIT_ENCLS = 60,
 };
 #define EXIT_ENTRY_FAILED (1u << 31)
 
