@@ -8,6 +8,7 @@
 #include "hv/exit.h"
 #include "hv/vmx.h"
 #include "smp/lib.h"
+#include "smp/util.h"
 #include "smp/x86.h"
 
 /* An instruction is over, or faults: so is what it was shadowed by (SDM vol. 3, 27.3.1.5). */
@@ -22,6 +23,11 @@ static inline void unshadow(void)
 static inline bool single_steps(void)
 {
 	return vmcs_read(GUEST_RFLAGS) & RFLAGS_TF;
+}
+
+static unsigned cpl(void)
+{
+	return vmcs_read(GUEST_SS_ACCESS) >> 5 & 3; /* the DPL of SS */
 }
 
 static bool runs_64bit(void)
@@ -94,7 +100,7 @@ static uint64_t hypercall(struct vcpu *v)
 {
 	const void *report;
 
-	if (vmcs_read(GUEST_SS_ACCESS) >> 5 & 3) /* DPL of SS, which is CPL: VMCALL exits at any */
+	if (cpl()) /* VMCALL exits at any */
 		return (uint64_t)HC_EPERM;
 	switch ((uint32_t)v->regs[RAX]) {
 	case HC_STATUS:
@@ -151,11 +157,9 @@ static enum verdict exit_nmi(struct vcpu *v)
 	return RESUME;
 }
 
-/* The instruction at RIP, which touched the local APIC's page at `offset` and is not done. */
-static enum verdict exit_apic(struct vcpu *v, unsigned offset)
+static struct insn insn_here(void)
 {
 	uint64_t rip = vmcs_read(GUEST_CS_BASE) + vmcs_read(GUEST_RIP);
-	uint32_t access = (uint32_t)vmcs_read(GUEST_CS_ACCESS);
 	uint8_t code[15] = { 0 };
 	unsigned first = PAGE_SIZE - (rip & (PAGE_SIZE - 1));
 
@@ -165,18 +169,69 @@ static enum verdict exit_apic(struct vcpu *v, unsigned offset)
 		memcpy(code, at, first);
 	if (rest)
 		memcpy(code + first, rest, sizeof(code) - first);
-	/* The delivery of an event can be cut short by nothing else than this: all memory is mapped. */
+	return insn_decode(code, runs_64bit(), vmcs_read(GUEST_CS_ACCESS) & ACCESS_32);
+}
+
+/* ports=on: where a guest finds nothing, once per page; those from 4 GiB on share what is noted with those below. */
+static void tell_absent(const struct vcpu *v, uint64_t gpa, bool write)
+{
+	static _Atomic uint32_t told[1 << 15];
+	uint32_t page = (uint32_t)(gpa / PAGE_SIZE), bit = 1u << page % 32;
+
+	if (options.ports && !(atomic_fetch_or_explicit(&told[page / 32 % ARRAY_SIZE(told)], bit, memory_order_relaxed) & bit))
+		print("howler: memory 0x%lx: %s by vCPU %u: nothing there\n", gpa, write ? "write" : "read", v->index);
+}
+
+/*
+ * The instruction at RIP reached the local APIC's page, or a place where there is nothing: it reads ones, and what it
+ * writes is lost. What Howler can't take apart is refused: no processor promises more of the APIC (10.4.1).
+ */
+static enum verdict access(struct vcpu *v, uint64_t gpa)
+{
+	struct insn i = insn_here();
+	bool apic = lapic_has(v, gpa);
+	unsigned offset = gpa & (PAGE_SIZE - 1);
+
+	if (!apic)
+		tell_absent(v, gpa, vmcs_read(EXIT_QUALIFICATION) & EPT_WRITE);
+	if (!i.length || (apic && (i.bytes != 4 || offset & 3)))
+		return inject(INJECT_GP);
+	uint64_t memory = apic ? lapic_read(v, offset) : UINT64_MAX, rflags = vmcs_read(GUEST_RFLAGS);
+	uint64_t rsp = vmcs_read(GUEST_RSP), *reg = i.reg == RSP ? &rsp : &v->regs[i.reg];
+	bool writes = insn_run(&i, &memory, reg, &rflags);
+
+	vmcs_write(GUEST_RSP, rsp);
+	vmcs_write(GUEST_RFLAGS, rflags);
+	next_instruction(i.length);
+	if (apic && writes)
+		lapic_write(v, offset, (uint32_t)memory);
+	return apic && writes ? LEAVE : RESUME;
+}
+
+/*
+ * ... or it was fetched there: two bytes of ones are no instruction; or a paging structure was: its reserved bits are
+ * set. The delivery of an event that can't be completed is the end.
+ */
+static enum verdict reach(struct vcpu *v, uint64_t gpa, bool fetch, bool walk)
+{
 	if (vmcs_read(IDT_VECTORING_INFO) & INTERRUPTION_VALID)
-		return park(v, "has its stack or IDT in its local APIC's page");
-	struct mov m = mov_decode(code, access & ACCESS_LONG, access & ACCESS_32);
-	if (!m.length)
-		return park(v, "reached its local APIC's page by other than a MOV of 32 bits");
-	next_instruction(m.length);
-	if (m.store)
-		lapic_write(v, offset, m.immediate ? m.value : (uint32_t)v->regs[m.reg]);
-	else
-		v->regs[m.reg] = lapic_read(v, offset);
-	return m.store ? LEAVE : RESUME;
+		return park(v, "has its stack, IDT or GDT in its local APIC's page, or where there is no memory");
+	if (fetch)
+		return inject(INJECT_UD);
+	if (!walk)
+		return access(v, gpa);
+	write_cr2(vmcs_read(GUEST_LINEAR_ADDRESS));
+	inject(INJECT_PF);
+	vmcs_write(ENTRY_EXCEPTION_ERROR, PF_PRESENT | PF_RESERVED | (cpl() == 3 ? PF_USER : 0));
+	return RESUME;
+}
+
+static enum verdict exit_apic(struct vcpu *v)
+{
+	uint64_t q = vmcs_read(EXIT_QUALIFICATION);
+	unsigned type = q >> 12 & 15;
+
+	return reach(v, LAPIC_GPA | (q & (PAGE_SIZE - 1)), type == APIC_ACCESS_FETCH, type > APIC_ACCESS_EVENT);
 }
 
 /* The processor has done a write to the virtual-APIC page (SDM vol. 3, 30.4.3.2): what follows from it. */
@@ -190,9 +245,11 @@ static enum verdict exit_apic_write(struct vcpu *v)
 
 static enum verdict exit_ept(struct vcpu *v)
 {
-	uint64_t gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	uint64_t q = vmcs_read(EXIT_QUALIFICATION);
 
-	return lapic_has(v, gpa) ? exit_apic(v, gpa & (PAGE_SIZE - 1)) : park(v, "touched memory that it does not have");
+	if (q & EPT_NMI_UNBLOCKED) /* by an IRET that is not done (28.2.3) */
+		vmcs_write(GUEST_INTERRUPTIBILITY, vmcs_read(GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+	return reach(v, vmcs_read(GUEST_PHYSICAL_ADDRESS), q & EPT_FETCH && q & EPT_FINAL, !(q & EPT_FINAL));
 }
 
 static enum verdict dispatch(struct vcpu *v, uint32_t reason)
@@ -209,7 +266,7 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 	case EXIT_INTERRUPT_WINDOW: /* by way of the loop, where events are injected */
 	case EXIT_NMI_WINDOW:
 	case EXIT_TPR_BELOW_THRESHOLD: return LEAVE;
-	case EXIT_APIC_ACCESS: return exit_apic(v, vmcs_read(EXIT_QUALIFICATION) & (PAGE_SIZE - 1));
+	case EXIT_APIC_ACCESS: return exit_apic(v);
 	case EXIT_APIC_WRITE: return exit_apic_write(v);
 	case EXIT_VMCALL:
 		v->regs[RAX] = hypercall(v);

@@ -16,6 +16,7 @@ enum verdict {
 
 /* Valid, hardware exception, the vector; with an error code, of 0 */
 #define INJECT_GP (0x8000030du | INTERRUPTION_ERROR)
+#define INJECT_PF (0x8000030eu | INTERRUPTION_ERROR)
 #define INJECT_UD 0x80000306u
 
 /* exit.c */

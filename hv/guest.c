@@ -6,6 +6,7 @@
 #include "smp/x86.h"
 
 /* SDM vol. 3, 29.3.2: table 29-1 and 29-5 */
+#define EPT_RW 3ull
 #define EPT_RWX 7ull
 #define EPT_WB (6ull << 3)
 #define EPT_LARGE (1ull << 7)
@@ -19,24 +20,54 @@ void *guest_at(uint64_t gpa, uint64_t bytes)
 	return gpa <= guest.ram_bytes && bytes <= guest.ram_bytes - gpa ? guest.ram + gpa : 0;
 }
 
-/* Guest-physical memory: the guest's from 0 on, in large pages, up to 1 GiB, and the local APICs' page. The EPTP. */
-static uint64_t make_ept(const void *apic)
-{
-	uint64_t *pml4 = memset(mem_alloc(5 * PAGE_SIZE, PAGE_SIZE), 0, 5 * PAGE_SIZE);
-	uint64_t *pdpt = pml4 + 512, *pd = pml4 + 1024, *pd3 = pml4 + 1536, *pt = pml4 + 2048;
+/* What a guest can reach: all else is nowhere, and exit.c answers for it. */
+struct reach {
+	uint64_t gpa, phys, bytes, rights;
+};
 
-	CHECK(!((uint64_t)guest.ram & (LARGE_PAGE - 1)) && guest.ram_bytes <= 512 * LARGE_PAGE);
-	pml4[0] = (uint64_t)pdpt | EPT_RWX;
-	pdpt[0] = (uint64_t)pd | EPT_RWX;
-	for (uint64_t a = 0; a < guest.ram_bytes; a += LARGE_PAGE)
-		pd[a / LARGE_PAGE] = ((uint64_t)guest.ram + a) | EPT_RWX | EPT_WB | EPT_LARGE;
-	pdpt[LAPIC_GPA >> 30] = (uint64_t)pd3 | EPT_RWX;
-	pd3[LAPIC_GPA >> 21 & 511] = (uint64_t)pt | EPT_RWX;
-	pt[LAPIC_GPA >> 12 & 511] = (uint64_t)apic | EPT_RWX | EPT_WB;
-	return (uint64_t)pml4 | EPTP_WALK_4 | EPTP_WB;
+/* The entry for `gpa` of the level with `shift`, with the tables on the way to it. */
+static uint64_t *ept_entry(uint64_t *table, uint64_t gpa, unsigned shift)
+{
+	for (unsigned level = 39; level > shift; level -= 9) {
+		uint64_t *entry = &table[gpa >> level & 511];
+
+		if (!*entry)
+			*entry = (uint64_t)memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE) | EPT_RWX;
+		table = (uint64_t *)(*entry & ~(PAGE_SIZE - 1));
+	}
+	return &table[gpa >> shift & 511];
 }
 
-static void make_vcpu(unsigned i, uint64_t eptp, const struct load_entry *entry)
+/* These ranges, to the page, in large ones where they are whole. The EPTP. */
+static uint64_t make_ept(const struct reach *r, unsigned count)
+{
+	uint64_t *root = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE);
+
+	for (; count--; r++)
+		for (uint64_t at = 0, page; at < r->bytes; at += page) {
+			bool large = !((r->gpa + at) & (LARGE_PAGE - 1)) && r->bytes - at >= LARGE_PAGE;
+			uint64_t *entry = ept_entry(root, r->gpa + at, large ? 21 : 12);
+
+			page = large ? LARGE_PAGE : PAGE_SIZE;
+			CHECK(!*entry && !((r->phys + at) & (page - 1)));
+			*entry = (r->phys + at) | r->rights | EPT_WB | (large ? EPT_LARGE : 0);
+		}
+	return (uint64_t)root | EPTP_WALK_4 | EPTP_WB;
+}
+
+/* The local APIC's page is there for who has his at its default place; no code runs from it. */
+static void make_epts(const void *apic)
+{
+	const struct reach reach[] = {
+		{ 0, (uint64_t)guest.ram, guest.ram_bytes, EPT_RWX },
+		{ LAPIC_GPA, (uint64_t)apic, PAGE_SIZE, EPT_RW },
+	};
+
+	guest.eptp = make_ept(reach, 1);
+	guest.eptp_apic = make_ept(reach, 2);
+}
+
+static void make_vcpu(unsigned i, const struct load_entry *entry)
 {
 	struct vcpu *v = &guest.vcpu[i];
 
@@ -45,7 +76,7 @@ static void make_vcpu(unsigned i, uint64_t eptp, const struct load_entry *entry)
 	v->fpu.fcw = 0x37f;    /* as FNINIT leaves it */
 	v->fpu.mxcsr = 0x1f80; /* as after a reset */
 	lapic_make(v);
-	vmcs_make(v, eptp, i ? 0 : entry);
+	vmcs_make(v, i ? 0 : entry);
 }
 
 static void read_rtc(void)
@@ -93,9 +124,9 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	uint64_t vcpus_bytes = guest.vcpu_count * sizeof(struct vcpu);
 	guest.vcpu = memset(mem_alloc(vcpus_bytes, PAGE_SIZE), 0, vcpus_bytes);
 	read_rtc();
-	uint64_t eptp = make_ept(vmcs_init());
+	make_epts(vmcs_init());
 	for (unsigned i = 0; i < guest.vcpu_count; i++)
-		make_vcpu(i, eptp, &entry);
+		make_vcpu(i, &entry);
 	struct vcpu *first = &guest.vcpu[0];
 	first->regs[RAX] = 0x2badb002; /* Multiboot 3.2 */
 	first->regs[RBX] = entry.ebx;

@@ -27,7 +27,7 @@ struct load_entry {
 
 /* vmcs.c: the current VMCS of this core */
 const void *vmcs_init(void);                    /* boot: bitmaps; the APIC-access page */
-void vmcs_make(struct vcpu *v, uint64_t eptp, const struct load_entry *entry); /* boot: a new one, left clear */
+void vmcs_make(struct vcpu *v, const struct load_entry *entry); /* boot: a new one, left clear */
 void vmcs_reset(void);                          /* the guest's part: as after INIT */
 void vmcs_set_apic(const struct vcpu *v);       /* its local APIC's mode has changed */
 void vmcs_set_host(void);
@@ -37,6 +37,7 @@ void vmcs_dump(const struct vcpu *v);
 struct guest {
 	uint8_t *ram;
 	uint64_t ram_bytes;
+	uint64_t eptp, eptp_apic;   /* what a vCPU reaches without its local APIC's page at its default place, and with it */
 	struct vcpu *vcpu;          /* [vcpu_count] */
 	unsigned vcpu_count;
 	_Atomic uint32_t finish;    /* the conductor: HC_STATUS says 1 from now on */
@@ -75,14 +76,26 @@ bool vcpu_exit(struct vcpu *v); /* called by entry.asm; true: leave the guest */
 
 /* decode.c */
 void *guest_linear(uint64_t linear); /* of the loaded vCPU, to the end of its page; NULL: no memory there */
-/* A MOV between a general register, or an immediate, and 32 bits of memory. Pure. */
-struct mov {
-	unsigned length; /* bytes; 0: another instruction */
-	bool store, immediate;
-	uint32_t value;  /* if immediate */
-	unsigned reg;
+/* What compilers make of a load, a store, or both, of 8 to 64 bits of memory. */
+enum insn_op {
+	INSN_ADD, INSN_OR, INSN_ADC, INSN_SBB, INSN_AND, INSN_SUB, INSN_XOR, INSN_CMP, /* as encoded */
+	INSN_TEST, INSN_MOV, INSN_XCHG, INSN_INC, INSN_DEC, INSN_NOT, INSN_NEG, /* the last four: on memory alone */
 };
-struct mov mov_decode(const uint8_t code[15], bool code64, bool code32);
+struct insn {
+	unsigned length;            /* bytes; 0: another instruction */
+	enum insn_op op;
+	bool to_register;           /* else to memory; XCHG: both */
+	bool immediate;             /* memory's other operand: `value`, else the register */
+	bool sign;                  /* MOVSX, MOVSXD; MOVZX and these have a register of more bytes */
+	bool high;                  /* the register is bits 15:8 of `reg` */
+	unsigned bytes, reg_bytes;
+	unsigned reg;
+	uint64_t value;
+};
+/* Pure, as the next. */
+struct insn insn_decode(const uint8_t code[15], bool code64, bool code32);
+/* *memory, *reg and *rflags as it leaves them; true: memory is written. */
+bool insn_run(const struct insn *i, uint64_t *memory, uint64_t *reg, uint64_t *rflags);
 
 /* place.c: pure */
 unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned vcpus);

@@ -40,15 +40,17 @@ const void *vmcs_init(void)
 }
 
 /*
- * At its default place the processor tells the local APIC's page from memory;
- * elsewhere, and for who has switched it off, it is memory that nobody drives.
- * What a core has cached of it is void (SDM vol. 3, 30.4.6).
+ * At its default place the processor tells the local APIC's page from memory; elsewhere, and for who has switched
+ * it off, there is no page. What a core has cached of it is void (SDM vol. 3, 30.4.6).
  */
 void vmcs_set_apic(const struct vcpu *v)
 {
 	uint32_t mine = PROC2_APIC_ACCESSES | PROC2_APIC_REGISTERS;
 
-	vmcs_write(PROC_CONTROLS2, lapic_has(v, LAPIC_GPA) ? vmx.proc2 : vmx.proc2 & ~mine);
+	bool here = lapic_has(v, LAPIC_GPA);
+
+	vmcs_write(PROC_CONTROLS2, here ? vmx.proc2 : vmx.proc2 & ~mine);
+	vmcs_write(EPT_POINTER, here ? guest.eptp_apic : guest.eptp);
 	invept_all();
 }
 
@@ -69,7 +71,7 @@ static void write_zeros(const uint16_t *fields, unsigned count)
 		vmcs_write(fields[count], 0);
 }
 
-static void set_controls(struct vcpu *v, uint64_t eptp)
+static void set_controls(struct vcpu *v)
 {
 	vmcs_write(VPID, v->index + 1);
 	vmcs_write(PIN_CONTROLS, vmx.pin);
@@ -81,7 +83,6 @@ static void set_controls(struct vcpu *v, uint64_t eptp)
 	vmcs_write(IO_BITMAP_A, (uint64_t)io_bitmap);
 	vmcs_write(IO_BITMAP_B, (uint64_t)io_bitmap + PAGE_SIZE);
 	vmcs_write(MSR_BITMAP, (uint64_t)msr_bitmap);
-	vmcs_write(EPT_POINTER, eptp);
 	if (vmx.proc2 & PROC2_ENCLS)
 		vmcs_write(ENCLS_BITMAP, UINT64_MAX);
 	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
@@ -149,13 +150,13 @@ static void set_entry(const struct load_entry *entry)
 	vmcs_write(GUEST_RIP, entry->eip);
 }
 
-void vmcs_make(struct vcpu *v, uint64_t eptp, const struct load_entry *entry)
+void vmcs_make(struct vcpu *v, const struct load_entry *entry)
 {
 	v->vmcs = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE);
 	*(uint32_t *)v->vmcs = vmx.revision;
 	CHECK(vmcs_clear((uint64_t)v->vmcs) && vmcs_load((uint64_t)v->vmcs));
 	write_zeros(zero_at_first, ARRAY_SIZE(zero_at_first));
-	set_controls(v, eptp);
+	set_controls(v);
 	vmcs_write(GUEST_PAT, PAT_RESET);
 	vmcs_reset();
 	if (entry)

@@ -50,7 +50,7 @@ enum vmcs_field {
 	HOST_SYSENTER_CS = 0x4c00,
 	/* natural width */
 	CR0_MASK = 0x6000, CR4_MASK = 0x6002, CR0_SHADOW = 0x6004, CR4_SHADOW = 0x6006,
-	EXIT_QUALIFICATION = 0x6400,
+	EXIT_QUALIFICATION = 0x6400, GUEST_LINEAR_ADDRESS = 0x640a,
 	GUEST_CR0 = 0x6800, GUEST_CR3 = 0x6802, GUEST_CR4 = 0x6804, GUEST_ES_BASE = 0x6806, GUEST_CS_BASE = 0x6808,
 	GUEST_GDTR_BASE = 0x6816, GUEST_IDTR_BASE = 0x6818, GUEST_DR7 = 0x681a, GUEST_RSP = 0x681c,
 	GUEST_RIP = 0x681e, GUEST_RFLAGS = 0x6820, GUEST_PENDING_DEBUG = 0x6822,
@@ -117,6 +117,16 @@ enum vmcs_field {
 /* Segment access rights (25.4.1) */
 #define ACCESS_LONG (1u << 13)
 #define ACCESS_32   (1u << 14)
+
+/* Exit qualification of an EPT violation (table 28-7) */
+#define EPT_WRITE         (1u << 1)
+#define EPT_FETCH         (1u << 2)
+#define EPT_FINAL         (1u << 8) /* what the linear address leads to, else a paging structure on the way */
+#define EPT_NMI_UNBLOCKED (1u << 12)
+/* ... and of an APIC access, bits 15:12 (table 28-6); higher types are guest-physical ones */
+enum { APIC_ACCESS_FETCH = 2, APIC_ACCESS_EVENT = 3 };
+/* Error code of #PF (4.7) */
+enum { PF_PRESENT = 1 << 0, PF_USER = 1 << 2, PF_RESERVED = 1 << 3 };
 
 #define EPT_CAP_WALK_4   (1ull << 6)
 #define EPT_CAP_WB       (1ull << 14)

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	bool code64, code32;
 	uint8_t *code;
-	struct mov m, again;
+	struct insn m, again;
 
 	if (!size)
 		return 0;
@@ -28,13 +28,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	code32 = data[0] % 3 == 1;
 	code = calloc(1, 15); /* a byte more is seen by the sanitizer */
 	memcpy(code, data + 1, size - 1 < 15 ? size - 1 : 15);
-	m = mov_decode(code, code64, code32);
+	m = insn_decode(code, code64, code32);
 	for (unsigned i = m.length; m.length && i < 15; i++)
 		code[i] = (uint8_t)~code[i];
-	again = mov_decode(code, code64, code32);
-	if (m.length > 15 || m.reg > 15 || (m.reg > 7 && !code64) || (m.immediate && !m.store) ||
-	    (m.length && (again.length != m.length || again.store != m.store || again.immediate != m.immediate ||
-			  again.reg != m.reg || again.value != m.value))) {
+	again = insn_decode(code, code64, code32);
+	if (m.length > 15 || m.reg > 15 || (m.reg > 7 && !code64) || (m.immediate && m.to_register) ||
+	    (m.length && (m.op > INSN_NEG || m.bytes - 1 > 7 || m.reg_bytes < m.bytes || m.reg_bytes > 8 ||
+			  again.length != m.length || again.op != m.op || again.to_register != m.to_register ||
+			  again.immediate != m.immediate || again.sign != m.sign || again.high != m.high ||
+			  again.bytes != m.bytes || again.reg_bytes != m.reg_bytes || again.reg != m.reg ||
+			  again.value != m.value))) {
 		fprintf(stderr, "length %u, then %u; reg %u\n", m.length, again.length, m.reg);
 		abort();
 	}
