@@ -313,19 +313,37 @@ static void finish(uint64_t now)
 					"a host reader does not go on");
 }
 
+/* Stopped: what is on its way from one vCPU to another can be told. The guest may have ended before it halted. */
+static void judge_stuck(const struct stopped *s, void *unused)
+{
+	const char *stuck = guest_stuck();
+
+	(void)s, (void)unused;
+	if (!stuck || guest_ended())
+		return;
+	for (const struct vcpu *v = guest.vcpu; v < guest.vcpu + guest.vcpu_count; v++)
+		if (atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_HALTED && v->halt_deaf)
+			print("howler: vCPU %u: in HLT with interrupts off, RIP %lx\n", v->index, v->halt_rip);
+	report_end(stuck);
+}
+
 /* Is there nothing to wait for? */
 static void look_after_guest(uint64_t now)
 {
 	const char *stuck = guest_stuck(); /* before guest_ended(): who has ended may halt */
+	uint64_t first = atomic_load_explicit(&guest.first_entry_tsc, memory_order_relaxed);
 
 	if (guest_ended()) {
 		if (!guest_foreign() && !finishing)
 			report_end("the guest ended before the storm");
 		return;
 	}
-	if (stuck)
-		report_end(stuck);
-	if (options.limit_s && guest.first_entry_tsc && ns_of_raw(now - guest.first_entry_tsc) / 1000000000 >= options.limit_s)
+	if (stuck) {
+		vcpu_unload();
+		stop_run(judge_stuck, 0);
+	}
+	/* Another core may have begun after `now`. */
+	if (options.limit_s && first && now > first && ns_of_raw(now - first) / 1000000000 >= options.limit_s)
 		report_end("the guest did not end within limit=");
 }
 

@@ -143,6 +143,7 @@ static enum verdict exit_hlt(struct vcpu *v)
 	if (single_steps()) /* the trap ends it at once */
 		return NEXT;
 	v->halt_deaf = !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
+	v->halt_rip = vmcs_read(GUEST_RIP);
 	v->halt_in_nmi = !v->nmi_stray && vmcs_read(GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI;
 	atomic_store_explicit(&v->state, VCPU_HALTED, memory_order_release);
 	return YIELD;

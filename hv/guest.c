@@ -97,8 +97,12 @@ static void read_rtc(void)
  */
 void guest_first_entry(uint64_t now_raw)
 {
-	guest.first_entry_tsc = now_raw;
-	guest.wall_ns = guest.rtc_s * 1000000000 + ns_of_raw(now_raw - guest.rtc_raw) - clock_now(&the_clock);
+	uint64_t wall_ns = guest.rtc_s * 1000000000 + ns_of_raw(now_raw - guest.rtc_raw) - clock_now(&the_clock), unset = 0;
+
+	atomic_compare_exchange_strong_explicit(&guest.wall_ns, &unset, wall_ns, memory_order_relaxed, memory_order_relaxed);
+	unset = 0;
+	atomic_compare_exchange_strong_explicit(&guest.first_entry_tsc, &unset, now_raw, memory_order_release,
+						memory_order_relaxed);
 }
 
 /* Boot core, VMX on. The guest image, if there is a usable one; words go to its command line. */
@@ -139,6 +143,17 @@ bool guest_foreign(void)
 	return vmx_usable && !atomic_load_explicit(&guest.asks, memory_order_relaxed);
 }
 
+/* Is nothing on its way that would wake it? */
+static bool halted_for_good(const struct vcpu *v, uint32_t state)
+{
+	const struct lapic *a = &v->lapic;
+	uint32_t events = atomic_load_explicit(&a->events, memory_order_relaxed);
+	bool nmi = a->nmis || atomic_load_explicit(&a->nmis_sent, memory_order_relaxed);
+
+	return state == VCPU_WAITING ? !events :
+	       state == VCPU_HALTED && v->halt_deaf && !(events & EVENT_INIT) && !(nmi && !v->halt_in_nmi);
+}
+
 /* A vCPU that was parked does nothing for the others any more; the rest may wait for it for ever. */
 const char *guest_stuck(void)
 {
@@ -149,7 +164,7 @@ const char *guest_stuck(void)
 
 		if (s == VCPU_PARKED)
 			return "a vCPU was parked: the guest can't go on";
-		any = any || s == VCPU_RUNNING || (s == VCPU_HALTED && !guest.vcpu[i].halt_deaf);
+		any = any || !halted_for_good(&guest.vcpu[i], s);
 	}
 	return any ? 0 : "every vCPU has halted for good, with interrupts off: the guest can't end";
 }

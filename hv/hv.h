@@ -44,21 +44,22 @@ struct guest {
 	_Atomic uint32_t asks;      /* it made HC_STATUS: it is told when the storm is over, and delivers reports */
 	_Atomic uint32_t ended;     /* a vCPU wrote to PORT_GUEST_EXIT, with `code` */
 	_Atomic uint32_t code;
-	uint64_t first_entry_tsc;   /* raw TSC before the first guest instruction */
 	uint64_t rtc_s, rtc_raw;    /* the CMOS clock, s since 1970, and the raw TSC when it was read at boot */
-	uint64_t wall_ns;           /* wall time at reference 0, ns since 1970; fixed at the first entry */
+	/* Set by whose core comes first; wall_ns before first_entry_tsc (release), which all look at before they enter (acquire). */
+	_Atomic uint64_t first_entry_tsc; /* raw TSC before the first guest instruction; 0: not yet */
+	_Atomic uint64_t wall_ns;   /* wall time at reference 0, ns since 1970 */
 	_Atomic uint64_t wall_gpa;  /* the last value written to the wall clock's MSR */
 };
 extern struct guest guest;
 bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why);
 void *guest_at(uint64_t gpa, uint64_t bytes); /* guest memory, or NULL */
-void guest_first_entry(uint64_t now_raw); /* on a synchronised core, before any guest instruction */
+void guest_first_entry(uint64_t now_raw); /* on a synchronised core, before any guest instruction; again does nothing */
 /*
  * Did nobody here write it? Such a guest does not ask when to stop: the storm is its background, and it ends by
  * itself. It delivers no reports: its figures are Howler's own, and its word is its exit code.
  */
 bool guest_foreign(void);
-const char *guest_stuck(void); /* why it can't ever end; NULL: it can */
+const char *guest_stuck(void); /* why it can't ever end; NULL: it can. For sure only in a stopped machine */
 
 /* load.c: a multiboot image, file[0], and `modules` modules into guest memory; `more` words behind its own; pure */
 bool load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,

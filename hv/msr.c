@@ -41,7 +41,7 @@ static enum verdict write_wall(uint64_t gpa)
 		return inject(INJECT_GP);
 	atomic_store_explicit(&guest.wall_gpa, gpa, memory_order_relaxed);
 	if (gpa) /* 0: nowhere, as in KVM */
-		page_publish_wall(wall, guest.wall_ns);
+		page_publish_wall(wall, atomic_load_explicit(&guest.wall_ns, memory_order_relaxed));
 	return NEXT;
 }
 

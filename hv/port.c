@@ -112,7 +112,9 @@ static void rtc_out(unsigned reg, uint32_t value)
 
 static uint32_t rtc_in(unsigned reg)
 {
-	return reg ? rtc_register(rtc_index, guest.wall_ns + clock_now(&the_clock)) : UINT32_MAX;
+	uint64_t wall_ns = atomic_load_explicit(&guest.wall_ns, memory_order_relaxed);
+
+	return reg ? rtc_register(rtc_index, wall_ns + clock_now(&the_clock)) : UINT32_MAX;
 }
 
 /* The guest is over: the first code counts. */

@@ -142,6 +142,7 @@ static const char *judge(const struct guest_report *sum, unsigned alive)
 static void verdict(const char *failure, const struct guest_report *sum, unsigned alive)
 {
 	char code[40] = "", json_code[32] = "";
+	uint64_t first = atomic_load(&guest.first_entry_tsc);
 
 	if (atomic_load(&guest.ended)) {
 		format(code, sizeof(code), ", the guest's code is %u", atomic_load(&guest.code));
@@ -154,7 +155,7 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 	      sum->readings, sum->warps, worst_error_ns, json_code);
 	print("\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"bound_looks\":%lu,\"beyond_bounds\":%lu,"
 	      "\"boot_ticks\":%lu,\"ticks\":%lu}\n", figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
-	      figures.looks, figures.beyond, guest.first_entry_tsc ? guest.first_entry_tsc - boot_tsc : 0, raw_now());
+	      figures.looks, figures.beyond, first ? first - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
 	      failure ? "FAIL: " : skipped() ? "SKIP" : "PASS", failure ? failure : "", sum->warps, sum->readings,
 	      figures.over, figures.begun, alive, readers(), vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");

@@ -216,7 +216,7 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 	sync_publish(v);
 	core_at("guest, vCPU", v->index);
 	uint64_t now = rdtsc_ordered();
-	if (!guest.first_entry_tsc)
+	if (!atomic_load_explicit(&guest.first_entry_tsc, memory_order_acquire))
 		guest_first_entry(now);
 	if (v->out_raw && now - v->out_raw > v->blackout_raw)
 		v->blackout_raw = now - v->out_raw;

@@ -41,6 +41,7 @@ struct vcpu {
 	unsigned core;
 	bool nmi_stray;         /* its NMIs seem blocked, and are not */
 	bool halt_deaf, halt_in_nmi; /* in HLT with interrupts off; with NMIs blocked */
+	uint64_t halt_rip;
 	uint64_t cr2, dr[5];    /* DR0 to DR3, DR6; DR7 is in the VMCS */
 	void *vmcs;             /* physical = virtual */
 	unsigned last_core;     /* where it was loaded last */
