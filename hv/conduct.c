@@ -197,7 +197,7 @@ static bool step(struct flight *f, struct core *c)
 	case PHASE_LEAVE:
 		if (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_OFF)
 			break;
-		f->record.out_raw = now - f->begin_raw;
+		f->record.out_raw = raw_since(f->begin_raw, now);
 		f->phase = PHASE_SCORE;
 		break;
 	default:
@@ -308,7 +308,7 @@ static void finish(uint64_t now)
 	atomic_store_explicit(&guest.finish, 1, memory_order_release);
 	if (all_read_on())
 		report_end(0);
-	if (now - settle_raw > raw_of_ns(FINISH_LIMIT_NS))
+	if (raw_since(settle_raw, now) > raw_of_ns(FINISH_LIMIT_NS))
 		report_end(vmx_usable ? "the guest did not end within 10 s after it was told to" :
 					"a host reader does not go on");
 }
@@ -342,8 +342,7 @@ static void look_after_guest(uint64_t now)
 		vcpu_unload();
 		stop_run(judge_stuck, 0);
 	}
-	/* Another core may have begun after `now`. */
-	if (options.limit_s && first && now > first && ns_of_raw(now - first) / 1000000000 >= options.limit_s)
+	if (options.limit_s && first && ns_of_raw(raw_since(first, now)) / 1000000000 >= options.limit_s)
 		report_end("the guest did not end within limit=");
 }
 
@@ -369,7 +368,7 @@ void conduct_poll(void)
 			return;
 		if (f->phase == PHASE_SCORE)
 			score(f);
-		else if (now - f->begin_raw > raw_of_ns(EVENT_LIMIT_NS))
+		else if (raw_since(f->begin_raw, now) > raw_of_ns(EVENT_LIMIT_NS))
 			report_end("an event is not over after 30 s");
 	}
 	if (vmx_usable)

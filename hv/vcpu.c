@@ -218,8 +218,8 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 	uint64_t now = rdtsc_ordered();
 	if (!atomic_load_explicit(&guest.first_entry_tsc, memory_order_acquire))
 		guest_first_entry(now);
-	if (v->out_raw && now - v->out_raw > v->blackout_raw)
-		v->blackout_raw = now - v->out_raw;
+	if (v->out_raw && raw_since(v->out_raw, now) > v->blackout_raw)
+		v->blackout_raw = raw_since(v->out_raw, now);
 	v->out_raw = 0;
 	v->entries++;
 	set_tsc(v, now);

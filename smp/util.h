@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
+#include <stdint.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define ALIGN_UP(x, a) (((x) + (a) - 1) & ~((a) - 1))
 #define PAGE_SIZE 4096ull
 #define MIB (1024ull * 1024)
 #define LARGE_PAGE (2 * MIB)
+
+/* Raw ticks from `from` to `now`; 0 if that is earlier: instants that two cores have taken are in no order by themselves. */
+static inline uint64_t raw_since(uint64_t from, uint64_t now)
+{
+	return (int64_t)(now - from) > 0 ? now - from : 0;
+}
 
 /* Our own bug: always checked, prints file, line and core, stops the machine. */
 _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
