@@ -2,14 +2,15 @@
 ;
 ; Where a core begins after INIT-SIPI: in real mode at the start of the
 ; trampoline page, CS = page / 16, interrupts off. core.c copies
-; ap_start..ap_end there and fills in ap_cr3. Straight to 64-bit mode (paging
-; and protection go on with one write to CR0), then to ap_entry in the image.
-; All cores may run through it at once: what it writes is the same for each.
+; ap_start..ap_end there and fills in ap_cr3 and ap_efer. Straight to 64-bit mode
+; (paging and protection go on with one write to CR0), then to ap_entry in the
+; image. All cores may run through it at once: what it writes is the same for
+; each. With paging on nothing writes to the page; so CS's "accessed" is set.
 
 %include "asm_abi.inc"
 
 extern cores, core_count, hv_core
-global ap_start, ap_end, ap_cr3, core_restart
+global ap_start, ap_end, ap_cr3, ap_efer, core_restart
 
 %define AT(label) (label - ap_start)
 
@@ -31,9 +32,20 @@ ap_start:
 	mov cr4, eax
 	mov eax, [AT(ap_cr3)]
 	mov cr3, eax
-	mov ecx, 0xc0000080		; EFER.LME
+	mov eax, 0x80000001
+	cpuid
+	bt edx, 20			; NX
+	jc .nx
+	bt word [AT(ap_efer)], 11	; the boot core has it: here it is hidden (mem.c)
+	jnc .nx
+	mov ecx, 0x1a0			; IA32_MISC_ENABLE
 	rdmsr
-	or eax, 0x100
+	btr edx, 34 - 32
+	wrmsr
+.nx:
+	mov ecx, 0xc0000080		; EFER: LME, and NXE if there is NX
+	mov eax, [AT(ap_efer)]
+	xor edx, edx
 	wrmsr
 	mov eax, 0x80010033		; CR0: PG, WP, NE, ET, MP, PE; INIT left CD and NW set
 	mov cr0, eax
@@ -45,7 +57,7 @@ long_mode:
 	jmp rax
 
 align 8
-gdt:	dq 0, 0x00209a0000000000	; SEL_CODE64
+gdt:	dq 0, 0x00209b0000000000	; SEL_CODE64
 gdt_pointer:
 	dw $ - gdt - 1
 	dd 0
@@ -54,6 +66,8 @@ far_pointer:
 	dw SEL_CODE64
 align 4
 ap_cr3:
+	dd 0
+ap_efer:
 	dd 0
 ap_end:
 

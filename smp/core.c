@@ -43,7 +43,7 @@ static uint64_t start_page;
 static uint64_t sent_raw[CORES_MAX];
 static uint8_t sent_sipis[CORES_MAX];
 
-extern const uint8_t ap_start[], ap_end[], ap_cr3[];
+extern const uint8_t ap_start[], ap_end[], ap_cr3[], ap_efer[];
 _Noreturn void core_restart(struct core *c); /* ap.asm: to hv_core on the core's own, empty stack */
 
 static void complain(int result, const struct complaint *why)
@@ -119,6 +119,8 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 	CHECK(ap_end - ap_start <= (long)PAGE_SIZE && read_cr3() <= UINT32_MAX);
 	memcpy((void *)start_page, ap_start, (size_t)(ap_end - ap_start));
 	*(uint32_t *)(start_page + (uint64_t)(ap_cr3 - ap_start)) = (uint32_t)read_cr3();
+	*(uint32_t *)(start_page + (uint64_t)(ap_efer - ap_start)) = rdmsr(MSR_EFER) & (EFER_LME | EFER_NXE);
+	mem_text((void *)start_page);
 }
 
 void core_start_begin(struct core *c)

@@ -5,8 +5,10 @@
  * given back, closed after boot.
  *
  * The final page tables are made here, whatever the door used: 2 MiB pages for
- * the low 4 GiB, the image at its link address, and 4 KiB pages where a guard
- * page needs them.
+ * the low 4 GiB, the image at its link address, devices above; 4 KiB pages
+ * where a large one would not be all alike. No page can be both written and
+ * executed. Only the image's text (by its link address) and the trampoline are
+ * executed; text and rodata can't be written by their physical address either.
  */
 #include "smp/lib.h"
 #include "smp/smp.h"
@@ -20,13 +22,22 @@
 #define PTE_W (1ull << 1)
 #define PTE_PS (1ull << 7)
 #define PTE_ADDRESS 0x000ffffffffff000ull
+#define PTE_NX (1ull << 63)
 
-extern char image_start[], image_end[];
+#define TEXT PTE_P
+#define RODATA (PTE_P | no_execute)
+#define DATA (PTE_P | PTE_W | no_execute)
+
+#define CPUID_EXT_NX (1u << 20)    /* CPUID.80000001H:EDX */
+#define VENDOR_INTEL 0x756e6547u   /* CPUID.0:EBX, "Genu" */
+
+extern char image_start[], rodata_start[], data_start[], image_end[]; /* linker.ld: whole pages each */
 
 static struct boot_mem free_range[BOOT_MEM_MAX];
 static unsigned free_count;
 static bool closed;
 static uint64_t *pml4;
+static uint64_t no_execute; /* PTE_NX, a reserved bit where the processor has none */
 
 /* The first range that has room for so much; NULL: none. */
 static struct boot_mem *room(uint64_t bytes, uint64_t align)
@@ -69,25 +80,61 @@ static uint64_t *new_table(void)
 	return memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE);
 }
 
-/* The entry of `table` for bits `shift`.. of `address`, pointing to a table: made if absent. */
-static uint64_t *walk(uint64_t *table, uint64_t address, unsigned shift)
+/* The table under an entry, made if there is none; that of a large page maps what the page did. */
+static uint64_t *below(uint64_t *entry)
 {
-	uint64_t *entry = &table[address >> shift & 511];
-
-	if (!(*entry & PTE_P))
-		*entry = (uint64_t)new_table() | PTE_P | PTE_W;
-	CHECK(!(*entry & PTE_PS));
-	return (uint64_t *)(*entry & PTE_ADDRESS);
+	if ((*entry & (PTE_P | PTE_PS)) == PTE_P)
+		return (uint64_t *)(*entry & PTE_ADDRESS);
+	uint64_t *table = new_table();
+	for (unsigned i = 0; *entry & PTE_PS && i < 512; i++)
+		table[i] = (*entry & ~PTE_PS) + i * PAGE_SIZE;
+	*entry = (uint64_t)table | PTE_P | PTE_W;
+	return table;
 }
 
-static void map_large(uint64_t virt, uint64_t phys)
+/* Whole pages, by a table of entries for 1 << shift bytes; virt and phys lie alike in 2 MiB. Bits 0: unmapped. */
+static void map_in(uint64_t *table, unsigned shift, uint64_t virt, uint64_t phys, uint64_t bytes, uint64_t bits)
 {
-	walk(walk(pml4, virt, 39), virt, 30)[virt >> 21 & 511] = phys | PTE_P | PTE_W | PTE_PS;
+	uint64_t size = 1ull << shift, leaf = shift == 12 ? bits : bits | PTE_PS;
+
+	for (uint64_t part; bytes; virt += part, phys += part, bytes -= part) {
+		uint64_t *entry = &table[virt >> shift & 511];
+
+		part = size - (virt & (size - 1));
+		part = part < bytes ? part : bytes;
+		if (shift == 12 || (shift == 21 && part == size))
+			*entry = bits ? phys | leaf : 0;
+		else
+			map_in(below(entry), shift - 9, virt, phys, part, bits);
+	}
+}
+
+/* Before the other cores start: no TLB but this one knows what was there, and only where it is a single page. */
+static void map(uint64_t virt, uint64_t phys, uint64_t bytes, uint64_t bits)
+{
+	map_in(pml4, 39, virt, phys, bytes, bits);
+	invlpg(virt);
+}
+
+/*
+ * Firmware can hide NX (SDM vol. 4, IA32_MISC_ENABLE[34]); every Intel 64 processor that shows none has the
+ * MSR. The other cores' turn is in ap.asm.
+ */
+static void enable_nx(void)
+{
+	if (!(cpuid(0x80000001, 0).edx & CPUID_EXT_NX) && cpuid(0, 0).ebx == VENDOR_INTEL)
+		wrmsr(MSR_MISC_ENABLE, rdmsr(MSR_MISC_ENABLE) & ~MISC_ENABLE_NO_NX);
+	if (cpuid(0x80000001, 0).edx & CPUID_EXT_NX) {
+		wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+		no_execute = PTE_NX;
+	} else
+		print("howler: NX: this processor has none: its own data can be executed\n");
 }
 
 void mem_init(const struct boot_info *boot)
 {
-	uint64_t image = (uint64_t)(image_end - image_start);
+	uint64_t phys = boot->image_phys, link = (uint64_t)image_start, rodata = (uint64_t)(rodata_start - image_start),
+		 data = (uint64_t)(data_start - image_start), end = (uint64_t)(image_end - image_start);
 
 	for (unsigned i = 0; i < boot->mem_count; i++) {
 		uint64_t start = boot->mem[i].base, end = start + boot->mem[i].size;
@@ -98,34 +145,31 @@ void mem_init(const struct boot_info *boot)
 			free_range[free_count++] = (struct boot_mem){ start, end - start };
 	}
 	pml4 = new_table();
-	for (uint64_t a = 0; a < FOUR_GIB; a += LARGE_PAGE)
-		map_large(a, a);
-	for (uint64_t a = 0; a < image; a += LARGE_PAGE)
-		map_large((uint64_t)image_start + a, boot->image_phys + a);
+	enable_nx();
+	map(0, 0, FOUR_GIB, DATA);
+	map(phys, phys, data, RODATA);
+	map(link, phys, rodata, TEXT);
+	map(link + rodata, phys + rodata, data - rodata, RODATA);
+	map(link + data, phys + data, end - data, DATA);
 	write_cr3((uint64_t)pml4);
 }
 
 void mem_guard(void *page)
 {
-	uint64_t a = (uint64_t)page;
-	uint64_t *entry = &walk(walk(pml4, a, 39), a, 30)[a >> 21 & 511];
+	map((uint64_t)page, (uint64_t)page, PAGE_SIZE, 0);
+}
 
-	if (*entry & PTE_PS) {
-		uint64_t *small = new_table();
-
-		for (unsigned i = 0; i < 512; i++)
-			small[i] = ((a & ~(LARGE_PAGE - 1)) + i * PAGE_SIZE) | PTE_P | PTE_W;
-		*entry = (uint64_t)small | PTE_P | PTE_W;
-	}
-	((uint64_t *)(*entry & PTE_ADDRESS))[a >> 12 & 511] = 0;
-	invlpg(a);
+void mem_text(void *page)
+{
+	map((uint64_t)page, (uint64_t)page, PAGE_SIZE, TEXT);
 }
 
 void mem_map_device(uint64_t phys, uint64_t bytes)
 {
-	for (uint64_t a = phys & ~(LARGE_PAGE - 1); a < phys + bytes; a += LARGE_PAGE)
-		if (a >= FOUR_GIB)
-			map_large(a, a);
+	uint64_t start = phys < FOUR_GIB ? FOUR_GIB : phys & ~(PAGE_SIZE - 1), end = ALIGN_UP(phys + bytes, PAGE_SIZE);
+
+	if (start < end)
+		map(start, start, end - start, DATA);
 }
 
 void mem_close(void)

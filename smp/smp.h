@@ -30,6 +30,7 @@ void mem_init(const struct boot_info *boot);
 void *mem_alloc(uint64_t bytes, uint64_t align); /* not zeroed; panics when there is no more */
 bool mem_can(uint64_t bytes, uint64_t align);
 void mem_guard(void *page); /* unmap it: a stack that overflows into it is caught */
+void mem_text(void *page);  /* executed from now on, and not written */
 void mem_map_device(uint64_t phys, uint64_t bytes); /* make it reachable also above 4 GiB */
 void mem_close(void);       /* nothing is allocated after this */
 

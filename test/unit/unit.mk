@@ -23,6 +23,9 @@ endef
 
 UNIT_BAND := $(CLOCK_SRC) test/unit/band.c test/unit/port_fake.c
 UNIT_LOAD := hv/load.c smp/format.c test/unit/image.c
+# An image of text, rodata and data that ends in a third large page, where linker.ld puts it.
+UNIT_IMAGE := -no-pie -fno-pic -mcmodel=large -Wl,--defsym=image_start=0xffffffff80200000,--defsym=rodata_start=0xffffffff80216000 \
+	-Wl,--defsym=data_start=0xffffffff8021a000,--defsym=image_end=0xffffffff80661000
 UNIT_TABLES := smp/acpi.c smp/mptable.c smp/tables.c smp/format.c test/unit/fake.c
 
 $(eval $(call unit_test,format,smp/format.c))
@@ -49,10 +52,12 @@ $(eval $(call unit_test,handover,boot/handover.c))
 $(eval $(call unit_test,load,$(UNIT_LOAD)))
 $(eval $(call unit_test,decode))
 $(eval $(call unit_test,lapic))
+$(eval $(call unit_test,mem,,$(UNIT_ASAN) $(UNIT_IMAGE)))
 
 $(UNIT_OUT)/test_lib: smp/lib.c # it includes it, under other names
 $(UNIT_OUT)/test_decode: hv/decode.c # ... with a VMCS of its own
 $(UNIT_OUT)/test_lapic: hv/lapic.c # ... with a CPUID of its own
+$(UNIT_OUT)/test_mem: smp/mem.c # ... with a processor of its own
 
 # prove fails on a failed, crashed or incomplete test, but not on one that runs
 # nothing: a plan of zero counts as skipped there.
