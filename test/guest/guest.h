@@ -73,6 +73,9 @@ void apic_send(uint32_t icr, uint32_t destination);
 void apic_test(unsigned vcpus, bool howler, const struct pvclock_vcpu_time_info *page);
 void apic_help(unsigned index);
 
+/* bench.c: word bench. Two vCPUs measure what exits cost. */
+void bench_run(unsigned index, const struct pvclock_vcpu_time_info *page);
+
 /* clocks.c: NULL, or what is wrong with a vCPU's clocks */
 const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home);
 bool clocks_bounds(uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns);

@@ -50,7 +50,7 @@ static struct {
 
 /* Written by vCPU 0 before it starts another. */
 static bool guest_howler, guest_clock, guest_stable;
-static bool guest_spin, guest_apic, guest_irq, guest_one_core; /* words */
+static bool guest_spin, guest_apic, guest_irq, guest_bench, guest_one_core; /* words */
 extern uint32_t guest_vcpus;
 uint32_t guest_vcpus = 1;
 static struct vcpu vcpus[GUEST_VCPUS_MAX];
@@ -272,10 +272,12 @@ static void cmdline_parse(const char *text)
 			guest_apic = true;
 		else if (word_is(text, "irq"))
 			guest_irq = true;
+		else if (word_is(text, "bench"))
+			guest_bench = true;
 		else if (word_is(text, "one-core"))
 			guest_one_core = true;
 		else if (*text)
-			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, one-core; unknown: ", text);
+			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, bench, one-core; unknown: ", text);
 	}
 }
 
@@ -312,6 +314,8 @@ static void guest_begin(uint32_t magic, const struct multiboot_info *info)
 	guest_vcpus = vcpus_count();
 	if (guest_vcpus < 1 || guest_vcpus > GUEST_VCPUS_MAX)
 		guest_refuse(GUEST_FAIL, "not 1 to 64 vCPUs", "");
+	if (guest_bench && (!guest_clock || guest_vcpus != 2))
+		guest_refuse(GUEST_FAIL, "bench: wants a KVM clock, and two vCPUs: one kicks the other", "");
 	put_num(guest_vcpus);
 	put_text(guest_clock ? " vCPUs, KVM clock at MSR " : " vCPUs, no KVM clock: its readings are of the TSC, a ns is a tick");
 	if (guest_clock) {
@@ -354,6 +358,8 @@ _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboo
 		msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)vcpu_page(0) | 1);
 	if (guest_apic)
 		index ? apic_help(index) : apic_test(guest_vcpus, guest_howler, vcpu_page(0));
+	if (guest_bench)
+		bench_run(index, vcpu_page(index));
 	/* Odd ones stay deaf for ever: a hypervisor must get its core back anyway. */
 	if (index % 2 == 0)
 		interrupts_on();
