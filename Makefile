@@ -5,6 +5,7 @@
 # make run-uefi   the same by UEFI; run-qemu, run-qemu-uefi: in QEMU (no VMX there)
 # make guest-qemu the guest alone in QEMU, without Howler
 # make test       everything that proves something in minutes: unit, fuzz (on this machine), boot, mutants
+# make bench      what exits cost, against test/bench/expected
 # make campaign   boots with many seeds, longer
 # make image      build/howler.iso for a CD or a stick, BIOS and UEFI
 # make floors headers size   rules of the tree
@@ -119,7 +120,7 @@ guest-qemu: all tools-test
 	$(RUN) qemu-guest
 
 # In the order of cost: rules of the tree, this machine, the simulator, emulators.
-test: floors headers size unit fuzz sim-test sim-mutants threads model replay-test boot mutants
+test: floors headers size unit fuzz sim-test sim-mutants threads model replay-test bench boot mutants
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
 boot: all $(B)/foreign.elf tools-test
@@ -129,7 +130,8 @@ mutants: all tools-test
 campaign: all tools-test sim-campaign
 	test/boot/suite.sh -g long
 
-include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk
+include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk \
+	test/bench/bench.mk
 
 # Includes look down only: hv > smp > boot/boot_info.h, multiboot.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.
