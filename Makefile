@@ -60,9 +60,9 @@ howler: $(B)/howler.elf
 efi: $(B)/BOOTX64.EFI
 guest: $(GUEST) $(MODULES)
 
+LINK = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --fatal-warnings -T linker.ld
 $(B)/howler.elf: $(HOWLER_OBJ) linker.ld
-	$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --fatal-warnings \
-		-T linker.ld -o $@ $(HOWLER_OBJ) $(LIBGCC)
+	$(LINK) -o $@ $(HOWLER_OBJ) $(LIBGCC)
 
 $(B)/%.c.o: %.c
 	@mkdir -p $(@D)
@@ -131,7 +131,7 @@ campaign: all tools-test sim-campaign
 	test/boot/suite.sh -g long
 
 include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk \
-	test/bench/bench.mk
+	test/bench/bench.mk test/entry/entry.mk
 
 # Includes look down only: hv > smp > boot/boot_info.h, multiboot.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.

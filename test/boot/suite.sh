@@ -94,7 +94,7 @@ run_case() { # NAME[.NUMBER]
 	options=${lines[0]#*|}
 	for word in ${lines[0]%%|*}; do
 		case $word in
-		door=*|cores=*|model=*|mem=*|limit=*|verdict=*|guest=*|howler=*|rom=*|pad=*|again=*|repeat=*|kernel=*|words=*|modules=*)
+		door=*|cores=*|model=*|mem=*|limit=*|verdict=*|guest=*|howler=*|elf=*|rom=*|pad=*|again=*|repeat=*|kernel=*|words=*|modules=*)
 			declare "$word" ;;
 		*=*) echo "cases.cfg: no such key: $word"; return ;;
 		esac

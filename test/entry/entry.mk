@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# Howler with the checker of VM entries: build/howler-lab.elf asks it and the processor about thousands of states.
+# Included by the top Makefile.
+
+ENTRY_LIB := $(patsubst %,$(B)/%.o,test/entry/rules.c test/entry/here.c)
+LAB_OBJ   := $(ENTRY_LIB) $(patsubst %,$(B)/%.o,test/entry/states.c test/entry/lab.c)
+
+# As howler.elf is linked, with calls between its objects led through more of them: name, objects, functions.
+define entry_image
+$(B)/$(1).elf: $(HOWLER_OBJ) $(2) linker.ld
+	$(LINK) -o $$@ $(addprefix --wrap=,$(3)) $(HOWLER_OBJ) $(2) $(LIBGCC)
+endef
+$(eval $(call entry_image,howler-lab,$(LAB_OBJ),guest_make))
+
+boot campaign: $(B)/howler-lab.elf
+$(LAB_OBJ): | tools
+-include $(LAB_OBJ:.o=.d)
