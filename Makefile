@@ -29,6 +29,7 @@ SEED    ?= 1
 MODEL   ?= corei7_skylake_x
 MEM     ?= 128
 GUEST   ?= $(B)/guest.elf
+HOWLER  ?= $(B)/howler.elf
 OPTIONS  = $(if $(CORES),cores=$(CORES)) seed=$(SEED) $(if $(EVENTS),events=$(EVENTS)) $(if $(SYNC),sync=$(SYNC)) \
 	$(if $(SCENARIO),scenario=$(SCENARIO)) $(if $(VCPUS),vcpus=$(VCPUS)) $(if $(LOG),log=$(LOG)) $(ARGS)
 
@@ -97,12 +98,12 @@ image: $(B)/howler.iso
 $(B)/howler.iso: all boot/image.sh
 	boot/image.sh $@ $(B)/howler.elf $(B)/BOOTX64.EFI "$(wildcard $(GUEST))" "$(strip $(OPTIONS))" "$(WORDS)" $(MODULES)
 
-RUN = CORES=$(CORES) MODEL=$(MODEL) MEM=$(MEM) HOWLER=$(B)/howler.elf EFI=$(B)/BOOTX64.EFI \
+RUN = CORES=$(CORES) MODEL=$(MODEL) MEM=$(MEM) HOWLER=$(HOWLER) EFI=$(B)/BOOTX64.EFI \
 	GUEST="$(GUEST)" WORDS="$(WORDS)" MODULES="$(MODULES)" OPTIONS="$(strip $(OPTIONS))" VERBOSE=1 test/boot/run.sh
 
-run: all
+run: all $(HOWLER)
 	$(RUN) bios
-run-uefi: all
+run-uefi: all $(HOWLER)
 	$(RUN) uefi
 # QEMU has a thread for each core: more of them than processors here measure the host's scheduler. It
 # takes a core's processor away within an exchange, too; howler keeps its bounds then, but not the order.

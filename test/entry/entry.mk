@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-# Howler with the checker of VM entries: build/howler-lab.elf asks it and the processor about thousands of states.
-# Included by the top Makefile.
+# Howler with the checker of VM entries: build/howler-lab.elf asks it and the processor about thousands of states,
+# build/howler-checked.elf asks it before each entry: make run HOWLER=build/howler-checked.elf. Included by the
+# top Makefile.
 
 ENTRY_LIB := $(patsubst %,$(B)/%.o,test/entry/rules.c test/entry/here.c)
 LAB_OBJ   := $(ENTRY_LIB) $(patsubst %,$(B)/%.o,test/entry/states.c test/entry/lab.c)
+WATCH_OBJ := $(ENTRY_LIB) $(B)/test/entry/watch.c.o
 
 # As howler.elf is linked, with calls between its objects led through more of them: name, objects, functions.
 define entry_image
@@ -11,7 +13,8 @@ $(B)/$(1).elf: $(HOWLER_OBJ) $(2) linker.ld
 	$(LINK) -o $$@ $(addprefix --wrap=,$(3)) $(HOWLER_OBJ) $(2) $(LIBGCC)
 endef
 $(eval $(call entry_image,howler-lab,$(LAB_OBJ),guest_make))
+$(eval $(call entry_image,howler-checked,$(WATCH_OBJ),vmx_enter vcpu_exit machine_end))
 
-boot campaign: $(B)/howler-lab.elf
-$(LAB_OBJ): | tools
--include $(LAB_OBJ:.o=.d)
+boot campaign: $(B)/howler-lab.elf $(B)/howler-checked.elf
+$(LAB_OBJ) $(WATCH_OBJ): | tools
+-include $(LAB_OBJ:.o=.d) $(WATCH_OBJ:.o=.d)
