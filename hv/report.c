@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a user reads: the boot log, a line for each event, the table at the end
- * and the verdict; and the same as JSON, one object a line, for machines. Only
- * the seat prints, so lines do not mix.
+ * and the verdict; and the same as JSON, one object a line, for machines. Each
+ * line is one print, so that no other core's comes between.
  */
 #include "hv/hv.h"
 #include "hv/vmx.h"
@@ -68,12 +68,12 @@ void report_decision(unsigned core, const struct trace_record *r)
 
 	if (options.log != OPTIONS_LOG_TRACE)
 		return;
-	print("{\"decision\":%u,\"base\":%u,\"generation\":%u,\"rounds\":%u,\"in\":[%u,%d,%u,%u,%lu,%lu,%u,%d,%lu,%lu,%lu,",
+	print("{\"decision\":%u,\"base\":%u,\"generation\":%u,\"rounds\":%u,\"in\":[%u,%d,%u,%u,%lu,%lu,%u,%d,%lu,%lu,%lu,"
+	      "%lu,%lu,%lu,%lu,%d,%lu,%lu,%u,%u],\"out\":[%lu,%lu,%u,%d,%lu,%ld,%lu,%u,%lu]}\n",
 	      core, r->base, r->generation, r->rounds, i->khz, i->rate_ppb, i->rate_err_ppb, i->continues, i->old.tsc,
-	      i->old.ref_ns, i->old.mul, i->old.shift, i->last_ns, i->tsc, i->now_tsc);
-	print("%lu,%lu,%lu,%lu,%d,%lu,%lu,%u,%u],\"out\":[%lu,%lu,%u,%d,%lu,%ld,%lu,%u,%lu]}\n", i->all.lo, i->all.hi, i->base.lo,
-	      i->base.hi, i->pull_ppb, i->pull_until_ns, i->late_ns, i->gap_in, i->gap_out, o->line.tsc, o->line.ref_ns, o->line.mul, o->line.shift, o->x_ns,
-	      o->moved_ns, o->radius_ns, o->growth_ppb, o->straight_ns);
+	      i->old.ref_ns, i->old.mul, i->old.shift, i->last_ns, i->tsc, i->now_tsc, i->all.lo, i->all.hi, i->base.lo,
+	      i->base.hi, i->pull_ppb, i->pull_until_ns, i->late_ns, i->gap_in, i->gap_out, o->line.tsc, o->line.ref_ns,
+	      o->line.mul, o->line.shift, o->x_ns, o->moved_ns, o->radius_ns, o->growth_ppb, o->straight_ns);
 }
 
 static unsigned readers(void)
@@ -150,11 +150,11 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 	}
 	print("{\"verdict\":\"%s\",\"reason\":\"%s\",\"sync\":\"%s\",\"scenario\":\"%s\",\"seed\":%lu,\"cores\":%u,"
 	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
-	      "\"worst_error_ns\":%lu,%s", failure ? "fail" : skipped() ? "skip" : "pass", failure ? failure : "",
-	      options.sync, options.scenario, options.seed, core_count, readers(), alive, figures.begun, figures.over,
-	      sum->readings, sum->warps, worst_error_ns, json_code);
-	print("\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"bound_looks\":%lu,\"beyond_bounds\":%lu,"
-	      "\"boot_ticks\":%lu,\"ticks\":%lu}\n", figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
+	      "\"worst_error_ns\":%lu,%s\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,"
+	      "\"bound_looks\":%lu,\"beyond_bounds\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n",
+	      failure ? "fail" : skipped() ? "skip" : "pass", failure ? failure : "", options.sync, options.scenario,
+	      options.seed, core_count, readers(), alive, figures.begun, figures.over, sum->readings, sum->warps,
+	      worst_error_ns, json_code, figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
 	      figures.looks, figures.beyond, first ? first - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
 	      failure ? "FAIL: " : skipped() ? "SKIP" : "PASS", failure ? failure : "", sum->warps, sum->readings,

@@ -22,6 +22,7 @@ enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UA
 #define UART_FIFO 16
 
 #define RING_SIZE 32768u
+#define TEXT_MAX 1024u /* the longest is a decision of log=trace, some 600 */
 
 static char ring[RING_SIZE];
 static uint32_t head, tail; /* written at head, sent from tail; free-running */
@@ -91,7 +92,7 @@ void console_write(const char *text, unsigned length)
 
 static void vprint(const char *fmt, va_list args)
 {
-	char line[320];
+	char line[TEXT_MAX];
 	int n = vformat(line, sizeof(line), fmt, args);
 
 	console_write(line, n < (int)sizeof(line) ? (unsigned)n : (unsigned)sizeof(line) - 1);
