@@ -19,26 +19,38 @@ enum { IER_THRE = 2, IIR_NONE = 1, IIR_THRE = 2, LCR_DLAB = 0x80 };
 enum { MCR_OUT2 = 8 };     /* on a PC, the gate of its interrupt */
 enum { LSR_IDLE = 0x60 };  /* THR empty, and sent */
 enum { MSR_PEER = 0xb0 };  /* DCD, DSR, CTS: somebody is there, who never sends */
+enum { LINE_BEGIN = 7 };   /* each is marked as the guest's: none can be taken for Howler's own */
 
 static struct {
 	uint8_t reg[8];
 	bool has_sent; /* of the interrupt: THRE is not told yet */
 	char line[160];
 	unsigned used;
-} uart = { .reg = { [LSR] = LSR_IDLE, [MSR] = MSR_PEER } };
+} uart = { .reg = { [LSR] = LSR_IDLE, [MSR] = MSR_PEER }, .line = "guest: ", .used = LINE_BEGIN };
 
-/* Whole lines go to the log, each marked as the guest's: none can be taken for Howler's own. */
-static void line_put(char c)
+/*
+ * Whole lines go to the log; what a terminal would obey goes there as its number. A line that the log has no room
+ * for is not done: LEAVE. With each that is, the core looks what else there is to do, as a turn that consists of
+ * exits would have no end: VMX's timer counts only what the guest itself does.
+ */
+static enum verdict line_put(uint8_t c)
 {
-	if (!uart.used)
-		uart.used = (unsigned)format(uart.line, sizeof(uart.line), "guest: ");
-	if (c != '\r' && c != '\n')
-		uart.line[uart.used++] = c;
-	if (c == '\n' || uart.used == sizeof(uart.line) - 1) {
-		uart.line[uart.used++] = '\n';
-		console_write(uart.line, uart.used);
-		uart.used = 0;
+	bool plain = (c >= ' ' && c <= '~') || c == '\t';
+	bool whole = c == '\n' || uart.used + (plain ? 1 : 4) >= sizeof(uart.line);
+
+	if (c == '\r')
+		return NEXT;
+	if (whole) {
+		uart.line[uart.used] = '\n';
+		if (!console_offer(uart.line, uart.used + 1))
+			return LEAVE;
+		uart.used = LINE_BEGIN;
 	}
+	if (plain)
+		uart.line[uart.used++] = (char)c;
+	else if (c != '\n')
+		uart.used += (unsigned)format(uart.line + uart.used, 5, "\\x%02x", c);
+	return whole ? YIELD : NEXT;
 }
 
 static uint32_t uart_cause(void)
@@ -64,15 +76,17 @@ static uint32_t uart_in(unsigned reg)
 	return cause;
 }
 
-static void uart_out(unsigned reg, uint32_t value)
+static enum verdict uart_out(unsigned reg, uint32_t value)
 {
 	static const uint8_t keeps[8] = { [IER] = 0x0f, [LCR] = 0xff, [MCR] = 0x1f, [SCR] = 0xff };
 
 	if (reg < 2 && uart.reg[LCR] & LCR_DLAB)
-		return;
+		return NEXT;
+	enum verdict verdict = reg == THR ? line_put((uint8_t)value) : NEXT;
+	if (verdict == LEAVE)
+		return LEAVE;
 	/* Full, and at once empty again: an edge. And who switches the interrupt on while THR is empty gets one. */
 	if (reg == THR) {
-		line_put((char)value);
 		uart.has_sent = false;
 		uart_interrupt();
 	}
@@ -80,16 +94,18 @@ static void uart_out(unsigned reg, uint32_t value)
 		uart.has_sent = true;
 	if (keeps[reg])
 		uart.reg[reg] = value & keeps[reg];
+	return verdict;
 }
 
 /* fw_cfg: a selector of 16 bits, then the bytes of that item one by one; all items but the one are zeros. */
 enum { FW_CFG_NB_CPUS = 0x05 };
 static uint32_t fw_cfg; /* what is left to read */
 
-static void fw_cfg_out(unsigned reg, uint32_t item)
+static enum verdict fw_cfg_out(unsigned reg, uint32_t item)
 {
 	if (!reg)
 		fw_cfg = (uint16_t)item == FW_CFG_NB_CPUS ? guest.vcpu_count : 0;
+	return NEXT;
 }
 
 static uint32_t fw_cfg_in(unsigned reg)
@@ -105,9 +121,10 @@ static uint32_t fw_cfg_in(unsigned reg)
 /* The CMOS clock shows the guest's wall time; it can't be set. */
 static unsigned rtc_index;
 
-static void rtc_out(unsigned reg, uint32_t value)
+static enum verdict rtc_out(unsigned reg, uint32_t value)
 {
 	rtc_index = reg ? rtc_index : value & 0x7f;
+	return NEXT;
 }
 
 static uint32_t rtc_in(unsigned reg)
@@ -118,19 +135,18 @@ static uint32_t rtc_in(unsigned reg)
 }
 
 /* The guest is over: the first code counts. */
-static void end_out(unsigned reg, uint32_t code)
+static enum verdict end_out(unsigned reg, uint32_t code)
 {
 	(void)reg;
-	if (uart.used)
-		line_put('\n');
-	if (atomic_load_explicit(&guest.ended, memory_order_relaxed))
-		return;
-	atomic_store_explicit(&guest.code, code, memory_order_relaxed);
-	atomic_store_explicit(&guest.ended, 1, memory_order_release);
+	if (!atomic_load_explicit(&guest.ended, memory_order_relaxed)) {
+		atomic_store_explicit(&guest.code, code, memory_order_relaxed);
+		atomic_store_explicit(&guest.ended, 1, memory_order_release);
+	}
+	return NEXT;
 }
 
 /* Bochs' port for switching off: there is no code, so all was well. */
-static void off_out(unsigned reg, uint32_t value)
+static enum verdict off_out(unsigned reg, uint32_t value)
 {
 	static const char word[] = "Shutdown";
 	static unsigned at;
@@ -140,66 +156,84 @@ static void off_out(unsigned reg, uint32_t value)
 		at = 0;
 		end_out(reg, 0);
 	}
+	return NEXT;
 }
 
 static const struct range {
 	uint16_t first, last;
 	uint32_t (*in)(unsigned reg); /* a byte */
-	void (*out)(unsigned reg, uint32_t value);
+	enum verdict (*out)(unsigned reg, uint32_t value); /* LEAVE: nothing is done */
 } ranges[] = {
 	{ PORT_GUEST_SERIAL, PORT_GUEST_SERIAL + 7, uart_in, uart_out },
 	{ 0x70, 0x71, rtc_in, rtc_out },
 	{ PORT_GUEST_EXIT, PORT_GUEST_EXIT, 0, end_out },
 	{ 0x510, 0x511, fw_cfg_in, fw_cfg_out },
 	{ 0x8900, 0x8900, 0, off_out },
-	{ 0 }
+	{ 0, UINT16_MAX, 0, 0 }
 };
 
-/* ports=on: what a guest looks for in vain, once per port. */
-static void tell_absent(const struct vcpu *v, uint16_t port, unsigned bytes, bool in)
+/* ports=on: what a guest looks for in vain, once per port. False: not now. */
+static bool tell_absent(const struct vcpu *v, uint16_t port, unsigned bytes, bool in)
 {
 	static uint8_t told[UINT16_MAX / 8 + 1];
+	char text[80];
 
 	if (!options.ports || told[port / 8] >> port % 8 & 1)
-		return;
+		return true;
+	int length = format(text, sizeof(text), "howler: port 0x%x: %s of %u bits by vCPU %u: nothing there\n", port,
+			    in ? "read" : "write", 8 * bytes, v->index);
+	if (!console_offer(text, (unsigned)length))
+		return false;
 	told[port / 8] |= (uint8_t)(1u << port % 8);
-	print("howler: port 0x%x: %s of %u bits by vCPU %u: nothing there\n", port, in ? "read" : "write", 8 * bytes, v->index);
+	return true;
 }
 
-static uint32_t port_access(const struct vcpu *v, uint16_t port, unsigned bytes, bool in, uint32_t value)
+static enum verdict port_access(const struct vcpu *v, uint16_t port, unsigned bytes, bool in, uint32_t *value)
 {
 	const struct range *r = ranges;
+	enum verdict verdict = NEXT;
 
-	while (atomic_flag_test_and_set_explicit(&port_lock, memory_order_acquire))
-		cpu_relax();
-	while (r->last && (port < r->first || port > r->last))
+	while (port < r->first || port > r->last)
 		r++;
-	if (!r->last) {
-		tell_absent(v, port, bytes, in);
-		value = UINT32_MAX;
+	if (!r->in && !r->out) {
+		verdict = tell_absent(v, port, bytes, in) ? NEXT : LEAVE;
+		*value = UINT32_MAX;
 	} else if (in) {
-		value = r->in ? r->in(port - r->first) | (bytes > 1 ? 0xffffff00 : 0) : UINT32_MAX;
+		*value = r->in ? r->in(port - r->first) | (bytes > 1 ? 0xffffff00 : 0) : UINT32_MAX;
 	} else if (r->out) {
-		r->out(port - r->first, value);
+		verdict = r->out(port - r->first, *value);
 	}
 	if (r->in == uart_in)
 		uart_interrupt();
-	atomic_flag_clear_explicit(&port_lock, memory_order_release);
-	return value;
+	return verdict;
 }
 
+static void lock(void)
+{
+	while (atomic_flag_test_and_set_explicit(&port_lock, memory_order_acquire))
+		cpu_relax();
+}
+
+static void unlock(void)
+{
+	atomic_flag_clear_explicit(&port_lock, memory_order_release);
+}
+
+/* What is not done, as the log has no room for it, the vCPU tries again by way of the core's loop. */
 enum verdict exit_io(struct vcpu *v)
 {
 	uint64_t q = vmcs_read(EXIT_QUALIFICATION);
 	unsigned bytes = (q & 7) + 1;
-	uint32_t mask = UINT32_MAX >> (32 - 8 * bytes);
+	uint32_t mask = UINT32_MAX >> (32 - 8 * bytes), value = (uint32_t)v->regs[RAX] & mask;
 	uint16_t port = (uint16_t)(q >> 16);
 	bool in = q & 8;
 
 	if (q & 16)
 		return park(v, "INS or OUTS, which Howler does not do: move bytes by IN and OUT");
-	uint32_t value = port_access(v, port, bytes, in, (uint32_t)v->regs[RAX] & mask) & mask;
-	if (in)
-		v->regs[RAX] = bytes == 4 ? value : (v->regs[RAX] & ~(uint64_t)mask) | value;
-	return NEXT;
+	lock();
+	enum verdict verdict = port_access(v, port, bytes, in, &value);
+	unlock();
+	if (in && verdict != LEAVE)
+		v->regs[RAX] = bytes == 4 ? value : (v->regs[RAX] & ~(uint64_t)mask) | (value & mask);
+	return verdict;
 }

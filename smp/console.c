@@ -2,11 +2,14 @@
 /*
  * The log: a ring in memory that one core empties a few bytes at a time to
  * COM1 (115200 8N1, a character takes 87 us) and the screen, so that printing costs
- * the printer nothing but a copy. Who fills the ring faster than the line takes
- * it waits for the line: nothing is lost.
+ * the printer nothing but a copy. A text goes in as a whole, so that no other core's
+ * comes between. Who fills the ring faster than the line takes it waits for the
+ * line: nothing is lost. A guest can't wait; it has a share of the ring, and what
+ * does not fit there it has to offer again: Howler's own text always finds room, and
+ * never more than GUEST_SHARE of a guest's before it.
  *
- * console_lock protects head, tail and the two devices; a leaf: nothing waits
- * while it is held, but a full ring for the line.
+ * console_lock protects all that is here and the two devices; a leaf: nothing waits
+ * while it is held.
  */
 #include <stdarg.h>
 
@@ -23,9 +26,12 @@ enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UA
 
 #define RING_SIZE 32768u
 #define TEXT_MAX 1024u /* the longest is a decision of log=trace, some 600 */
+#define GUEST_SHARE 2048u
 
 static char ring[RING_SIZE];
-static uint32_t head, tail; /* written at head, sent from tail; free-running */
+static uint64_t head, tail; /* written at head, sent from tail; free-running */
+static uint64_t guest_end;  /* where a guest's last text ends: when that is sent, it has its whole share again */
+static unsigned guest_left; /* of its share */
 static atomic_flag console_lock = ATOMIC_FLAG_INIT;
 static bool hide_line; /* the screen leaves out lines for machines: those that begin with { */
 static bool at_line_start = true;
@@ -75,19 +81,42 @@ static void drain(void)
 	}
 }
 
-static void put(char c)
-{
-	while (head - tail == RING_SIZE)
-		drain();
-	ring[head++ % RING_SIZE] = c;
-}
-
-void console_write(const char *text, unsigned length)
+/* The whole text, or nothing if there is no room for it; then the line gets on. */
+static bool put(const char *text, unsigned length, bool guest)
 {
 	lock();
-	for (unsigned i = 0; i < length; i++)
-		put(text[i]);
+	if (tail >= guest_end)
+		guest_left = GUEST_SHARE;
+	bool fits = length <= RING_SIZE - (head - tail) && (!guest || length <= guest_left);
+	for (unsigned i = 0; fits && i < length; i++)
+		ring[head++ % RING_SIZE] = text[i];
+	if (fits && guest) {
+		guest_left -= length;
+		guest_end = head;
+	}
+	if (!fits)
+		drain();
 	unlock();
+	return fits;
+}
+
+/* Without the lock. As in each wait others may want something of this core; in a panic they have stopped. */
+static void wait_line(void)
+{
+	if (core_count && !atomic_load_explicit(&panicking, memory_order_relaxed))
+		core_serve();
+	cpu_relax();
+}
+
+static void put_all(const char *text, unsigned length)
+{
+	while (!put(text, length, false))
+		wait_line();
+}
+
+bool console_offer(const char *text, unsigned length)
+{
+	return put(text, length, true);
 }
 
 static void vprint(const char *fmt, va_list args)
@@ -95,7 +124,7 @@ static void vprint(const char *fmt, va_list args)
 	char line[TEXT_MAX];
 	int n = vformat(line, sizeof(line), fmt, args);
 
-	console_write(line, n < (int)sizeof(line) ? (unsigned)n : (unsigned)sizeof(line) - 1);
+	put_all(line, n < (int)sizeof(line) ? (unsigned)n : (unsigned)sizeof(line) - 1);
 }
 
 void print(const char *fmt, ...)
@@ -109,9 +138,6 @@ void print(const char *fmt, ...)
 
 void console_poll(void)
 {
-	/* Just a look, without the lock: an old value costs a turn, no more. */
-	if (*(const _Atomic uint32_t *)&head == *(const _Atomic uint32_t *)&tail)
-		return;
 	lock();
 	drain();
 	unlock();
@@ -120,12 +146,12 @@ void console_poll(void)
 /* Send all, and wait until the line is idle. */
 static void flush(void)
 {
-	lock();
-	while (head != tail)
+	for (bool idle = false; !idle; wait_line()) {
+		lock();
 		drain();
-	while (!(inb(COM1 + UART_LSR) & LSR_TEMT))
-		cpu_relax();
-	unlock();
+		idle = head == tail && inb(COM1 + UART_LSR) & LSR_TEMT;
+		unlock();
+	}
 }
 
 /*

@@ -13,10 +13,13 @@
 uint64_t raw_now(void);  /* the raw TSC, ordered */
 void core_relax(void);   /* in a loop that waits for another core */
 
-/* console.c: the log. Any core, any time but in an NMI. */
+/*
+ * console.c: the log. Any core, any time but in an NMI. Where it is full, print serves REQ_NOW while it waits: with
+ * no lock held, and who prints in an exit handler must not go straight back to the guest.
+ */
 void console_init(void);
-void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void console_write(const char *text, unsigned length);
+void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* as one piece */
+bool console_offer(const char *text, unsigned length); /* what a guest causes; never waits. False: not now, try again */
 void console_poll(void);  /* move a few bytes to the line if it is free; one core at a time */
 _Noreturn void machine_end(bool pass); /* flush, then power off, or halt with a word on the screen */
 void panic_ack(void);     /* in an NMI: if another core panics, stop here */

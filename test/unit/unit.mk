@@ -54,12 +54,14 @@ $(eval $(call unit_test,decode))
 $(eval $(call unit_test,lapic))
 $(eval $(call unit_test,mem,,$(UNIT_ASAN) $(UNIT_IMAGE)))
 $(eval $(call unit_test,entry,test/entry/rules.c test/entry/states.c))
+$(eval $(call unit_test,console,smp/format.c,$(UNIT_TSAN)))
 
 $(UNIT_OUT)/test_lib: smp/lib.c # it includes it, under other names
 $(UNIT_OUT)/test_decode: hv/decode.c # ... with a VMCS of its own
 $(UNIT_OUT)/test_lapic: hv/lapic.c # ... with a CPUID of its own
 $(UNIT_OUT)/test_mem: smp/mem.c # ... with a processor of its own
 $(UNIT_OUT)/test_entry: hv/vmcs.c $(wildcard test/entry/*.h test/entry/*.def)
+$(UNIT_OUT)/test_console: smp/console.c # ... with a serial line of its own
 
 # prove fails on a failed, crashed or incomplete test, but not on one that runs
 # nothing: a plan of zero counts as skipped there.

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* The log: texts stay whole and in order, a guest keeps to its share, and nobody waits with the lock. */
+#include "unit.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "smp/x86.h"
+#define inb(port) line_status(port)
+#define outb(port, value) line_send(port, value)
+#define outl(port, value) line_send(port, value)
+static uint8_t line_status(uint16_t port);
+static void line_send(uint16_t port, uint32_t value);
+#include "smp/console.c"
+#undef inb
+#undef outb
+#undef outl
+
+enum { POLLS = 4, SENT_MAX = 4 << 20, WRITERS = 3, LINES = 1500 };
+
+struct core *cores[CORES_MAX];
+unsigned core_count;
+
+/* The line: as slow as so many looks. Only the lock's holder comes here: ThreadSanitizer sees that. */
+static char sent[SENT_MAX];
+static unsigned sent_bytes, polls;
+static _Atomic unsigned served;
+static bool alone; /* no other thread */
+
+static uint8_t line_status(uint16_t port)
+{
+	assert_int_equal(port, COM1 + UART_LSR);
+	return ++polls % POLLS ? 0 : LSR_THRE | LSR_TEMT;
+}
+
+static void line_send(uint16_t port, uint32_t value)
+{
+	assert_int_equal(port, COM1 + UART_DATA);
+	assert_true(sent_bytes < SENT_MAX);
+	sent[sent_bytes++] = (char)value;
+}
+
+/* Who waits lets others print: it doesn't hold the lock. */
+void core_serve(void)
+{
+	served++;
+	if (!alone) {
+		sched_yield();
+		return;
+	}
+	assert_false(atomic_flag_test_and_set(&console_lock));
+	atomic_flag_clear(&console_lock);
+}
+
+void screen_put(char c)
+{
+	(void)c;
+}
+
+/* Of a panic and the end, which are not tried here. */
+uint32_t raw_khz;
+
+uint32_t apic_id(void)
+{
+	return 0;
+}
+
+void apic_send(uint32_t id, uint32_t command)
+{
+	(void)id;
+	(void)command;
+	abort();
+}
+
+uint64_t raw_of_ns(uint64_t ns)
+{
+	return ns;
+}
+
+void cores_report(void)
+{
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	head = tail = guest_end = guest_left = sent_bytes = polls = 0;
+	served = panicking = 0;
+	core_count = 1;
+	alone = true;
+	return 0;
+}
+
+/* Of the bytes in the ring, those of a guest's text. */
+static unsigned guests(void)
+{
+	unsigned n = 0;
+
+	for (uint64_t at = tail; at < head; at++)
+		n += ring[at % RING_SIZE] == 'g';
+	return n;
+}
+
+/* Many times what the ring holds: nothing is lost, and who waits serves. */
+static void test_nothing_lost(void **state)
+{
+	unsigned at = 0;
+	char text[64];
+
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++)
+		print("%u and as much again: %u\n", i, i);
+	assert_true(served > 0);
+	flush();
+	for (unsigned i = 0; i < 10000; i++) {
+		int length = snprintf(text, sizeof(text), "%u and as much again: %u\n", i, i);
+
+		assert_memory_equal(sent + at, text, length);
+		at += (unsigned)length;
+	}
+	assert_int_equal(at, sent_bytes);
+}
+
+/* Before there are cores, and in a panic, there is nobody to serve; the clock may be broken then. */
+static void test_serves_nobody(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		core_count = i;
+		panicking = i;
+		for (unsigned n = 0; n < RING_SIZE / 8; n++)
+			print("%015u\n", n);
+		flush();
+	}
+	assert_int_equal(served, 0);
+}
+
+/* A line of Howler's that is longer than anything that it prints is cut, not written past. */
+static void test_cut(void **state)
+{
+	(void)state;
+	print("%2000u\n", 1);
+	flush();
+	assert_int_equal(sent_bytes, TEXT_MAX - 1);
+}
+
+/* A guest that never stops has no more than its share before Howler's next text, which does not wait. */
+static void test_share(void **state)
+{
+	unsigned in = 0;
+
+	(void)state;
+	while (console_offer("ggggggg", 7))
+		in += 7;
+	assert_in_range(in, GUEST_SHARE - 6, GUEST_SHARE);
+	assert_int_equal(guests() + sent_bytes, in);
+	print("howler\n");
+	assert_int_equal(served, 0);
+	/* Until the last of it is sent it gets nothing; then all of its share, though Howler's text is not sent yet. */
+	while (guests())
+		assert_false(console_offer("ggggggg", 7));
+	assert_true(console_offer("ggggggg", 7));
+	assert_int_equal(guest_left, GUEST_SHARE - 7);
+}
+
+/* Howler prints more than the line takes, as with log=trace: the guest gets on, and is held to its share. */
+static void test_both_flood(void **state)
+{
+	unsigned in = 0, all = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 3000; i++, all += 300) {
+		print("%0299u\n", i);
+		for (unsigned n = 0; n < 20; n++)
+			in += console_offer("ggggggggggggggg\n", 16) ? 15 : 0;
+		assert_true(guests() <= GUEST_SHARE);
+	}
+	assert_in_range(in, all / 40, all / 10);
+}
+
+static void *write_lines(void *arg)
+{
+	unsigned me = (unsigned)(uintptr_t)arg;
+	char text[64];
+
+	for (unsigned i = 0; i < LINES; i++) {
+		unsigned long sum = me * 1000000ul + i;
+
+		if (me) {
+			print("%u %u %0200lu\n", me, i, sum);
+			continue;
+		}
+		int length = snprintf(text, sizeof(text), "%u %u %020lu\n", me, i, sum);
+		while (!console_offer(text, (unsigned)length))
+			console_poll();
+	}
+	return 0;
+}
+
+/* Several cores and a guest at once: each line is whole, and each writer's are in order. */
+static void test_whole_lines(void **state)
+{
+	pthread_t thread[WRITERS];
+	unsigned next[WRITERS] = { 0 };
+
+	(void)state;
+	alone = false;
+	for (uintptr_t i = 0; i < WRITERS; i++)
+		assert_int_equal(pthread_create(&thread[i], 0, write_lines, (void *)i), 0);
+	for (unsigned i = 0; i < WRITERS; i++)
+		pthread_join(thread[i], 0);
+	flush();
+	sent[sent_bytes] = 0;
+	for (char *line = sent, *end; (end = strchr(line, '\n')); line = end + 1) {
+		unsigned me, i;
+		unsigned long sum;
+		int length = -1;
+
+		*end = 0;
+		if (sscanf(line, "%u %u %lu%n", &me, &i, &sum, &length) != 3 || line + length != end || me >= WRITERS ||
+		    i != next[me]++ || sum != me * 1000000ul + i)
+			fail_msg("torn or out of order: %s", line);
+	}
+	for (unsigned i = 0; i < WRITERS; i++)
+		assert_int_equal(next[i], LINES);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_nothing_lost, setup), cmocka_unit_test_setup(test_serves_nobody, setup),
+		cmocka_unit_test_setup(test_cut, setup),	  cmocka_unit_test_setup(test_share, setup),
+		cmocka_unit_test_setup(test_both_flood, setup),	  cmocka_unit_test_setup(test_whole_lines, setup),
+	};
+
+	return cmocka_run_group_tests(tests, 0, 0);
+}
