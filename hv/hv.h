@@ -75,6 +75,9 @@ int vmx_enter(struct vcpu *v);   /* entry.asm */
 /* exit.c */
 bool vcpu_exit(struct vcpu *v); /* called by entry.asm; true: leave the guest */
 
+/* port.c */
+void port_end(void); /* before the verdict: what the guest has begun to print is shown, and it prints no more */
+
 /* decode.c */
 void *guest_linear(uint64_t linear); /* of the loaded vCPU, to the end of its page; NULL: no memory there */
 /* What compilers make of a load, a store, or both, of 8 to 64 bits of memory. */

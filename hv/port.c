@@ -7,6 +7,7 @@
 #include "clock/port.h"
 #include "hv/exit.h"
 #include "hv/vmx.h"
+#include "smp/lib.h"
 #include "smp/rtc.h"
 #include "smp/util.h"
 #include "smp/x86.h"
@@ -236,4 +237,18 @@ enum verdict exit_io(struct vcpu *v)
 	if (in && verdict != LEAVE)
 		v->regs[RAX] = bytes == 4 ? value : (v->regs[RAX] & ~(uint64_t)mask) | (value & mask);
 	return verdict;
+}
+
+void port_end(void)
+{
+	char line[sizeof(uart.line)];
+
+	console_close();
+	lock();
+	unsigned used = uart.used;
+	memcpy(line, uart.line, used);
+	unlock();
+	line[used] = 0;
+	if (used > LINE_BEGIN)
+		print("%s\n", line);
 }

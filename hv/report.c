@@ -165,9 +165,10 @@ static void judge_all(const struct stopped *s, void *arg)
 {
 	struct guest_report sum = { 0 };
 	const char *failure = arg;
-	unsigned alive = table(&sum);
 
 	(void)s;
+	port_end();
+	unsigned alive = table(&sum);
 	if (failure)
 		cores_report();
 	else

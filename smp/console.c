@@ -119,6 +119,14 @@ bool console_offer(const char *text, unsigned length)
 	return put(text, length, true);
 }
 
+void console_close(void)
+{
+	lock();
+	guest_end = UINT64_MAX;
+	guest_left = 0;
+	unlock();
+}
+
 static void vprint(const char *fmt, va_list args)
 {
 	char line[TEXT_MAX];

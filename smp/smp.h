@@ -20,6 +20,7 @@ void core_relax(void);   /* in a loop that waits for another core */
 void console_init(void);
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* as one piece */
 bool console_offer(const char *text, unsigned length); /* what a guest causes; never waits. False: not now, try again */
+void console_close(void); /* ... not any more */
 void console_poll(void);  /* move a few bytes to the line if it is free; one core at a time */
 _Noreturn void machine_end(bool pass); /* flush, then power off, or halt with a word on the screen */
 void panic_ack(void);     /* in an NMI: if another core panics, stop here */

@@ -163,6 +163,11 @@ static void test_share(void **state)
 		assert_false(console_offer("ggggggg", 7));
 	assert_true(console_offer("ggggggg", 7));
 	assert_int_equal(guest_left, GUEST_SHARE - 7);
+	/* So that the log comes to an end, at the end. */
+	console_close();
+	flush();
+	assert_false(console_offer("g", 1));
+	print("howler\n");
 }
 
 /* Howler prints more than the line takes, as with log=trace: the guest gets on, and is held to its share. */
