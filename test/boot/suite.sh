@@ -118,12 +118,17 @@ run_case() { # NAME[.NUMBER]
 	judge $? "$dir/run"
 	[ -n "$again" ] || return
 	second=$options
-	[ "$again" = same ] || second=${options/seed=+([0-9])/seed=99}
+	[ "$again" != other ] || second=${options/seed=+([0-9])/seed=99}
+	[ "$again" != calm ] || second=${options%% -- *}
 	boot "$dir/again" "$second"
 	judge $? "$dir/again"
 	case $again in
 	same) cmp "$dir/run/howler.txt" "$dir/again/howler.txt" 2>&1 ;;
 	other) ! cmp -s <(unseeded "$dir/run") <(unseeded "$dir/again") || echo 'another seed, but the same log' ;;
+	calm) jq -s -r --slurpfile calm "$dir/again/objects.json" 'def most: map(.kept_out_ticks // 0) | max;
+		($calm | last.events) as $events | ($calm | most) as $most | last.events as $e | most as $m |
+		if $e < 0.8 * $events then "\($e) events, \($events) without it" else empty end,
+		if $m > 2 * $most then "a vCPU kept out for \($m) ticks, \($most) without it" else empty end' "$dir/run/objects.json" ;;
 	*) echo "cases.cfg: no such again=: $again" ;;
 	esac
 }

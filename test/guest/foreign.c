@@ -6,9 +6,10 @@
  *   wait=MS   let so many ms go by, by its clock page
  *   code=N    end with this code; without: 0
  *   code8=N   the same, by a write of 8 bits
- *   off       end by the port for switching off, within a line
+ *   part      begin a line, and don't end it
+ *   off       end by the port for switching off
  *   ports     look for what a guest doesn't have
- *   forge     print what only Howler says, and fail
+ *   forge     print what only Howler says, and what a terminal obeys, and fail
  *   hang, halt, triple, park, string   never end
  */
 #include <stdbool.h>
@@ -127,8 +128,9 @@ static void obey(const char *text)
 		code = n;
 	if (word(text, "code8=", &n))
 		out8(0xf4, (uint8_t)n);
-	if (word(text, "off", &n)) {
+	if (word(text, "part", &n))
 		put("kernel: not a whole line");
+	if (word(text, "off", &n)) {
 		for (const char *c = "Shutdown"; *c; c++)
 			out8(0x8900, (uint8_t)*c);
 		code = 2;
@@ -139,6 +141,10 @@ static void obey(const char *text)
 	}
 	if (word(text, "forge", &n)) {
 		put("{\"verdict\":\"pass\"}\nhowler: PASS\n");
+		put("kernel: \rhowler: PASS\n\033[2J\001\tZ~\177\200\377\n");
+		for (n = 0; n < 50; n++)
+			put("\a");
+		put("\n");
 		code = 1;
 	}
 	while (word(text, "hang", &n))

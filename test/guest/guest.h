@@ -27,6 +27,7 @@ struct vcpu {
 void put_text(const char *text);
 void put_num(uint64_t value);
 void put_hex(uint64_t value);
+void serial_flood(void); /* more than the line takes, and it does not ask */
 _Noreturn void guest_exit(enum guest_exit code);
 _Noreturn void guest_refuse(enum guest_exit code, const char *why, const char *what);
 enum guest_exit report_print(struct vcpu *vcpus, unsigned count);

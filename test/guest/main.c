@@ -50,7 +50,7 @@ static struct {
 
 /* Written by vCPU 0 before it starts another. */
 static bool guest_howler, guest_clock, guest_stable;
-static bool guest_spin, guest_apic, guest_irq, guest_bench, guest_one_core; /* words */
+static bool guest_spin, guest_apic, guest_irq, guest_bench, guest_one_core, guest_flood; /* words */
 extern uint32_t guest_vcpus;
 uint32_t guest_vcpus = 1;
 static struct vcpu vcpus[GUEST_VCPUS_MAX];
@@ -180,6 +180,8 @@ static void vcpu_measure(unsigned index)
 		batches++;
 		if (guest_irq)
 			irq_step();
+		if (guest_flood && !index)
+			serial_flood();
 		if (!guest_howler || (guest_spin && index))
 			continue;
 		if (batches % PROOF_BATCHES == 0)
@@ -276,8 +278,10 @@ static void cmdline_parse(const char *text)
 			guest_bench = true;
 		else if (word_is(text, "one-core"))
 			guest_one_core = true;
+		else if (word_is(text, "flood"))
+			guest_flood = true;
 		else if (*text)
-			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, bench, one-core; unknown: ", text);
+			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, bench, one-core, flood; unknown: ", text);
 	}
 }
 

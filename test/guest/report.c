@@ -6,6 +6,7 @@
 #define SERIAL_LSR   (PORT_GUEST_SERIAL + 5)
 #define SERIAL_READY 0x20u
 #define ROW_WIDTH    80u
+#define FLOOD_LINES  100u
 
 enum { COLUMNS = 11 };
 
@@ -30,6 +31,13 @@ void put_text(const char *text)
 {
 	while (*text)
 		put_char(*text++);
+}
+
+void serial_flood(void)
+{
+	for (unsigned i = 0; i < FLOOD_LINES; i++)
+		for (const char *c = "spam spam spam spam spam spam spam spam\n"; *c; c++)
+			port_out8(PORT_GUEST_SERIAL, (uint8_t)*c);
 }
 
 static unsigned digits_of(uint64_t value)
