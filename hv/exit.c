@@ -320,6 +320,8 @@ static bool timer_due(const struct vcpu *v)
 	return now >= at;
 }
 
+#define EXITS_LOOK 32 /* some thousand ticks */
+
 bool vcpu_exit(struct vcpu *v)
 {
 	enum verdict verdict = dispatch(v, (uint32_t)vmcs_read(EXIT_REASON));
@@ -329,5 +331,6 @@ bool vcpu_exit(struct vcpu *v)
 		next_instruction(vmcs_read(EXIT_INSTRUCTION_LENGTH));
 	else
 		same_instruction();
-	return verdict == LEAVE || verdict == YIELD || timer_due(v);
+	/* What exits take the preemption timer does not count. */
+	return verdict == LEAVE || verdict == YIELD || timer_due(v) || (!(v->exits % EXITS_LOOK) && rdtsc() >= v->until_raw);
 }

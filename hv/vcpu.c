@@ -228,6 +228,7 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 	slice_raw = timer_raw < slice_raw ? timer_raw : slice_raw;
 	if (v->nmi_stray && v->lapic.nmis && slice_raw > WINDOW_RAW)
 		slice_raw = WINDOW_RAW; /* that window never opens */
+	v->until_raw = now + slice_raw;
 	uint64_t exits = v->exits;
 	vmcs_write(PREEMPTION_TIMER, (slice_raw >> vmx.timer_shift) + 1);
 	int failed = vmx_enter(v);

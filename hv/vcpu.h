@@ -57,6 +57,7 @@ struct vcpu {
 	/* IA32_TSC_ADJUST: this vCPU's TSC less that of whatever core it is on (sync_tsc), modulo 2^64 */
 	uint64_t tsc_adjust;
 	struct vcpu_stretch now, before[VCPU_STRETCHES]; /* [entry number]: short turns may follow each other */
+	uint64_t until_raw;     /* it leaves its guest then */
 	bool tsc_set;           /* now.tsc is in the VMCS as loaded on this core */
 	/* Figures; others read them when the run is over */
 	uint64_t entries, exits, evictions, moves;

@@ -50,7 +50,7 @@ static struct {
 
 /* Written by vCPU 0 before it starts another. */
 static bool guest_howler, guest_clock, guest_stable;
-static bool guest_spin, guest_apic, guest_irq, guest_bench, guest_one_core, guest_flood; /* words */
+static bool guest_spin, guest_apic, guest_irq, guest_bench, guest_one_core, guest_flood, guest_exits; /* words */
 extern uint32_t guest_vcpus;
 uint32_t guest_vcpus = 1;
 static struct vcpu vcpus[GUEST_VCPUS_MAX];
@@ -182,6 +182,8 @@ static void vcpu_measure(unsigned index)
 			irq_step();
 		if (guest_flood && !index)
 			serial_flood();
+		while (guest_exits && index % 2) /* and has no time of its own */
+			cpuid_read(0x40000000);
 		if (!guest_howler || (guest_spin && index))
 			continue;
 		if (batches % PROOF_BATCHES == 0)
@@ -280,8 +282,10 @@ static void cmdline_parse(const char *text)
 			guest_one_core = true;
 		else if (word_is(text, "flood"))
 			guest_flood = true;
+		else if (word_is(text, "exits"))
+			guest_exits = true;
 		else if (*text)
-			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, bench, one-core, flood; unknown: ", text);
+			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, bench, one-core, flood, exits; unknown: ", text);
 	}
 }
 
