@@ -83,7 +83,11 @@ struct guest_report {
 };
 _Static_assert(sizeof(struct guest_report) == 80, "guest ABI");
 
-/* Ports: the serial line at 0x3f8 goes to the log; a 32-bit write to 0xf4 ends the guest: 0 is a pass. */
+/*
+ * Ports: the serial line at 0x3f8 goes to the log; a 32-bit write to 0xf4, or 0x501, where QEMU has its
+ * isa-debug-exit unless told otherwise, ends the guest: 0 is a pass.
+ */
 #define PORT_GUEST_SERIAL 0x3f8u
 #define PORT_GUEST_EXIT   0xf4u
+#define PORT_GUEST_EXIT_2 0x501u
 #define GUEST_CODE_SKIP   38u /* it found nothing to test; any other is a failure */

@@ -168,6 +168,7 @@ static const struct range {
 	{ PORT_GUEST_SERIAL, PORT_GUEST_SERIAL + 7, uart_in, uart_out },
 	{ 0x70, 0x71, rtc_in, rtc_out },
 	{ PORT_GUEST_EXIT, PORT_GUEST_EXIT, 0, end_out },
+	{ PORT_GUEST_EXIT_2, PORT_GUEST_EXIT_2, 0, end_out },
 	{ 0x510, 0x511, fw_cfg_in, fw_cfg_out },
 	{ 0x8900, 0x8900, 0, off_out },
 	{ 0, UINT16_MAX, 0, 0 }

@@ -6,6 +6,7 @@
  *   wait=MS   let so many ms go by, by its clock page
  *   code=N    end with this code; without: 0
  *   code8=N   the same, by a write of 8 bits
+ *   code501=N the same, at the other port
  *   part      begin a line, and don't end it
  *   off       end by the port for switching off
  *   ports     look for what a guest doesn't have
@@ -128,6 +129,8 @@ static void obey(const char *text)
 		code = n;
 	if (word(text, "code8=", &n))
 		out8(0xf4, (uint8_t)n);
+	if (word(text, "code501=", &n))
+		out32(0x501, n);
 	if (word(text, "part", &n))
 		put("kernel: not a whole line");
 	if (word(text, "off", &n)) {
