@@ -124,7 +124,7 @@ guest-qemu: all tools-test
 test: floors headers size unit fuzz sim-test sim-mutants threads model replay-test bench boot mutants
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
-boot: all $(B)/foreign.elf tools-test
+boot: all $(addprefix $(B)/,foreign.elf headers.elf flat.bin flat64.elf) tools-test
 	test/boot/suite.sh -g quick
 mutants: all tools-test
 	test/boot/mutants.sh

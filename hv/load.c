@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A multiboot 1 kernel and its modules into guest memory: ELF32 or ELF64, by its
- * program headers' physical addresses. Pure: believes nothing of the files, writes
- * only to the guest's memory; tested and fuzzed on the host.
+ * A multiboot 1 kernel and its modules into guest memory: by the addresses in its
+ * multiboot header, else as ELF32 or ELF64 by its program headers' physical ones.
+ * Pure: believes nothing of the files, nor that memory is clear, writes only to the
+ * guest's memory; tested and fuzzed on the host.
  */
 #include <elf.h>
 
@@ -15,18 +16,25 @@
 
 /* Of the header's flags: what a loader must know or refuse; this one has whole pages for modules, a memory map. */
 #define HEADER_MUST (0xffffu & ~(1u << 0 | 1u << 1))
+#define HEADER_ADDRESSES (1u << 16)
 
 /*
- * What the guest's EBX points to, at the end of low memory and not offered as
- * free: kernels copy what starts other vCPUs to anywhere below, and link there.
+ * Where low memory ends, as a PC's does, with the BIOS' extended data area, of
+ * which guests search the first KiB for tables. Behind it what the guest's EBX
+ * points to. Not offered as free: kernels copy what starts other vCPUs to
+ * anywhere below, and link there.
  */
-#define INFO_GPA 0x9d000u
+#define BDA_GPA  0x400u
+#define EBDA_GPA 0x9d000u
+#define INFO_GPA (EBDA_GPA + 1024)
 #define INFO_END 0x9f000u
 #define FIRST_MIB 0x100000u
 
 struct multiboot_header {
 	uint32_t magic, flags, checksum;
+	uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr; /* if HEADER_ADDRESSES */
 };
+#define HEADER_MIN offsetof(struct multiboot_header, header_addr)
 
 struct low_memory {
 	struct multiboot_info info;
@@ -43,20 +51,24 @@ struct room {
 	uint64_t bytes, end;
 };
 
-static bool find_header(const uint8_t *image, uint64_t size, struct multiboot_header *h)
-{
-	for (uint64_t at = 0; at + sizeof(*h) <= size && at < MULTIBOOT_SEARCH; at += 4) {
-		memcpy(h, image + at, sizeof(*h));
-		if (h->magic == MULTIBOOT_MAGIC && h->magic + h->flags + h->checksum == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Is [start, start + bytes) inside [0, limit)? */
 static bool inside(uint64_t start, uint64_t bytes, uint64_t limit)
 {
 	return start <= limit && bytes <= limit - start;
+}
+
+/* All of it in the first 8 KiB (3.1), at byte *at. */
+static bool find_header(const uint8_t *image, uint64_t size, struct multiboot_header *h, uint64_t *at)
+{
+	size = size < MULTIBOOT_SEARCH ? size : MULTIBOOT_SEARCH;
+	for (*at = 0; inside(*at, HEADER_MIN, size); *at += 4) {
+		bool whole = inside(*at, sizeof(*h), size);
+
+		memcpy(h, image + *at, whole ? sizeof(*h) : HEADER_MIN);
+		if (h->magic == MULTIBOOT_MAGIC && h->magic + h->flags + h->checksum == 0)
+			return whole || !(h->flags & HEADER_ADDRESSES);
+	}
+	return false;
 }
 
 /* The two ELF classes, made one: what is used of a header. False: it is damaged. */
@@ -92,18 +104,17 @@ static Elf64_Phdr read_segment(const uint8_t *image, uint64_t at)
 			     .p_paddr = p32.p_paddr, .p_filesz = p32.p_filesz, .p_memsz = p32.p_memsz };
 }
 
-/* Copy one segment, zero what follows it; false: it can't be. */
-static bool put_segment(const Elf64_Phdr *s, unsigned i, const struct boot_module *m, struct room *room,
-			struct complaint *why)
+/* Copy one segment, zero what follows it; false: it can't be. It may lie where memory is not offered as free, too. */
+static bool put_segment(const Elf64_Phdr *s, const struct boot_module *m, struct room *room, struct complaint *why)
 {
-	uint64_t limit = s->p_paddr < FIRST_MIB ? INFO_GPA : room->bytes;
+	uint64_t limit = s->p_paddr < INFO_END ? EBDA_GPA : room->bytes;
 
 	if (s->p_filesz > s->p_memsz || !inside(s->p_offset, s->p_filesz, m->size))
-		return format_complaint(why, "guest image: segment %u runs past the end of the file: damaged", i);
+		return format_complaint(why, "guest image: segment at %lx runs past the end of the file: damaged", s->p_paddr);
 	if (!inside(s->p_paddr, s->p_memsz, limit))
-		return format_complaint(why, "guest image: segment %u (%lx, %lu KiB) does not fit below 628 KiB, nor "
-					     "between 1 MiB and the guest's %llu MiB: give it more with mem=", i, s->p_paddr,
-					s->p_memsz / 1024, room->bytes / MIB);
+		return format_complaint(why, "guest image: segment at %lx (%lu KiB) does not fit below 628 KiB, nor from "
+					     "636 KiB to the guest's %llu MiB: give more with mem=, or link it elsewhere",
+					s->p_paddr, s->p_memsz / 1024, room->bytes / MIB);
 	memcpy(room->ram + s->p_paddr, (const uint8_t *)m->phys + s->p_offset, s->p_filesz);
 	memset(room->ram + s->p_paddr + s->p_filesz, 0, s->p_memsz - s->p_filesz);
 	if (s->p_paddr + s->p_memsz > room->end)
@@ -127,13 +138,34 @@ static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *en
 
 		if (s.p_type != PT_LOAD || !s.p_memsz)
 			continue;
-		if (!put_segment(&s, i, m, room, why))
+		if (!put_segment(&s, m, room, why))
 			return false;
 		if (h.e_entry - s.p_vaddr < s.p_memsz)
 			*entry = h.e_entry - s.p_vaddr + s.p_paddr;
 		loaded = true;
 	}
 	return loaded || format_complaint(why, "guest image: it has no segment to load");
+}
+
+/*
+ * The image by the addresses in its multiboot header, if there are any, whatever file it is in: 3.1.2, and GRUB and
+ * QEMU do so. 3.1.3: without a load_end_addr all of the file is loaded, without a bss_end_addr there is no bss.
+ */
+static bool put_flat(const struct boot_module *m, const struct multiboot_header *h, uint64_t at, struct room *room,
+		     uint64_t *entry, struct complaint *why)
+{
+	uint64_t load = h->load_addr, bss_end = h->bss_end_addr;
+	Elf64_Phdr s = { .p_paddr = load, .p_offset = at - (h->header_addr - load) };
+
+	s.p_filesz = h->load_end_addr ? h->load_end_addr - load : m->size - s.p_offset;
+	s.p_memsz = bss_end ? bss_end - load : s.p_filesz;
+	/* No difference may be negative, that is huge; nor may there be nothing to load. */
+	if (s.p_offset > at || s.p_filesz > s.p_memsz || s.p_memsz - 1 >= UINT32_MAX)
+		return format_complaint(why, "guest image: its multiboot header's addresses do not go together (it %x, at "
+					     "byte %lu; load %x to %x, bss to %x): correct them, or clear flag 16 of an ELF",
+					h->header_addr, at, h->load_addr, h->load_end_addr, h->bss_end_addr);
+	*entry = h->entry_addr;
+	return put_segment(&s, m, room, why);
 }
 
 /* The modules from the image's end on, each in pages of its own; false: they don't fit. */
@@ -164,7 +196,7 @@ static void write_info(struct low_memory *low, unsigned modules, uint64_t ram_by
 {
 	low->info = (struct multiboot_info){
 		.flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODULES | INFO_MEMORY_MAP,
-		.mem_lower = INFO_GPA / 1024,
+		.mem_lower = EBDA_GPA / 1024,
 		.mem_upper = (uint32_t)((ram_bytes - FIRST_MIB) / 1024),
 		.cmdline = INFO_GPA + offsetof(struct low_memory, cmdline),
 		.mods_count = modules,
@@ -172,9 +204,22 @@ static void write_info(struct low_memory *low, unsigned modules, uint64_t ram_by
 		.mmap_length = sizeof(low->mmap),
 		.mmap_addr = INFO_GPA + offsetof(struct low_memory, mmap),
 	};
-	low->mmap[0] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, 0, INFO_GPA, MEMORY_FREE };
+	low->mmap[0] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, 0, EBDA_GPA, MEMORY_FREE };
 	low->mmap[1] = (struct multiboot_mmap){ sizeof(low->mmap[0]) - 4, FIRST_MIB, ram_bytes - FIRST_MIB, MEMORY_FREE };
 	format(low->cmdline, sizeof(low->cmdline), "%s%s%s", words, *more ? " " : "", more);
+}
+
+/*
+ * What guests look for at fixed places: the end of low memory, which is what the memory map says; and a firmware's
+ * tables and ROMs up to 1 MiB, of which nothing may be left from before. An image that lies there comes later: it wins.
+ */
+static void write_bios_data(uint8_t *ram)
+{
+	memset(ram + BDA_GPA, 0, 256);
+	memcpy(ram + BDA_GPA + 0x0e, &(uint16_t){ EBDA_GPA >> 4 }, 2);   /* segment of the EBDA */
+	memcpy(ram + BDA_GPA + 0x13, &(uint16_t){ EBDA_GPA / 1024 }, 2); /* KiB of low memory */
+	memset(ram + EBDA_GPA, 0, FIRST_MIB - EBDA_GPA);
+	ram[EBDA_GPA] = (INFO_END - EBDA_GPA) / 1024; /* its size */
 }
 
 bool load_multiboot(const struct boot_module *file, unsigned modules, const char *more, void *ram, uint64_t ram_bytes,
@@ -183,15 +228,19 @@ bool load_multiboot(const struct boot_module *file, unsigned modules, const char
 	struct low_memory low = { 0 };
 	struct room room = { .ram = ram, .bytes = ram_bytes };
 	struct multiboot_header header;
-	uint64_t eip = 0;
+	uint64_t at, eip = 0;
 
-	if (!find_header((const uint8_t *)file->phys, file->size, &header))
+	if (!find_header((const uint8_t *)file->phys, file->size, &header, &at))
 		return format_complaint(why, "guest image (%lu bytes): it has no multiboot header in its first 8 KiB",
 					file->size);
 	if (header.flags & HEADER_MUST)
 		return format_complaint(why, "guest image: its multiboot header asks for what a guest does not get "
 					     "(flags %x), as a video mode", header.flags);
-	if (!put_elf(file, &room, &eip, why) || !put_modules(file + 1, modules, &room, &low, why))
+	write_bios_data(ram);
+	if (!(header.flags & HEADER_ADDRESSES ? put_flat(file, &header, at, &room, &eip, why)
+					      : put_elf(file, &room, &eip, why)))
+		return false;
+	if (!put_modules(file + 1, modules, &room, &low, why))
 		return false;
 	if (eip >= ram_bytes)
 		return format_complaint(why, "guest image: its entry point lies outside the guest's memory");

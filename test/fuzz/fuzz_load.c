@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any guest image, with modules. An input edits a sound one: byte 0 has its class,
- * and the number of modules, byte 1 their sizes; then come
+ * whether its multiboot header has addresses (flag 16), and the number of modules,
+ * byte 1 their sizes; with addresses the next 20 bytes change them; then come
  * edits of three bytes, place (two bytes) and value. Inputs that are ELF files
  * by themselves are taken as they are.
  */
@@ -20,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct complaint why;
 	static uint8_t noise[256 * 64];
 	struct image_modules modules = { 0 };
+	size_t at = 2;
 	const char *broken;
 	int result;
 
@@ -28,12 +30,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	m = (struct image){
 		.entry = 0x100010, .is64 = data[0] & 1, .header_at = 400, .count = 2,
 		.segment = { { 0x100000, 500, 500, PT_LOAD }, { 0x101000, 100, 0x800, PT_LOAD } },
+		.flags = data[0] & 2 ? 1 << 16 : 0, .address = { 0x100100, 0x100000, 0x100300, 0x101000, 0x100000 },
 	};
+	for (unsigned i = 0; m.flags && i < sizeof(m.address) && at < size; i++, at++)
+		((uint8_t *)m.address)[i] ^= data[at];
 	for (modules.count = 0; modules.count < (data[0] >> 2 & 7u); modules.count++)
 		modules.module[modules.count] = (struct boot_module){
 			(uintptr_t)noise, data[1] * (size_t)(1 + 13 * modules.count % 64), "noise" };
 	image_build(&m);
-	for (size_t i = 2; i + 3 <= size; i += 3)
+	for (size_t i = at; i + 3 <= size; i += 3)
 		m.bytes[(data[i] | (size_t)data[i + 1] << 8) % m.size] = data[i + 2];
 	bool whole = size > 4 && !memcmp(data, ELFMAG, SELFMAG);
 	broken = image_load(whole ? data : m.bytes, whole ? size : m.size, &modules, NULL, 0x108000,

@@ -166,6 +166,15 @@ static void obey(const char *text)
 		__asm__ volatile("outsb" : "+S"(text) : "d"((uint16_t)0x80) : "memory");
 }
 
+/* Of the BIOS' data. */
+static uint32_t bios_word(uint32_t at)
+{
+	uint16_t w;
+
+	__asm__ volatile("movw (%1), %0" : "=r"(w) : "r"(at));
+	return w;
+}
+
 static void tell(const struct multiboot_info *info)
 {
 	const struct multiboot_module *m = (const void *)info->mods_addr;
@@ -178,7 +187,8 @@ static void tell(const struct multiboot_info *info)
 	for (unsigned i = 0; i < info->mmap_length / sizeof(*map); i++)
 		if (map[i].type == 1)
 			say(i ? ", " : "; map ", (uint32_t)(map[i].length / 1024), "");
-	put(" KiB\n");
+	say(" KiB\nkernel: BIOS' data: low memory to ", bios_word(0x413), "");
+	say(" KiB, more data at ", bios_word(0x40e) / 64, " KiB\n");
 	for (unsigned i = 0; i < info->mods_count; i++) {
 		say("kernel: module ", m[i].end - m[i].start, " bytes");
 		put(m[i].start % 4096 ? ", not in pages of its own, " : ", ");

@@ -40,3 +40,17 @@ endef
 $(eval $(call kernel,foreign,test/guest/foreign.c,0x400000))
 $(eval $(call kernel,example,docs/example/clock.c,0x100000))
 -include $(GUEST_OUT)/foreign.d $(GUEST_OUT)/example.d
+
+# foreign.c in what other shapes kernels have: an ELF that carries its headers just below 1 MiB, by the linker's own
+# rules; and by the addresses in its multiboot header (flag 16) alone, without a format, and as an ELF64.
+build/headers.elf: build/foreign.elf
+	$(LD) -m elf_i386 -z noseparate-code -z max-page-size=4096 -Ttext=0x100000 -e start --build-id=none -z noexecstack \
+		$(GUEST_OUT)/foreign.o -o $@
+$(GUEST_OUT)/flat.o: test/guest/flat.asm | $(GUEST_OUT)
+	$(NASM) -f elf32 $< -o $@
+$(GUEST_OUT)/flat32.elf: $(GUEST_OUT)/flat.o build/foreign.elf test/guest/flat.ld
+	$(LD) -m elf_i386 -static -nostdlib -z noexecstack --no-warn-rwx-segments -T test/guest/flat.ld $< $(GUEST_OUT)/foreign.o -o $@
+build/flat.bin: $(GUEST_OUT)/flat32.elf
+	$(OBJCOPY) -O binary $< $@
+build/flat64.elf: $(GUEST_OUT)/flat32.elf
+	$(OBJCOPY) --strip-all -I elf32-i386 -O elf64-x86-64 $< $@

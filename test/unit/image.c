@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INFO = 0x9d000, INFO_END = 0x9f000 }; /* where the multiboot information goes */
+enum { BDA = 0x400, EBDA = 0x9d000, INFO = 0x9d400, INFO_END = 0x9f000 }; /* what a loader writes below 1 MiB */
 
 static void put_headers(struct image *m)
 {
@@ -54,6 +54,8 @@ void image_build(struct image *m)
 	if (m->header_at)
 		memcpy(m->bytes + m->header_at, header, sizeof(header));
 	m->size = m->header_at + sizeof(header) > at ? m->header_at + sizeof(header) : at;
+	if (flags & 1 << 16)
+		memcpy(m->bytes + m->header_at + sizeof(header), m->address, sizeof(m->address));
 }
 
 static bool untouched(const uint8_t *p, size_t bytes)
@@ -73,10 +75,10 @@ static uint8_t *fresh(size_t bytes)
 		size = bytes;
 		memset(guest, 0xa5, bytes);
 	}
-	if (!untouched(guest, INFO)) /* an image below 1 MiB */
-		memset(guest, 0xa5, INFO);
-	memset(guest + INFO, 0xa5, INFO_END - INFO);
-	memset(guest + MIB, 0xa5, bytes - MIB);
+	if (!untouched(guest, BDA) || !untouched(guest + BDA + 256, EBDA - BDA - 256)) /* an image below 1 MiB */
+		memset(guest, 0xa5, EBDA);
+	memset(guest + BDA, 0xa5, 256);
+	memset(guest + EBDA, 0xa5, bytes - EBDA);
 	return guest;
 }
 
@@ -138,8 +140,9 @@ const char *image_load(const uint8_t *bytes, size_t size, const struct image_mod
 		free(copy[i]);
 	if (changed)
 		return "the image was written to";
-	if (!untouched(guest + INFO_END, MIB - INFO_END))
-		return "memory that is none was written to";
+	if (!*result && (guest[EBDA] != (INFO_END - EBDA) / 1024 || guest[EBDA + 1] ||
+			 memcmp(guest + EBDA + 1, guest + EBDA + 2, INFO - EBDA - 2)))
+		return "something lies in the BIOS' data area";
 	if (!memchr(why->text, '\0', sizeof(why->text)) || strlen(why->text) == sizeof(why->text) - 1)
 		return "complaint without end, or cut";
 	if (!why->text[0] != !*result)

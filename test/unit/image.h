@@ -17,6 +17,7 @@ struct image {
 	bool is64;
 	uint32_t header_at; /* of the multiboot header */
 	uint32_t flags;     /* in it */
+	uint32_t address[5]; /* in it, with flag 16: of itself, load, load_end, bss_end, entry */
 	unsigned count;
 	struct image_segment segment[IMAGE_SEGMENTS_MAX];
 	uint8_t bytes[IMAGE_BYTES_MAX];
