@@ -174,27 +174,6 @@ static struct insn insn_here(void)
 }
 
 /*
- * ports=on: where a guest finds nothing, once per page; those from 4 GiB on share what is noted with those below.
- * False: the log has no room for it now.
- */
-static bool tell_absent(const struct vcpu *v, uint64_t gpa, bool write)
-{
-	static _Atomic uint32_t told[1 << 15];
-	uint32_t page = (uint32_t)(gpa / PAGE_SIZE), bit = 1u << page % 32;
-	_Atomic uint32_t *word = &told[page / 32 % ARRAY_SIZE(told)];
-	char text[80];
-
-	if (!options.ports || atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
-		return true;
-	int length = format(text, sizeof(text), "howler: memory 0x%lx: %s by vCPU %u: nothing there\n", gpa,
-			    write ? "write" : "read", v->index);
-	bool done = console_offer(text, (unsigned)length);
-	if (!done)
-		atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
-	return done;
-}
-
-/*
  * The instruction at RIP reached the local APIC's page, or a place where there is nothing: it reads ones, and what it
  * writes is lost. What Howler can't take apart is refused: no processor promises more of the APIC (10.4.1).
  */
@@ -204,7 +183,7 @@ static enum verdict access(struct vcpu *v, uint64_t gpa)
 	bool apic = lapic_has(v, gpa);
 	unsigned offset = gpa & (PAGE_SIZE - 1);
 
-	if (!apic && !tell_absent(v, gpa, vmcs_read(EXIT_QUALIFICATION) & EPT_WRITE))
+	if (!apic && tell_absent(v, "memory", gpa, gpa / PAGE_SIZE % TELL_PORTS, vmcs_read(EXIT_QUALIFICATION) & EPT_WRITE) == LEAVE)
 		return LEAVE;
 	if (!i.length || (apic && (i.bytes != 4 || offset & 3)))
 		return inject(INJECT_GP);

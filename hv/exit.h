@@ -30,3 +30,9 @@ enum verdict exit_rdmsr(struct vcpu *v); /* msr.c */
 enum verdict exit_wrmsr(struct vcpu *v);
 void msr_make_bitmap(uint8_t *bitmap);   /* of a page */
 enum verdict exit_io(struct vcpu *v);    /* port.c */
+/*
+ * ports=on: a guest finds nothing there, told once for each number: a page's below 4 GiB, which those above share, or
+ * TELL_PORTS + a port's. Any core; LEAVE: the log has no room for it now, try again.
+ */
+#define TELL_PORTS 0x100000u
+enum verdict tell_absent(const struct vcpu *v, const char *what, uint64_t at, uint32_t number, bool write);

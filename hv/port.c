@@ -174,20 +174,21 @@ static const struct range {
 	{ 0, UINT16_MAX, 0, 0 }
 };
 
-/* ports=on: what a guest looks for in vain, once per port. False: not now. */
-static bool tell_absent(const struct vcpu *v, uint16_t port, unsigned bytes, bool in)
+enum verdict tell_absent(const struct vcpu *v, const char *what, uint64_t at, uint32_t number, bool write)
 {
-	static uint8_t told[UINT16_MAX / 8 + 1];
+	static _Atomic uint32_t told[(TELL_PORTS + 0x10000) / 32];
+	_Atomic uint32_t *word = &told[number / 32];
+	uint32_t bit = 1u << number % 32;
 	char text[80];
 
-	if (!options.ports || told[port / 8] >> port % 8 & 1)
-		return true;
-	int length = format(text, sizeof(text), "howler: port 0x%x: %s of %u bits by vCPU %u: nothing there\n", port,
-			    in ? "read" : "write", 8 * bytes, v->index);
-	if (!console_offer(text, (unsigned)length))
-		return false;
-	told[port / 8] |= (uint8_t)(1u << port % 8);
-	return true;
+	if (!options.ports || atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
+		return NEXT;
+	int length = format(text, sizeof(text), "howler: %s 0x%lx: %s by vCPU %u: nothing there\n", what, at,
+			    write ? "write" : "read", v->index);
+	if (console_offer(text, (unsigned)length))
+		return NEXT;
+	atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
+	return LEAVE;
 }
 
 static enum verdict port_access(const struct vcpu *v, uint16_t port, unsigned bytes, bool in, uint32_t *value)
@@ -198,7 +199,7 @@ static enum verdict port_access(const struct vcpu *v, uint16_t port, unsigned by
 	while (port < r->first || port > r->last)
 		r++;
 	if (!r->in && !r->out) {
-		verdict = tell_absent(v, port, bytes, in) ? NEXT : LEAVE;
+		verdict = tell_absent(v, "port", port, TELL_PORTS + port, !in);
 		*value = UINT32_MAX;
 	} else if (in) {
 		*value = r->in ? r->in(port - r->first) | (bytes > 1 ? 0xffffff00 : 0) : UINT32_MAX;

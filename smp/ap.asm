@@ -32,17 +32,6 @@ ap_start:
 	mov cr4, eax
 	mov eax, [AT(ap_cr3)]
 	mov cr3, eax
-	mov eax, 0x80000001
-	cpuid
-	bt edx, 20			; NX
-	jc .nx
-	bt word [AT(ap_efer)], 11	; the boot core has it: here it is hidden (mem.c)
-	jnc .nx
-	mov ecx, 0x1a0			; IA32_MISC_ENABLE
-	rdmsr
-	btr edx, 34 - 32
-	wrmsr
-.nx:
 	mov ecx, 0xc0000080		; EFER: LME, and NXE if there is NX
 	mov eax, [AT(ap_efer)]
 	xor edx, edx

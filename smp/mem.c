@@ -28,8 +28,7 @@
 #define RODATA (PTE_P | no_execute)
 #define DATA (PTE_P | PTE_W | no_execute)
 
-#define CPUID_EXT_NX (1u << 20)    /* CPUID.80000001H:EDX */
-#define VENDOR_INTEL 0x756e6547u   /* CPUID.0:EBX, "Genu" */
+#define CPUID_EXT_NX (1u << 20) /* CPUID.80000001H:EDX */
 
 extern char image_start[], rodata_start[], data_start[], image_end[]; /* linker.ld: whole pages each */
 
@@ -116,19 +115,14 @@ static void map(uint64_t virt, uint64_t phys, uint64_t bytes, uint64_t bits)
 	invlpg(virt);
 }
 
-/*
- * Firmware can hide NX (SDM vol. 4, IA32_MISC_ENABLE[34]); every Intel 64 processor that shows none has the
- * MSR. The other cores' turn is in ap.asm.
- */
 static void enable_nx(void)
 {
-	if (!(cpuid(0x80000001, 0).edx & CPUID_EXT_NX) && cpuid(0, 0).ebx == VENDOR_INTEL)
-		wrmsr(MSR_MISC_ENABLE, rdmsr(MSR_MISC_ENABLE) & ~MISC_ENABLE_NO_NX);
 	if (cpuid(0x80000001, 0).edx & CPUID_EXT_NX) {
 		wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
 		no_execute = PTE_NX;
 	} else
-		print("howler: NX: this processor has none: its own data can be executed\n");
+		print("howler: NX: this processor has none, or its firmware hides it: Howler's own data can be executed; "
+		      "switch \"Execute Disable\" on in the firmware's set-up\n");
 }
 
 void mem_init(const struct boot_info *boot)

@@ -20,7 +20,6 @@
 #define CR4_VMXE (1ull << 13)
 #define EFER_LME (1ull << 8)
 #define EFER_NXE (1ull << 11)
-#define MISC_ENABLE_NO_NX (1ull << 34) /* "XD bit disable" */
 
 #define MSR_TSC             0x10u
 #define MSR_APIC_BASE       0x1bu
