@@ -154,7 +154,7 @@ static enum verdict exit_nmi(struct vcpu *v)
 {
 	if ((uint32_t)vmcs_read(EXIT_INTERRUPTION_INFO) != INTERRUPTION_NMI)
 		return park(v, "an exception that is not intercepted");
-	__asm__ volatile("int $2" : : : "memory");
+	int_nmi();
 	return RESUME;
 }
 

@@ -95,9 +95,7 @@ static void set_controls(struct vcpu *v)
 void vmcs_set_host(void)
 {
 	const struct core *c = this_core();
-	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) idtr;
 
-	__asm__ volatile("sidt %0" : "=m"(idtr));
 	vmcs_write(HOST_CS, SEL_CODE64);
 	vmcs_write(HOST_TR, SEL_TSS);
 	vmcs_write(HOST_PAT, rdmsr(MSR_PAT));
@@ -108,7 +106,7 @@ void vmcs_set_host(void)
 	vmcs_write(HOST_GS_BASE, (uint64_t)c);
 	vmcs_write(HOST_TR_BASE, (uint64_t)&c->tss);
 	vmcs_write(HOST_GDTR_BASE, (uint64_t)c->gdt);
-	vmcs_write(HOST_IDTR_BASE, idtr.base);
+	vmcs_write(HOST_IDTR_BASE, read_idt_base());
 	vmcs_write(HOST_RIP, (uint64_t)vmx_exit);
 }
 

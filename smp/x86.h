@@ -143,6 +143,20 @@ static inline void write_debug(const uint64_t dr[5])
 			 : : "r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]), "r"(dr[4]));
 }
 
+static inline uint64_t read_idt_base(void)
+{
+	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) idtr;
+
+	__asm__ volatile("sidt %0" : "=m"(idtr));
+	return idtr.base;
+}
+
+/* The NMI's handler, and its IRET. */
+static inline void int_nmi(void)
+{
+	__asm__ volatile("int $2" : : : "memory");
+}
+
 static inline void cpu_relax(void)
 {
 	__asm__ volatile("pause" : : : "memory");
