@@ -55,6 +55,12 @@ static inline void same_instruction(void)
 		vmcs_write(GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
 }
 
+enum verdict again(enum verdict verdict)
+{
+	vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);
+	return verdict;
+}
+
 /* As the processor delivers a fault: RF is set in the image of RFLAGS (17.3.1.1); real mode has no error codes (27.2.1.3). */
 enum verdict inject(uint32_t info)
 {
@@ -135,7 +141,7 @@ static enum verdict exit_cr(struct vcpu *v)
 	if ((q & 15) != 0 || value >> 32 || (value & (CR0_NW | CR0_CD)) == CR0_NW || (value & (CR0_PG | CR0_PE)) == CR0_PG)
 		return inject(INJECT_GP);
 	vmcs_write(CR0_SHADOW, value);
-	return RESUME;
+	return again(RESUME);
 }
 
 static enum verdict exit_hlt(struct vcpu *v)
@@ -192,7 +198,7 @@ static enum verdict access(struct vcpu *v, uint64_t gpa)
 	bool writes = insn_run(&i, &memory, reg, &rflags);
 
 	vmcs_write(GUEST_RSP, rsp);
-	vmcs_write(GUEST_RFLAGS, rflags);
+	vmcs_write(GUEST_RFLAGS, rflags & ~RFLAGS_RF); /* set, as the access was cut short (28.3.3) */
 	next_instruction(i.length);
 	if (apic && writes)
 		lapic_write(v, offset, (uint32_t)memory);

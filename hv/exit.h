@@ -21,6 +21,7 @@ enum verdict {
 
 /* exit.c */
 enum verdict inject(uint32_t info); /* the fault of the instruction at RIP, at the next entry */
+enum verdict again(enum verdict verdict); /* RESUME or LEAVE: its breakpoint is not met twice (SDM vol. 3, 28.3.3) */
 enum verdict park(struct vcpu *v, const char *why);
 void set_edx_eax(struct vcpu *v, uint64_t value);
 uint64_t guest_tsc(const struct vcpu *v);

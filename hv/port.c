@@ -236,7 +236,9 @@ enum verdict exit_io(struct vcpu *v)
 	lock();
 	enum verdict verdict = port_access(v, port, bytes, in, &value);
 	unlock();
-	if (in && verdict != LEAVE)
+	if (verdict == LEAVE)
+		return again(LEAVE);
+	if (in)
 		v->regs[RAX] = bytes == 4 ? value : (v->regs[RAX] & ~(uint64_t)mask) | (value & mask);
 	return verdict;
 }
