@@ -121,18 +121,18 @@ guest-qemu: all tools-test
 	$(RUN) qemu-guest
 
 # In the order of cost: rules of the tree, this machine, the simulator, emulators.
-test: floors headers size unit fuzz sim-test sim-mutants threads model replay-test bench boot mutants
+test: floors headers size unit fuzz host-test sim-test sim-mutants threads model replay-test bench boot mutants
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
 boot: all $(addprefix $(B)/,foreign.elf headers.elf flat.bin flat64.elf) tools-test
 	test/boot/suite.sh -g quick
 mutants: all tools-test
 	test/boot/mutants.sh
-campaign: all tools-test sim-campaign
+campaign: all tools-test sim-campaign host-mutants host-campaign
 	test/boot/suite.sh -g long
 
 include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk \
-	test/bench/bench.mk test/entry/entry.mk
+	test/bench/bench.mk test/entry/entry.mk test/host/host.mk
 
 # Includes look down only: hv > smp > boot/boot_info.h, multiboot.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.
