@@ -71,8 +71,8 @@ void apic_write(uint32_t at, uint32_t value);
 void apic_send(uint32_t icr, uint32_t destination);
 
 /* apic.c: word apic. vCPU 0 tries them all, or ends the guest; the others help until it is done. */
-void apic_test(unsigned vcpus, bool howler, const struct pvclock_vcpu_time_info *page);
-void apic_help(unsigned index);
+void apic_test(unsigned vcpus, bool howler, bool one_counter, const struct pvclock_vcpu_time_info *page);
+void apic_help(unsigned index, const struct pvclock_vcpu_time_info *page);
 
 /* bench.c: word bench. Two vCPUs measure what exits cost. */
 void bench_run(unsigned index, const struct pvclock_vcpu_time_info *page);

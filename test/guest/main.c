@@ -362,10 +362,11 @@ _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboo
 		guest_begin(magic, info);
 	if (index == 0)
 		others_start();
-	if (index == 0 && guest_apic && guest_clock)
-		msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)vcpu_page(0) | 1);
+	if (guest_apic && guest_clock)
+		msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)vcpu_page(index) | 1);
 	if (guest_apic)
-		index ? apic_help(index) : apic_test(guest_vcpus, guest_howler, vcpu_page(0));
+		index ? apic_help(index, vcpu_page(index)) :
+			apic_test(guest_vcpus, guest_howler, guest_one_core || guest_stable || !guest_howler, vcpu_page(0));
 	if (guest_bench)
 		bench_run(index, vcpu_page(index));
 	/* Odd ones stay deaf for ever: a hypervisor must get its core back anyway. */
