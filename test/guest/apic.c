@@ -588,9 +588,16 @@ static uint32_t starts(void)
 	return atomic_load_explicit(&helpers[1].starts, memory_order_acquire);
 }
 
+/* All vCPUs' in real mode. */
+static uint8_t real_nmis(void)
+{
+	return *(const volatile uint8_t *)(uintptr_t)(sipi_nmis - sipi_page);
+}
+
 static void restarts(void)
 {
 	uint32_t before = starts(), beats;
+	uint8_t nmis = real_nmis();
 
 	apic_send(ICR_SIPI, 1);
 	order(1, HEAR);
@@ -607,6 +614,8 @@ static void restarts(void)
 	apic_send(ICR_NMI, 1);
 	apic_send(ICR_SIPI, 1);
 	must(comes(&helpers[1].starts, before + 1), "a SIPI starts it");
+	nmis = (uint8_t)(real_nmis() - nmis); /* none, if it was kept out until then: the INIT came last, and ends all */
+	must(nmis == 1 || (!nmis && !one_counter), "an NMI waits for the SIPI, and comes once");
 	apic_send(ICR_SIPI, 1);
 	quiet();
 	must(starts() == before + 1, "a second SIPI is nothing");

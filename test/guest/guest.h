@@ -32,6 +32,9 @@ _Noreturn void guest_exit(enum guest_exit code);
 _Noreturn void guest_refuse(enum guest_exit code, const char *why, const char *what);
 enum guest_exit report_print(struct vcpu *vcpus, unsigned count);
 
+/* start.asm: goes to page 0; how many NMIs came in real mode is counted in the byte sipi_nmis there */
+extern const unsigned char sipi_page[], sipi_nmis[], sipi_end[];
+
 /* trap.c */
 struct trap_frame {
 	uint64_t vector, error, rip, cs, rflags, rsp, ss;

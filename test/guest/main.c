@@ -34,7 +34,6 @@ struct multiboot_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
 };
 
-extern const unsigned char sipi_page[], sipi_end[]; /* start.asm */
 _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboot_info *info);
 
 _Alignas(16) unsigned char guest_stacks[GUEST_VCPUS_MAX][GUEST_STACK_SIZE];

@@ -4,7 +4,8 @@
 ;   start       multiboot 1 entry of vCPU 0: EAX = magic, EBX = multiboot info;
 ;               32-bit flat protected mode, paging and interrupts off, no GDT
 ;   sipi_page   to sipi_end: to be copied to where a start-up IPI sends every
-;               other vCPU, page 0; its index is its APIC id
+;               other vCPU, page 0; its index is its APIC id; sipi_nmis: a byte there
+;               that counts NMIs in real mode
 ; Both end in guest_enter(index, magic, info) in 64-bit mode, the low 1 GiB and
 ; the local APIC identity-mapped, on the vCPU's own stack.
 ;   trap_stubs  256 entries of 16 bytes, one a vector, for the IDT
@@ -12,7 +13,7 @@
 ;               second, with the vector in R11 (TRY in machine.h); other exceptions
 ;               end in guest_trap; NMI and interrupts lead to guest_interrupt, and back
 
-global start, sipi_page, sipi_end, trap_stubs
+global start, sipi_page, sipi_nmis, sipi_end, trap_stubs
 extern guest_enter, guest_trap, guest_interrupt, tries, tries_end, guest_stacks, guest_stack_size, guest_vcpus
 
 MULTIBOOT_MAGIC equ 0x1badb002
@@ -59,14 +60,22 @@ start:
 	jmp long_mode
 
 bits 16
+; In real mode page 0 is the IDT, too, and an NMI that waits for the SIPI comes first of all.
 sipi_page:
+	jmp short sipi_code
+	times VECTOR_NMI * 4 - ($ - sipi_page) db 0
+	dw .nmi - sipi_page, 0
+.nmi:	inc byte [cs:sipi_nmis - sipi_page]
+	iret
+sipi_nmis: db 0
+sipi_code:
 	cli
-	o32 lgdt [cs:.gdt - sipi_page]
+	o32 lgdt [cs:sipi_gdt - sipi_page]
 	mov eax, cr0
 	or eax, CR0_PE
 	mov cr0, eax
 	jmp dword SEL_CODE32:sipi_vcpu
-.gdt:	dw gdt_end - gdt - 1
+sipi_gdt: dw gdt_end - gdt - 1
 	dd gdt
 sipi_end:
 
