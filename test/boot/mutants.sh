@@ -41,13 +41,13 @@ judge() { # STATUS LOG
 
 run_mutant() { # NAME
 	local dir=$out/$1 word line lines options changes=() checks=()
-	local cores=4 model=corei7_skylake_x limit=120 elf=build/howler.elf
+	local cores=4 model=corei7_skylake_x limit=120 elf=build/howler.elf ram=''
 
 	mapfile -t lines < <(awk -v name="$1" '/^[^ \t]/ { on = $1 == name } on && /^[^#]/' "$table")
 	options=${lines[0]#*| }
 	for word in ${lines[0]%%|*}; do
 		case $word in
-		cores=*|model=*|limit=*|elf=*) declare "$word" ;;
+		cores=*|model=*|limit=*|elf=*|ram=*) declare "$word" ;;
 		*=*) echo "mutants.cfg: no such key: $word"; return ;;
 		esac
 	done
@@ -59,7 +59,7 @@ run_mutant() { # NAME
 		esac
 	done
 	make_mutant "$dir" || { echo 'no mutant'; return; }
-	CORES=$cores MODEL=$model LIMIT=$limit OPTIONS="seed=1 $options" OUT=$dir/run HOWLER=$dir/$elf \
+	CORES=$cores MODEL=$model LIMIT=$limit RAM=$ram OPTIONS="seed=1 $options" OUT=$dir/run HOWLER=$dir/$elf \
 		EFI=build/BOOTX64.EFI GUEST=build/guest.elf VERBOSE='' "$here/run.sh" bios >"$dir/run.out" 2>&1
 	judge $? "$dir/run/howler.txt"
 	seen=$(grep -a -m 1 -E '^howler: (FAIL|panic|exception)' "$dir/run/howler.txt")

@@ -24,6 +24,7 @@ limit=${LIMIT:-600} verbose=${VERBOSE-} ovmf=${OVMF:-/usr/share/ovmf/OVMF.fd}
 bios=${BIOS:-/usr/share/bochs/BIOS-bochs-latest} # of Bochs
 until=${UNTIL-} # a pattern: enough when the serial line has it; for what ends in no verdict
 msrs=${MSRS-} # more lines for Bochs' table of MSRs
+ram=${RAM-} # two hex digits: what each byte of Bochs' RAM is at power-on; else 0
 
 say() { echo "run.sh: $*" >&2; }
 die() { say "$*"; exit 2; }
@@ -42,7 +43,7 @@ serial=$out/serial.txt emulator='' follower='' first=howler accel=${ACCEL:-tcg}
 cleanup() {
 	[ -z "$emulator" ] || kill "$emulator" 2>/dev/null
 	[ -z "$follower" ] || kill "$follower" 2>/dev/null
-	rm -f "$out/howler.iso" "$out/howler.iso.lock"
+	rm -f "$out/howler.iso" "$out/howler.iso.lock" "$out/ram" "$out/ram-low"
 	[ -n "${OUT-}" ] || [ "$1" != 0 ] || rm -rf "$out"
 }
 trap 'cleanup $?' EXIT
@@ -62,7 +63,7 @@ image() {
 # Bochs reads a table of MSRs that its models lack: OVMF reads two of them, and
 # every other wild access still faults.
 bochs_files() {
-	local rom vga='vgaromimage: file="/usr/share/bochs/VGABIOS-lgpl-latest"'
+	local full='' rom vga='vgaromimage: file="/usr/share/bochs/VGABIOS-lgpl-latest"'
 
 	{
 		echo '# MSR type reset_hi reset_lo reserved_hi reserved_lo ignored_hi ignored_lo'
@@ -73,6 +74,11 @@ bochs_files() {
 	} >"$out/msrs.def"
 	rom="file=\"$bios\", address=0x00000000, options=fastboot"
 	[ "$door" = bios ] || rom="file=\"$ovmf\", address=0xffe00000, options=none"
+	if [ -n "$ram" ]; then
+		head -c "$((mem - 1))M" /dev/zero | tr '\0' "\\$(printf %o "0x$ram")" >"$out/ram"
+		head -c 572K "$out/ram" >"$out/ram-low"
+		full=$(printf 'optramimage%u: file="%s", address=0x%x\n' 1 "$out/ram-low" 4096 2 "$out/ram" 1048576)
+	fi
 	cat >"$out/bochsrc" <<-END
 	plugin_ctrl: biosdev=true, busmouse=false, e1000=false, es1370=false, extfpuirq=true, parallel=false, sb16=false, serial=true, speaker=false, unmapped=true, usb_ehci=false, usb_ohci=false, usb_uhci=false, usb_xhci=false, voodoo=false
 	config_interface: textconfig
@@ -92,6 +98,7 @@ bochs_files() {
 	error: action=report
 	panic: action=fatal
 	com1: enabled=true, mode=file, dev=$serial
+	$full
 	END
 	# The debugger of Debian's build: continue, and quit at any stop.
 	printf 'c\nq\n' >"$out/bochs.rc"

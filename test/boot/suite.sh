@@ -47,7 +47,7 @@ boot() { # DIR OPTIONS
 	[ "$verdict" != none ] || until=${checks[0]#+ }
 	CORES=$cores MODEL=$model MEM=$mem LIMIT=$limit OPTIONS=$2 OUT=$1 VERBOSE='' BIOS=$bios UNTIL=$until \
 		WORDS=$words MODULES=$modules \
-		HOWLER=$elf EFI=build/BOOTX64.EFI GUEST=$image "$here/run.sh" "$door" >"$1.out" 2>&1
+		RAM=$ram HOWLER=$elf EFI=build/BOOTX64.EFI GUEST=$image "$here/run.sh" "$door" >"$1.out" 2>&1
 }
 
 # What is wrong, a line each; nothing if all is well.
@@ -85,7 +85,7 @@ unseeded() { grep -v 'seed[="]' "$1/howler.txt"; }
 run_case() { # NAME[.NUMBER]
 	local name=${1%.*} number='' dir=$out/$1 word options line second
 	local door=bios cores=4 model=corei7_skylake_x mem=128 limit=120 verdict=pass
-	local guest='' howler='' rom='' pad=0 again='' repeat words='' modules=''
+	local guest='' howler='' rom='' ram='' pad=0 again='' repeat words='' modules=''
 	local elf=build/howler.elf kernel=build/guest.elf image bios=/usr/share/bochs/BIOS-bochs-latest
 	local checks=()
 
@@ -94,7 +94,7 @@ run_case() { # NAME[.NUMBER]
 	options=${lines[0]#*|}
 	for word in ${lines[0]%%|*}; do
 		case $word in
-		door=*|cores=*|model=*|mem=*|limit=*|verdict=*|guest=*|howler=*|elf=*|rom=*|pad=*|again=*|repeat=*|kernel=*|words=*|modules=*)
+		door=*|cores=*|model=*|mem=*|limit=*|verdict=*|guest=*|howler=*|elf=*|rom=*|ram=*|pad=*|again=*|repeat=*|kernel=*|words=*|modules=*)
 			declare "$word" ;;
 		*=*) echo "cases.cfg: no such key: $word"; return ;;
 		esac
