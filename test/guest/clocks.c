@@ -169,7 +169,7 @@ static const char *tsc_fault(const struct pvclock_vcpu_time_info *page)
 /* The bound page, one for all; vCPU 0 asks for it. */
 _Alignas(64) static struct bound_page bounds;
 
-static const char *bounds_fault(void)
+const char *clocks_bounds_fault(void)
 {
 	uint32_t msr = cpuid_read(CPUID_HOWLER_BOUNDS).eax;
 
@@ -251,7 +251,7 @@ const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home)
 	if (!fault)
 		fault = tsc_fault(home);
 	if (!fault && !index)
-		fault = bounds_fault();
+		fault = clocks_bounds_fault();
 	/* Whatever went wrong: on with the rest. */
 	msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)home | 1);
 	return fault;

@@ -80,9 +80,19 @@ void apic_help(unsigned index, const struct pvclock_vcpu_time_info *page);
 /* bench.c: word bench. Two vCPUs measure what exits cost. */
 void bench_run(unsigned index, const struct pvclock_vcpu_time_info *page);
 
+/* hostile.c: word hostile */
+bool hostile_only(const char *name);
+void hostile_seed(const char *digits);
+void hostile_begin(unsigned vcpus, uint64_t ram_bytes); /* vCPU 0, before it starts others */
+void hostile_run(unsigned index); /* this vCPU's part, if it has one: before it measures */
+void hostile_go(void);
+bool hostile_over(void);
+bool hostile_print(void);
+
 /* clocks.c: NULL, or what is wrong with a vCPU's clocks */
 const char *clocks_fault(unsigned index, struct pvclock_vcpu_time_info *home);
 bool clocks_bounds(uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns);
+const char *clocks_bounds_fault(void); /* has the bound page from now on */
 bool clocks_stable(void); /* does CPUID say so of the TSC? */
 const char *clocks_stable_fault(const struct pvclock_vcpu_time_info *home); /* is it? */
 uint32_t clocks_wall_s(void); /* the wall clock's seconds; vCPU 0, before it starts others */

@@ -4,7 +4,8 @@ OBJCOPY ?= objcopy
 NASM    ?= nasm
 
 GUEST_OUT    := build/guest
-GUEST_OBJS   := $(addprefix $(GUEST_OUT)/,start.o main.o irq.o apic.o bench.o clocks.o platform.o report.o trap.o)
+GUEST_OBJS   := $(addprefix $(GUEST_OUT)/,start.o main.o irq.o apic.o bench.o clocks.o platform.o report.o trap.o \
+	hostile.o hostile_cpu.o hostile_memory.o hostile_apic.o hostile_low.o)
 GUEST_CFLAGS := -std=c11 -O2 -g -Wall -Wextra -Werror -I. -MMD -MP \
 	-ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fcf-protection=none -m64 -mno-red-zone -mgeneral-regs-only

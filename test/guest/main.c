@@ -50,6 +50,7 @@ static struct {
 /* Written by vCPU 0 before it starts another. */
 static bool guest_howler, guest_clock, guest_stable;
 static bool guest_spin, guest_apic, guest_irq, guest_bench, guest_one_core, guest_flood, guest_exits; /* words */
+static bool guest_hostile;
 extern uint32_t guest_vcpus;
 uint32_t guest_vcpus = 1;
 static struct vcpu vcpus[GUEST_VCPUS_MAX];
@@ -149,7 +150,7 @@ static bool vcpu_stops(unsigned index, uint64_t batches, uint64_t ns)
 		return alone_stops(batches, ns);
 	if (guest_spin && index)
 		return atomic_load_explicit(&shared.stop, memory_order_relaxed);
-	return hypercall(HC_STATUS, 0, 0, 0) == 1;
+	return hypercall(HC_STATUS, 0, 0, 0) == 1 && (!guest_hostile || index || hostile_over());
 }
 
 static void vcpu_measure(unsigned index)
@@ -173,6 +174,8 @@ static void vcpu_measure(unsigned index)
 	if (guest_irq)
 		irq_begin(index, guest_vcpus, page, guest_one_core || guest_stable);
 	begin_ns = page_read(page, &r->retries);
+	if (guest_hostile && index == 0)
+		hostile_go();
 	do {
 		if (!batch_run(&v->check, page) && guest_stable)
 			v->fault = "has a page that moves, though its TSC is stable";
@@ -263,6 +266,14 @@ static bool word_is(const char *text, const char *word)
 	return !*word && (!*text || *text == ' ');
 }
 
+/* What follows the prefix, or NULL. */
+static const char *word_after(const char *text, const char *prefix)
+{
+	while (*prefix && *text == *prefix)
+		text++, prefix++;
+	return *prefix ? NULL : text;
+}
+
 /* Words after the first, which names the file. An unknown one is no guess. */
 static void cmdline_parse(const char *text)
 {
@@ -283,8 +294,12 @@ static void cmdline_parse(const char *text)
 			guest_flood = true;
 		else if (word_is(text, "exits"))
 			guest_exits = true;
+		else if (word_is(text, "hostile") || (word_after(text, "hostile=") && hostile_only(word_after(text, "hostile="))))
+			guest_hostile = true;
+		else if (word_after(text, "seed="))
+			hostile_seed(word_after(text, "seed="));
 		else if (*text)
-			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, bench, one-core, flood, exits; unknown: ", text);
+			guest_refuse(GUEST_FAIL, "known words: spin, apic, irq, bench, one-core, flood, exits, hostile, hostile=ATTACK, seed=N; unknown: ", text);
 	}
 }
 
@@ -323,6 +338,10 @@ static void guest_begin(uint32_t magic, const struct multiboot_info *info)
 		guest_refuse(GUEST_FAIL, "not 1 to 64 vCPUs", "");
 	if (guest_bench && (!guest_clock || guest_vcpus != 2))
 		guest_refuse(GUEST_FAIL, "bench: wants a KVM clock, and two vCPUs: one kicks the other", "");
+	if (guest_hostile && !guest_howler)
+		guest_refuse(GUEST_FAIL, "hostile: wants Howler", "");
+	if (guest_hostile)
+		hostile_begin(guest_vcpus, (info->mem_upper + 1024ull) * 1024);
 	put_num(guest_vcpus);
 	put_text(guest_clock ? " vCPUs, KVM clock at MSR " : " vCPUs, no KVM clock: its readings are of the TSC, a ns is a tick");
 	if (guest_clock) {
@@ -368,6 +387,8 @@ _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboo
 			apic_test(guest_vcpus, guest_howler, guest_one_core || guest_stable || !guest_howler, vcpu_page(0));
 	if (guest_bench)
 		bench_run(index, vcpu_page(index));
+	if (guest_hostile)
+		hostile_run(index);
 	/* Odd ones stay deaf for ever: a hypervisor must get its core back anyway. */
 	if (index % 2 == 0)
 		interrupts_on();
@@ -381,5 +402,7 @@ _Noreturn void guest_enter(unsigned index, uint32_t magic, const struct multiboo
 	bounds_print();
 	if (guest_irq)
 		irq_print();
+	if (guest_hostile && !hostile_print() && !vcpus[0].fault)
+		vcpus[0].fault = "knows of attacks that did not end as expected";
 	guest_exit(report_print(vcpus, guest_vcpus));
 }

@@ -13,7 +13,7 @@
 ;               second, with the vector in R11 (TRY in machine.h); other exceptions
 ;               end in guest_trap; NMI and interrupts lead to guest_interrupt, and back
 
-global start, sipi_page, sipi_nmis, sipi_end, trap_stubs
+global start, sipi_page, sipi_nmis, sipi_end, trap_stubs, gdt_pointer
 extern guest_enter, guest_trap, guest_interrupt, tries, tries_end, guest_stacks, guest_stack_size, guest_vcpus
 
 MULTIBOOT_MAGIC equ 0x1badb002
@@ -211,7 +211,7 @@ gdt:
 gdt_end:
 gdt_pointer:
 	dw gdt_end - gdt - 1
-	dd gdt
+	dq gdt ; as a 64-bit LGDT reads it, too
 
 section .bss
 alignb 4096
