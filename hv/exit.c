@@ -48,15 +48,13 @@ static inline void next_instruction(uint64_t length)
 		vmcs_write(GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
 }
 
-/* The same instruction again: a trap that the one before left, held off by a shadow, must still be there (27.3.1.5). */
-static inline void same_instruction(void)
-{
-	if (vmcs_read(GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS) && single_steps())
-		vmcs_write(GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
-}
-
 enum verdict again(enum verdict verdict)
 {
+	bool shadowed = vmcs_read(GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS);
+	uint64_t held = vmcs_read(GUEST_PENDING_DEBUG) | (single_steps() ? PENDING_DEBUG_BS : 0);
+
+	/* A trap is pending if a shadow holds it off, and must be (27.3.1.5); else Bochs has left the instruction's own. */
+	vmcs_write(GUEST_PENDING_DEBUG, shadowed ? held : 0);
 	vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);
 	return verdict;
 }
@@ -189,8 +187,9 @@ static enum verdict access(struct vcpu *v, uint64_t gpa)
 	bool apic = lapic_has(v, gpa);
 	unsigned offset = gpa & (PAGE_SIZE - 1);
 
-	if (!apic && tell_absent(v, "memory", gpa, gpa / PAGE_SIZE % TELL_PORTS, vmcs_read(EXIT_QUALIFICATION) & EPT_WRITE) == LEAVE)
-		return LEAVE;
+	if (!apic && options.ports &&
+	    tell_absent(v, "memory", gpa, gpa / PAGE_SIZE % TELL_PORTS, vmcs_read(EXIT_QUALIFICATION) & EPT_WRITE) == LEAVE)
+		return again(LEAVE);
 	if (!i.length || (apic && (i.bytes != 4 || offset & 3)))
 		return inject(INJECT_GP);
 	uint64_t memory = apic ? lapic_read(v, offset) : UINT64_MAX, rflags = vmcs_read(GUEST_RFLAGS);
@@ -314,8 +313,6 @@ bool vcpu_exit(struct vcpu *v)
 	v->exits++;
 	if (verdict >= NEXT)
 		next_instruction(vmcs_read(EXIT_INSTRUCTION_LENGTH));
-	else
-		same_instruction();
 	/* What exits take the preemption timer does not count. */
 	return verdict == LEAVE || verdict == YIELD || timer_due(v) || (!(v->exits % EXITS_LOOK) && rdtsc() >= v->until_raw);
 }

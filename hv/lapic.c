@@ -25,6 +25,7 @@ enum {
 #define TIMER_VALID 0x700ffu
 #define TIMER_MODE(lvt) ((lvt) >> 17 & 3)
 #define TIMER_NEVER (UINT64_MAX - 1) /* of timer_raw: it runs, for centuries */
+#define TIMER_LEAST_NS 100000ull /* a guest's core has more to do than its timer */
 enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE };
 enum { ICR_FIXED, ICR_LOWEST, ICR_NMI = 4, ICR_INIT, ICR_SIPI };
 enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
@@ -143,21 +144,26 @@ static void timer_start(struct vcpu *v, uint64_t tsc, uint64_t now)
 	find_raw(v, now);
 }
 
-void lapic_timer_poll(struct vcpu *v, uint64_t now)
+__attribute__((noinline)) static void timer_goes_off(struct vcpu *v, uint64_t now)
 {
 	uint32_t lvt = get(v, APIC_LVT_TIMER);
 
-	if (now < v->lapic.timer_raw)
-		return;
 	if (TIMER_MODE(lvt) == TIMER_PERIODIC && period(v)) {
-		uint64_t late = tsc_at(v, now) - v->lapic.timer_tsc;
+		uint64_t late = tsc_at(v, now) - v->lapic.timer_tsc, step = period(v), least = raw_of_ns(TIMER_LEAST_NS);
 
-		timer_start(v, v->lapic.timer_tsc + (late / period(v) + 1) * period(v), now);
+		step *= step < least ? least / step + 1 : 1; /* those in between come together */
+		timer_start(v, v->lapic.timer_tsc + (late / step + 1) * step, now);
 	} else {
 		timer_stop(v);
 	}
 	if (!(lvt & LVT_MASKED))
 		set_vector(v, APIC_IRR, lvt & 0xff, true);
+}
+
+void lapic_timer_poll(struct vcpu *v, uint64_t now)
+{
+	if (now >= v->lapic.timer_raw)
+		timer_goes_off(v, now);
 }
 
 void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t now, bool one_counter)
@@ -195,7 +201,8 @@ static uint32_t timer_current(struct vcpu *v)
 	if (v->lapic.timer_raw == UINT64_MAX || v->lapic.is_deadline)
 		return 0;
 	int64_t left = (int64_t)(v->lapic.timer_tsc - tsc_at(v, now));
-	return left <= 0 ? 0 : (uint32_t)((uint64_t)(left - 1) >> divide_shift(v)) + 1;
+	uint64_t most = TIMER_MODE(get(v, APIC_LVT_TIMER)) == TIMER_PERIODIC ? period(v) : 0;
+	return left <= 0 ? 0 : (uint32_t)((uint64_t)(left - 1) % (most ? most : UINT64_MAX) >> divide_shift(v)) + 1;
 }
 
 /* --- interrupts, here and sent to others --- */

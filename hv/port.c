@@ -181,7 +181,7 @@ enum verdict tell_absent(const struct vcpu *v, const char *what, uint64_t at, ui
 	uint32_t bit = 1u << number % 32;
 	char text[80];
 
-	if (!options.ports || atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
+	if (atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
 		return NEXT;
 	int length = format(text, sizeof(text), "howler: %s 0x%lx: %s by vCPU %u: nothing there\n", what, at,
 			    write ? "write" : "read", v->index);
@@ -199,7 +199,7 @@ static enum verdict port_access(const struct vcpu *v, uint16_t port, unsigned by
 	while (port < r->first || port > r->last)
 		r++;
 	if (!r->in && !r->out) {
-		verdict = tell_absent(v, "port", port, TELL_PORTS + port, !in);
+		verdict = options.ports ? tell_absent(v, "port", port, TELL_PORTS + port, !in) : NEXT;
 		*value = UINT32_MAX;
 	} else if (in) {
 		*value = r->in ? r->in(port - r->first) | (bytes > 1 ? 0xffffff00 : 0) : UINT32_MAX;

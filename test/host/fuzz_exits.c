@@ -885,8 +885,15 @@ static void run_guest(struct vcpu *v)
 	}
 }
 
+static bool reborn[HOST_VCPUS]; /* it was parked: what it was in the middle of is over */
+
 static int processor(struct vcpu *v)
 {
+	if (reborn[v->index]) {
+		host_set(GUEST_INTERRUPTIBILITY, 0);
+		host_set(GUEST_PENDING_DEBUG, 0);
+		reborn[v->index] = false;
+	}
 	for (bool first = true;; first = false) {
 		if (host_asked())
 			return 0;
@@ -921,6 +928,7 @@ static void wake(struct vcpu *v)
 	}
 	host_go_to(v->core);
 	if (v->core == other->core || b & 2) {
+		reborn[v->index] = atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_PARKED;
 		set_state(v, VCPU_RUNNING); /* another life */
 		return;
 	}
@@ -928,8 +936,10 @@ static void wake(struct vcpu *v)
 	static const uint32_t icr[] = { 0x4500, 0x4600, 0x4400, 0x40f0 };
 	lapic_write(other, 0x310, v->index << 24);
 	lapic_write(other, 0x300, icr[b >> 2 & 3] | (icr[b >> 2 & 3] == 0x4600 ? b >> 4 : 0));
-	if (atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_PARKED)
+	if (atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_PARKED) {
+		reborn[v->index] = true;
 		set_state(v, VCPU_RUNNING);
+	}
 }
 
 /* The machine is stopped: vCPUs change their places, cores their tempo. */
@@ -991,6 +1001,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(expected, 0, sizeof(expected));
 	place_count = 0;
 	nested = false;
+	memset(reborn, 0, sizeof(reborn));
 	for (unsigned i = 0; i < HOST_VCPUS; i++) {
 		guest.vcpu[i].core = b & 16 ? 0 : i;
 		if (b & 32)

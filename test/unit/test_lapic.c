@@ -30,6 +30,11 @@ uint64_t raw_now(void)
 	return now;
 }
 
+uint64_t raw_of_ns(uint64_t ns)
+{
+	return ns / 20; /* 50 MHz */
+}
+
 void core_request(unsigned core, unsigned bits)
 {
 	assert_int_equal(bits, REQ_WAKE);
@@ -430,20 +435,39 @@ static void timer_periodic(void **state)
 	lapic_write(v, APIC_LVT_TIMER, TIMER_PERIODIC << 17 | 0x40);
 	lapic_write(v, APIC_TIMER_DIVIDE, 0);
 	begin = tsc_now(1);
-	lapic_write(v, APIC_TIMER_INITIAL, 500);
+	lapic_write(v, APIC_TIMER_INITIAL, 5000);
 	for (unsigned i = 1; i <= 3; i++)
-		goes_off(1, begin + 1000 * i);
+		goes_off(1, begin + 10000 * i);
 	/* Late by two periods and a half: once, and the next one when it is due. */
-	now += 3 * 3500;
+	now += 3 * 35000;
 	lapic_timer_poll(v, now);
 	assert_int_equal(take(1), 0x40);
 	assert_int_equal(take(1), 0);
 	eoi(1);
-	assert_in_range(lapic_read(v, APIC_TIMER_CURRENT), 248, 251);
-	goes_off(1, begin + 7000);
+	assert_in_range(lapic_read(v, APIC_TIMER_CURRENT), 2498, 2501);
+	goes_off(1, begin + 70000);
 	lapic_write(v, APIC_LVT_TIMER, 0x40); /* one-shot from now on: once more */
-	goes_off(1, begin + 8000);
+	goes_off(1, begin + 80000);
 	assert_int_equal(v->lapic.timer_raw, UINT64_MAX);
+}
+
+/* Each tick, it would leave the core no time for anything: 100 us pass, and what has come meanwhile comes as one. */
+static void timer_periodic_short(void **state)
+{
+	struct vcpu *v = &vcpus[1];
+	uint64_t begin;
+
+	(void)state;
+	tsc_is(1, UNIT, 5);
+	lapic_write(v, APIC_LVT_TIMER, TIMER_PERIODIC << 17 | 0x40);
+	lapic_write(v, APIC_TIMER_DIVIDE, 0);
+	begin = tsc_now(1);
+	lapic_write(v, APIC_TIMER_INITIAL, 3);
+	goes_off(1, begin + 6);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_in_range(lapic_read(v, APIC_TIMER_CURRENT), 1, 3);
+		goes_off(1, begin + 6 + i * 5004);
+	}
 }
 
 static void deadline_set(unsigned i, uint64_t tsc)
@@ -809,7 +833,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(destinations_xapic), TEST(destinations_x2apic), TEST(lowest_priority), TEST(vectors_below_16_are_none),
 		TEST(priorities), TEST(task_priority), TEST(disabled_by_svr), TEST(registers_keep_their_bits),
-		TEST(timer_one_shot), TEST(timer_divides), TEST(timer_periodic), TEST(timer_deadline), TEST(timer_deadline_far),
+		TEST(timer_one_shot), TEST(timer_divides), TEST(timer_periodic), TEST(timer_periodic_short), TEST(timer_deadline), TEST(timer_deadline_far),
 		TEST(timer_follows_tempo), TEST(timer_follows_core), TEST(timer_moves_with_tsc_writes),
 		TEST(base_transitions), TEST(its_place), TEST(off), TEST(x2apic_registers),
 		TEST(init_and_sipi), TEST(reset_is_power_up), TEST(nmis_are_counted), TEST(lint0),
