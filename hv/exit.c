@@ -165,16 +165,18 @@ static enum verdict exit_nmi(struct vcpu *v)
 static struct insn insn_here(void)
 {
 	uint64_t rip = vmcs_read(GUEST_CS_BASE) + vmcs_read(GUEST_RIP);
+	bool code64 = runs_64bit();
 	uint8_t code[15] = { 0 };
-	unsigned first = PAGE_SIZE - (rip & (PAGE_SIZE - 1));
 
+	rip = code64 ? rip : (uint32_t)rip;
+	unsigned first = PAGE_SIZE - (rip & (PAGE_SIZE - 1));
 	first = first < sizeof(code) ? first : sizeof(code);
 	const void *at = guest_linear(rip), *rest = first < sizeof(code) ? guest_linear(rip + first) : 0;
 	if (at)
 		memcpy(code, at, first);
 	if (rest)
 		memcpy(code + first, rest, sizeof(code) - first);
-	return insn_decode(code, runs_64bit(), vmcs_read(GUEST_CS_ACCESS) & ACCESS_32);
+	return insn_decode(code, code64, vmcs_read(GUEST_CS_ACCESS) & ACCESS_32);
 }
 
 /*
