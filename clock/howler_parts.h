@@ -89,6 +89,9 @@ void howler_follow(struct clock *c);
 /* howler_reference.c: the quickest of some readings. False: there is none to believe. */
 bool howler_timebase(const struct clock *c, struct timebase *t);
 
+/* ... how much slower all are than told, ppb. Without discipline it says only how far off the truth that may lead. */
+void howler_told(const struct clock *c, int32_t *lo, int32_t *hi);
+
 /* ... with `busy`: the reference goes as this core does from now on. How much otherwise than before, ppb. */
 uint32_t howler_set_pace(struct clock *c, uint64_t now);
 

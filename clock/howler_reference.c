@@ -26,11 +26,23 @@ bool howler_timebase(const struct clock *c, struct timebase *t)
 	return true;
 }
 
+void howler_told(const struct clock *c, int32_t *lo, int32_t *hi)
+{
+	port_rate(lo, hi);
+	if (c->howler.use_timebase)
+		return;
+	*hi = -*lo > *hi ? -*lo : *hi;
+	*lo = -*hi;
+}
+
 /* With `busy`: the reference goes as this core does from now on. Returns how much otherwise than before, ppb. */
 uint32_t howler_set_pace(struct clock *c, uint64_t now)
 {
 	struct howler_core *me = &self(c)->howler;
+	int32_t lo, hi;
 
+	howler_told(c, &lo, &hi);
+	rate_told(&c->howler.rates, lo, hi);
 	atomic_store_explicit(&me->learns, 0, memory_order_relaxed);
 	atomic_store_explicit(&me->fresh_ns, 0, memory_order_relaxed);
 	return rate_lead(&c->howler.rates, &me->rate, now);
@@ -179,7 +191,12 @@ static bool look_at_timebase(struct clock *c)
 	uint64_t known = bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now);
 
 	set_drift(c, most < known ? most : known, now);
-	bool steers = rate_look(&h->rates, &me->howler.rate, ns, (int64_t)(before - ns - late), (int64_t)(after - ns), howler_pulled(h, before));
+	int32_t lo, hi;
+
+	howler_told(c, &lo, &hi);
+	rate_told(&h->rates, lo, hi);
+	rate_look(&h->rates, ns, (int64_t)(before - ns - late), (int64_t)(after - ns), howler_pulled(h, before));
+	bool steers = rate_steers(&h->rates, &me->howler.rate);
 
 	if (steers) {
 		lead_on(c, tsc, now);

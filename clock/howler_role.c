@@ -181,7 +181,10 @@ void howler_restart(struct clock *c)
 	h->drift_at_ns = value;
 	howler_let_go(c);
 	if (first) {
-		rate_first(&h->rates, &me->howler.rate);
+		int32_t lo, hi;
+
+		howler_told(c, &lo, &hi);
+		rate_first(&h->rates, &me->howler.rate, lo, hi);
 		atomic_store_explicit(&h->boots, h->rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
 	}
 	howler_set_pace(c, value);

@@ -45,6 +45,12 @@ uint64_t port_tsc(void);
  */
 bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after);
 
+/*
+ * By how much all rates that are told are slower than they are, ppb, as far as the platform knows by
+ * now what its timer's second is. Any core.
+ */
+void port_rate(int32_t *slower_lo, int32_t *slower_hi);
+
 /* Set request bits of a core (release) and make sure that it looks at them. Returns at once. */
 void port_request(unsigned core, unsigned bits);
 

@@ -1,12 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 #include "clock/rate.h"
 
-enum { STEER_PPB = 2000 };
+#define PPB 1000000000ll
+enum { STEER_PPB = 2000, PART_MAX = 500000000 };
 
-/* Rates are added here, though they multiply: off by less than that, as none is off another by more than twice the bound. */
+static int64_t nearest(int64_t a, int64_t b)
+{
+	return (a + b / 2) / b;
+}
+
+/* Slower by a, and that by b; and what is slower by a, seen from what is slower by b. */
+static int32_t both(int32_t a, int32_t b)
+{
+	return (int32_t)(nearest((PPB + a) * (PPB + b), PPB) - PPB);
+}
+
+static int32_t seen_from(int32_t a, int32_t b)
+{
+	return (int32_t)(nearest((PPB + a) * PPB, PPB + b) - PPB);
+}
+
+/* So many ns of `all`, which is not 0. */
+static int32_t part(int64_t ns, int64_t all)
+{
+	__int128 ppb = (__int128)ns * PPB / all;
+
+	return (int32_t)(ppb < -PART_MAX ? -PART_MAX : ppb > PART_MAX ? PART_MAX : ppb);
+}
+
+/* A result is off by a ppb; where all cores go alike, it is so for all alike. */
 static int32_t rounding(const struct rates *r)
 {
-	return (int32_t)((uint64_t)r->bound_ppb * r->bound_ppb / 100000000);
+	return r->bound_ppb != 0;
 }
 
 static uint32_t most(int32_t lo, int32_t hi)
@@ -15,23 +40,25 @@ static uint32_t most(int32_t lo, int32_t hi)
 }
 
 /* Leave of it what is between these, too. If nothing is, one of the two is wrong, and it stays as it is. */
-static void cut(struct rate *r, int64_t lo, int64_t hi)
+static void cut(struct rate *r, int32_t lo, int32_t hi)
 {
 	lo = lo > r->lo ? lo : r->lo;
 	hi = hi < r->hi ? hi : r->hi;
 	if (lo <= hi)
-		*r = (struct rate){ (int32_t)lo, (int32_t)hi };
+		*r = (struct rate){ lo, hi };
 }
 
 /* How much steeper than told the line of a core is best that leads. */
 static int32_t best_steep(const struct rates *r, const struct core_rate *c)
 {
-	return (c->own.lo + c->own.hi) / 2 + (r->truth.lo + r->truth.hi) / 2;
+	return both((c->own.lo + c->own.hi) / 2, (r->truth.lo + r->truth.hi) / 2);
 }
 
 static void weigh(struct rates *r)
 {
-	r->reference_ppb = most(r->lead.lo + r->truth.lo, r->lead.hi + r->truth.hi);
+	int32_t lo = both(r->lead.lo, r->truth.lo), hi = both(r->lead.hi, r->truth.hi);
+
+	r->reference_ppb = lo | hi ? most(seen_from(0, hi), seen_from(0, lo)) + 1 : 0;
 }
 
 void rate_unknown(const struct rates *r, struct core_rate *c)
@@ -41,10 +68,21 @@ void rate_unknown(const struct rates *r, struct core_rate *c)
 	*c = (struct core_rate){ .own = { -most, most }, .now = { -most, most } };
 }
 
-void rate_first(struct rates *r, struct core_rate *c)
+void rate_first(struct rates *r, struct core_rate *c, int32_t lo, int32_t hi)
 {
-	r->truth = (struct rate){ -(int32_t)r->bound_ppb, (int32_t)r->bound_ppb };
+	r->truth = (struct rate){ lo - (int32_t)r->bound_ppb, hi + (int32_t)r->bound_ppb };
 	*c = (struct core_rate){ .lead = 0 };
+}
+
+void rate_told(struct rates *r, int32_t lo, int32_t hi)
+{
+	int32_t bound = (int32_t)r->bound_ppb;
+
+	if (!bound)
+		r->truth = (struct rate){ lo, hi };
+	else
+		cut(&r->truth, lo - bound, hi + bound);
+	weigh(r);
 }
 
 uint32_t rate_follow(const struct rates *r, struct core_rate *c)
@@ -54,7 +92,7 @@ uint32_t rate_follow(const struct rates *r, struct core_rate *c)
 	struct rate was = c->now;
 
 	c->lead = r->leads;
-	c->now = (struct rate){ c->own.lo - r->lead.hi - rounding(r), c->own.hi - r->lead.lo + rounding(r) };
+	c->now = (struct rate){ seen_from(c->own.lo, r->lead.hi) - rounding(r), seen_from(c->own.hi, r->lead.lo) + rounding(r) };
 	uint32_t lo = magnitude(c->now.lo - was.lo), hi = magnitude(c->now.hi - was.hi);
 
 	return lo > hi ? lo : hi;
@@ -65,9 +103,9 @@ uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now)
 	int32_t steep = best_steep(r, c);
 
 	rate_follow(r, c);
-	uint32_t change = most(steep - c->now.hi, steep - c->now.lo) + (uint32_t)rounding(r);
+	uint32_t change = most(seen_from(steep, c->now.hi), seen_from(steep, c->now.lo)) + (uint32_t)rounding(r);
 
-	r->lead = (struct rate){ c->own.lo - steep - rounding(r), c->own.hi - steep + rounding(r) };
+	r->lead = (struct rate){ seen_from(c->own.lo, steep) - rounding(r), seen_from(c->own.hi, steep) + rounding(r) };
 	r->lead_ns = now;
 	weigh(r);
 	c->lead = ++r->leads;
@@ -88,33 +126,37 @@ void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t ts
 		return;
 	}
 	int64_t told = (int64_t)ticks_ns(tsc - c->anchor_tsc, khz, 0), pulled = pulled_ns - c->anchor_pulled_ns;
+
+	if (told <= 0) /* a reference that went on, and this core did not: nothing to learn */
+		return;
 	int64_t lo = (int64_t)(ref->lo - c->anchor.hi) - pulled - 1, hi = (int64_t)(ref->hi - c->anchor.lo) - pulled + 1;
 
-	lo = (int64_t)((__int128)(lo - told) * 1000000000 / told) - 1;
-	hi = (int64_t)((__int128)(hi - told) * 1000000000 / told) + 1;
-	cut(&c->now, lo, hi);
-	cut(&c->own, lo + r->lead.lo - rounding(r), hi + r->lead.hi + rounding(r));
+	cut(&c->now, part(lo - told, told) - 1, part(hi - told, told) + 1);
+	cut(&c->own, both(c->now.lo, r->lead.lo) - 1, both(c->now.hi, r->lead.hi) + 1);
 }
 
-bool rate_look(struct rates *r, const struct core_rate *c, uint64_t ns, int64_t lo, int64_t hi, int64_t pulled_ns)
+void rate_look(struct rates *r, uint64_t ns, int64_t lo, int64_t hi, int64_t pulled_ns)
 {
 	int64_t told = (int64_t)(ns - r->look.ns), pulled = pulled_ns - r->look.pulled_ns;
 
 	if (!r->bound_ppb)
-		return false;
+		return;
 	if (r->look.lead != r->leads || told <= 0) {
 		r->look.lead = r->leads;
 		r->look.ns = ns;
 		r->look.lo = lo;
 		r->look.hi = hi;
 		r->look.pulled_ns = pulled_ns;
-		return false;
+		return;
 	}
-	int64_t slower_lo = (int64_t)((__int128)(r->look.lo - hi + pulled - 1) * 1000000000 / told) - 1;
-	int64_t slower_hi = (int64_t)((__int128)(r->look.hi - lo + pulled + 1) * 1000000000 / told) + 1;
+	int32_t slower_lo = part(r->look.lo - hi + pulled - 1, told) - 1, slower_hi = part(r->look.hi - lo + pulled + 1, told) + 1;
 
-	cut(&r->truth, slower_lo - r->lead.hi, slower_hi - r->lead.lo);
+	cut(&r->truth, seen_from(seen_from(0, -slower_lo), r->lead.hi) - 1, seen_from(seen_from(0, -slower_hi), r->lead.lo) + 1);
 	weigh(r);
+}
+
+bool rate_steers(const struct rates *r, const struct core_rate *c)
+{
 	int32_t better = best_steep(r, c) - rate_ppb(c), doubt = (r->truth.hi - r->truth.lo) / 2;
 
 	doubt = doubt > STEER_PPB ? doubt : STEER_PPB;

@@ -21,7 +21,7 @@ struct rate {
 
 /* Of the reference. */
 struct rates {
-	uint32_t bound_ppb;      /* fixed at start: no rate is off the truth's by more; 0: all are as told */
+	uint32_t bound_ppb;      /* fixed at start: no core's rate is off what all others' are by more; 0: by nothing */
 	uint32_t reference_ppb;  /* nor is the reference's, but for a pull */
 	uint32_t leads;          /* how often a core has begun to lead, or the same one otherwise */
 	uint64_t lead_ns;        /* since then, by the reference, .. */
@@ -60,8 +60,11 @@ static inline uint32_t rate_err(const struct core_rate *c)
 /* A core of which nothing is known but the bound. */
 void rate_unknown(const struct rates *r, struct core_rate *c);
 
-/* The first base of all: what others are held against. */
-void rate_first(struct rates *r, struct core_rate *c);
+/* The first base of all: what others are held against. What is told is slower than it is, as in rate_told. */
+void rate_first(struct rates *r, struct core_rate *c, int32_t lo, int32_t hi);
+
+/* By now it is known that all rates are slower than they are told by lo to hi ppb, and a core's by bound_ppb more or less. */
+void rate_told(struct rates *r, int32_t lo, int32_t hi);
 
 /* This core goes by whoever leads now. Returns by how much the ends of `now` have moved at most, ppb. */
 uint32_t rate_follow(const struct rates *r, struct core_rate *c);
@@ -80,8 +83,10 @@ void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t ts
 		int64_t pulled_ns);
 
 /*
- * This core leads, and the reference is ahead of the timebase, which says `ns`, by lo to hi ns,
- * pulled_ns of them by pulls: learn from it. True: by what is known now the reference goes
- * wrong for sure, and should be led anew.
+ * The reference is ahead of the timebase, which says `ns`, by lo to hi ns,
+ * pulled_ns of them by pulls: learn from it.
  */
-bool rate_look(struct rates *r, const struct core_rate *c, uint64_t ns, int64_t lo, int64_t hi, int64_t pulled_ns);
+void rate_look(struct rates *r, uint64_t ns, int64_t lo, int64_t hi, int64_t pulled_ns);
+
+/* This core leads. By what is known now the reference goes wrong for sure, and should be led anew. */
+bool rate_steers(const struct rates *r, const struct core_rate *c);

@@ -42,8 +42,7 @@ static uint64_t due_raw;                /* of the next event */
 static uint64_t settle_raw;             /* the guest is told to finish then; 0: not yet */
 static bool finishing;
 static uint32_t batches[CORES_MAX];     /* of the host readers when the storm was over */
-static int64_t truth_ns;                /* reference - truth when the storm began */
-static bool truth_set;
+static uint64_t begin_ref, begin_raw;   /* the reference, and the raw TSC, when the storm began; 0: not yet */
 struct figures figures;
 static struct random tempos;            /* first tempos and TSC starts: unlike from core to core */
 
@@ -215,25 +214,30 @@ static bool score(struct flight *f)
 		return false;
 	uint64_t raw = raw_now();
 	uint64_t ref = sync_read(me, raw);
-	int64_t error = (int64_t)(ref - ns_of_raw(raw));
-	uint64_t skew_ns = 0, drift_ns = 0;
+	uint64_t skew_ns = 0, drift_ns = 0, least, most;
 
-	if (!truth_set) {
-		truth_ns = error;
-		truth_set = true;
+	timebase_look(raw);
+	if (!begin_raw) {
+		begin_ref = ref;
+		begin_raw = raw;
 	}
-	error -= truth_ns;
+	truth_ns(&the_truth, raw_since(begin_raw, raw), &least, &most);
+	int64_t ahead = (int64_t)(ref - begin_ref - least), behind = (int64_t)(ref - begin_ref - most);
+	int64_t error = ahead / 2 + behind / 2;
+
 	if (the_clock.policy->bounds && bound_read(&the_clock, ref, &skew_ns, &drift_ns)) {
 		figures.looks++;
 		/* The truth began with a reading that was as uncertain as its bound then. */
 		if (!figures.first_ns)
 			figures.first_ns = drift_ns + 1;
-		figures.beyond += (uint64_t)(error < 0 ? -error : error) > drift_ns + figures.first_ns;
+		/* Untrue for sure: nothing that it allows is what the truth can have been. */
+		figures.beyond += behind > (int64_t)(drift_ns + figures.first_ns) || -ahead > (int64_t)(drift_ns + figures.first_ns);
 		figures.drift_bound_ns = drift_ns;
 		figures.skew_bound_ns = skew_ns;
 	}
 	if (f) {
 		f->record.error_ns = error;
+		f->record.truth_doubt_ns = (most - least) / 2;
 		f->record.skew_bound_ns = skew_ns;
 		f->record.drift_bound_ns = drift_ns;
 		report_event(&f->record);
@@ -351,13 +355,14 @@ void conduct_poll(void)
 	uint64_t now = raw_now();
 
 	console_poll();
+	timebase_look(now);
 	for (unsigned i = 0; i < core_count; i++) {
 		struct trace_record r;
 
 		while (trace_take(&the_clock.core[i].howler.trace, &r))
 			report_decision(i, &r);
 	}
-	if (!truth_set && !score(0))
+	if (!begin_raw && !score(0))
 		return;
 	for (unsigned i = 0; i < core_count; i++) {
 		struct flight *f = &flight[i];

@@ -139,7 +139,8 @@ struct event_record {
 	enum storm_kind kind;
 	uint32_t khz_before, khz_after;
 	uint64_t out_raw;    /* how long the core was out of its guest */
-	int64_t error_ns;    /* the reference against the truth, after it */
+	int64_t error_ns;    /* the reference against the truth, after it, .. */
+	uint64_t truth_doubt_ns; /* .. give or take that */
 	uint64_t skew_bound_ns, drift_bound_ns; /* as published then; 0: the policy keeps none */
 	bool cut;            /* the core left, or came, in between */
 };

@@ -15,7 +15,7 @@
 #define REST_NS 100000ull /* host readers are guests, too, where an emulator has fewer cores than they */
 #define FOLLOW_NS 100000ull
 #define FOLLOW_TURNS 64
-#define STEADY_PPM 1000
+#define STEADY_PPB 1000000
 
 struct options options;
 bool vmx_usable;
@@ -197,20 +197,28 @@ static void find_cores(const struct boot_info *boot)
 	trap_load(cores[0]);
 }
 
-/* May a policy pull the reference to the timebase? Only if that agrees with the truth, the raw TSC. */
+/* May a policy pull the reference to the timebase? Only if there is no other one that contradicts it. */
 static void settle_discipline(void)
 {
 	bool asked = options.discipline != OPTIONS_DISCIPLINE_AUTO;
-	int32_t ppm;
-	bool any = timebase_check(&ppm), steady = any && ppm >= -STEADY_PPM && ppm <= STEADY_PPM;
+	struct timebase_check t = { .off_ppb = 0 };
+	bool any = timebase_check(&t), steady = t.off_ppb >= -STEADY_PPB && t.off_ppb <= STEADY_PPB;
 
 	if (!any && options.discipline == OPTIONS_DISCIPLINE_ON)
 		report_refuse("discipline=on: this machine names no timer to hold on to: leave it out");
 	if (!asked)
-		options.discipline = steady ? OPTIONS_DISCIPLINE_ON : OPTIONS_DISCIPLINE_OFF;
+		options.discipline = any && steady ? OPTIONS_DISCIPLINE_ON : OPTIONS_DISCIPLINE_OFF;
 	the_clock.howler.use_timebase = options.discipline == OPTIONS_DISCIPLINE_ON;
+	if (!any)
+		print("timebase: none: no HPET and no ACPI PM timer that the tables name runs\n");
+	else if (!t.checked_by)
+		print("timebase: %s at 0x%lx, %lu ns a count, late by %u ns at most; there is no other to check it by\n",
+		      t.by, t.where, t.count_ns, t.late_ns);
+	else
+		print("timebase: %s at 0x%lx, %lu ns a count, late by %u ns at most; checked by %s: %ld ppm, give or take %lu\n",
+		      t.by, t.where, t.count_ns, t.late_ns, t.checked_by, t.off_ppb / 1000, t.doubt_ppb / 1000 + 1);
 	print("discipline: %s%s\n", options.discipline == OPTIONS_DISCIPLINE_ON ? "on" : "off",
-	      asked ? ", as asked" : !any ? ": no timebase" : !steady ? ": the timebase is more than 1000 ppm off" : "");
+	      asked ? ", as asked" : !any ? ": no timebase" : !steady ? ": the two timers are more than 1000 ppm apart" : "");
 }
 
 static void find_vmx(void)
@@ -229,7 +237,6 @@ static void find_vmx(void)
 void hv_main(const struct boot_info *boot)
 {
 	static char line[BOOT_CMDLINE_MAX];
-	const char *timer;
 
 	trap_init();
 	early.self = &early;
@@ -244,7 +251,8 @@ void hv_main(const struct boot_info *boot)
 	read_options(boot, line);
 	apic_init();
 	find_cores(boot);
-	if (!timer_calibrate(&machine, &timer))
+	const char *timer = timer_calibrate(&machine);
+	if (!timer)
 		report_refuse("neither HPET, nor ACPI PM timer, nor PIT runs: can't tell the TSC's rate");
 	settle_discipline();
 	find_vmx();

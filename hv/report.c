@@ -14,7 +14,8 @@ static uint64_t boot_tsc; /* Howler's first instruction */
 void report_boot(const struct boot_info *boot, const struct machine *m, const char *timer)
 {
 	boot_tsc = boot->entry_tsc;
-	print("machine: %u cores by %s, raw TSC %u kHz by %s\n", m->core_count, m->source, raw_khz, timer);
+	print("machine: %u cores by %s, raw TSC %u kHz by %s, give or take %lu ppm by now\n", m->core_count, m->source, raw_khz,
+	      timer, truth_doubt_ppb(&the_truth) / 1000 + 1);
 	char events[16] = "auto";
 
 	if (options.events != OPTIONS_EVENTS_AUTO)
@@ -39,8 +40,8 @@ void report_event(const struct event_record *e)
 		worst_error_ns = error;
 	if (options.log >= OPTIONS_LOG_JSON)
 		print("{\"event\":%u,\"kind\":\"%s\",\"core\":%u,\"base\":%u,\"khz\":[%u,%u],\"out_ticks\":%lu,"
-		      "\"error_ns\":%ld,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"cut\":%s}\n", e->number, kinds[e->kind], e->core, e->base,
-		      e->khz_before, e->khz_after, e->out_raw, e->error_ns, e->skew_bound_ns, e->drift_bound_ns, e->cut ? "true" : "false");
+		      "\"error_ns\":%ld,\"truth_doubt_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"cut\":%s}\n", e->number, kinds[e->kind], e->core, e->base,
+		      e->khz_before, e->khz_after, e->out_raw, e->error_ns, e->truth_doubt_ns, e->skew_bound_ns, e->drift_bound_ns, e->cut ? "true" : "false");
 	/* A storm without an end would keep the line, and so the seat, busy for good. */
 	if (options.log != OPTIONS_LOG_EVENTS ||
 	    (options.events == OPTIONS_EVENTS_AUTO && e->number > EVENTS_DEFAULT && e->number % 1000))
@@ -143,7 +144,9 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 {
 	char code[40] = "", json_code[32] = "";
 	uint64_t first = atomic_load(&guest.first_entry_tsc);
+	struct timebase_check t = { .by = "PIT" };
 
+	timebase_check(&t);
 	if (atomic_load(&guest.ended)) {
 		format(code, sizeof(code), ", the guest's code is %u", atomic_load(&guest.code));
 		format(json_code, sizeof(json_code), "\"code\":%u,", atomic_load(&guest.code));
@@ -151,11 +154,12 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 	print("{\"verdict\":\"%s\",\"reason\":\"%s\",\"sync\":\"%s\",\"scenario\":\"%s\",\"seed\":%lu,\"cores\":%u,"
 	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
 	      "\"worst_error_ns\":%lu,%s\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,"
-	      "\"bound_looks\":%lu,\"beyond_bounds\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n",
+	      "\"bound_looks\":%lu,\"beyond_bounds\":%lu,\"timer\":\"%s\",\"truth_doubt_ppb\":%lu,\"check_ppb\":%ld,"
+	      "\"check_doubt_ppb\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n",
 	      failure ? "fail" : skipped() ? "skip" : "pass", failure ? failure : "", options.sync, options.scenario,
 	      options.seed, core_count, readers(), alive, figures.begun, figures.over, sum->readings, sum->warps,
 	      worst_error_ns, json_code, figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
-	      figures.looks, figures.beyond, first ? first - boot_tsc : 0, raw_now());
+	      figures.looks, figures.beyond, t.by, truth_doubt_ppb(&the_truth), t.off_ppb, t.doubt_ppb, first ? first - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
 	      failure ? "FAIL: " : skipped() ? "SKIP" : "PASS", failure ? failure : "", sum->warps, sum->readings,
 	      figures.over, figures.begun, alive, readers(), vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");

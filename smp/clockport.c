@@ -26,6 +26,11 @@ bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint
 	return true;
 }
 
+void port_rate(int32_t *slower_lo, int32_t *slower_hi)
+{
+	truth_slower(&the_truth, raw_khz, slower_lo, slower_hi);
+}
+
 void port_request(unsigned core, unsigned bits)
 {
 	core_request(core, bits);

@@ -7,6 +7,7 @@
 #include "boot/boot_info.h"
 #include "smp/core.h"
 #include "smp/tables.h"
+#include "smp/truth.h"
 #include "smp/util.h"
 
 /* here.c: the processor that runs this */
@@ -51,17 +52,24 @@ uint32_t apic_timer_left(void);
 void apic_eoi(void);
 
 /* timer.c: the raw TSC's rate, from a timer of known rate. */
-uint32_t timer_calibrate(const struct machine *m, const char **source); /* kHz */
+const char *timer_calibrate(const struct machine *m); /* that timer's name; NULL: there is none. Boot core, before mem_close */
 uint64_t raw_of_ns(uint64_t ns); /* raw ticks, rounded down */
 uint64_t ns_of_raw(uint64_t raw);
-extern uint32_t raw_khz, apic_timer_khz;
+extern uint32_t raw_khz, apic_timer_khz; /* as they are told: rounded */
+extern struct truth the_truth;               /* what is known of the first */
 
-/* timebase.c: a clock of the platform's own, to hold the TSCs against. Boot core, before mem_close: */
-const char *timebase_find(const struct machine *m); /* its name; NULL: there is none */
-uint32_t timebase_raw_khz(void);  /* the raw TSC's rate by it; 0: it stands still */
-bool timebase_check(int32_t *ppm); /* once more against the raw TSC, and says so; false: there is none */
-/* Any core: */
-bool timebase_ns(uint64_t *ns, uint32_t *resolution_ns, uint64_t *raw_before, uint64_t *raw_after); /* as port_timebase */
+/* timebase.c: a clock of the platform's own, to hold the TSCs against */
+const char *timebase_find(const struct machine *m); /* its name, and `the_truth` by it; NULL: there is none. As timer_calibrate */
+struct timebase_check {
+	const char *by, *checked_by; /* NULL: by nothing */
+	uint64_t where, count_ns;
+	uint32_t late_ns;     /* a reading, at most */
+	int64_t off_ppb;      /* so much more ticks a second has by the other one, .. */
+	uint64_t doubt_ppb;   /* .. give or take that */
+};
+bool timebase_check(struct timebase_check *c); /* false: there is none. The seat; who wrote the seat's */
+void timebase_look(uint64_t now_raw); /* learn on, if it is time to. The seat */
+bool timebase_ns(uint64_t *ns, uint32_t *resolution_ns, uint64_t *raw_before, uint64_t *raw_after); /* as port_timebase; any core */
 
 /* trap.c: exceptions and NMI. */
 void trap_init(void);      /* boot core: the shared IDT */

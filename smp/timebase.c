@@ -29,18 +29,25 @@ enum {
 #define PM_DEN 715909u
 
 #define POLLS 10000u /* readings: more than any timer's step takes, and a bound if it stands still */
-#define EDGES 8u
-#define MEASURE_NS 10000000u
-#define MEASURE_PM_NS 100000000u /* an edge of the PM timer is known to about a us: its rate, then, to 10 ppm */
-#define MEASURE_POLLS 10000000u
+#define READINGS 8u  /* of which the quickest counts: an SMI, or an emulator's next core, may come in between */
+#define MEASURE_NS 10000000u /* at boot; it goes on while Howler runs */
+#define MEASURE_POLLS 1000000u
+#define LOOK_PARTS 16u /* a look when so much of the time since the first one has passed again, .. */
+#define LOOK_NS_MIN 1000000u    /* .. but not more often, .. */
+#define LOOK_NS_MAX 1000000000u /* .. nor less: a counter of 24 bits wraps */
 
-/* Fixed at boot. */
-static struct counter timer;
-static const char *name; /* NULL: there is none */
-static uint64_t where;
-static uint32_t resolution_ns;
-static struct counter second; /* another one to hold it against, or itself */
-static const char *second_name;
+/* A timer of known rate. Fixed at boot. */
+struct timer {
+	struct counter counter;
+	const char *name; /* NULL: there is none */
+	uint64_t where;
+	uint32_t late_ns; /* a reading, at most */
+	struct truth *rate; /* what it says of the raw TSC's */
+};
+static struct truth other_rate;
+static struct timer best = { .rate = &the_truth }, other = { .rate = &other_rate }; /* which only checks the best one */
+static uint64_t looked_raw, look_raw; /* the last look, the next one; the seat's */
+static bool wandered;     /* ... it has said so */
 
 static volatile uint64_t *hpet; /* device registers, not memory: volatile is right here */
 static uint16_t pm_port;
@@ -85,120 +92,132 @@ static const char *start_hpet(uint64_t phys)
 		hpet[HPET_TIMER + i * HPET_TIMER_NEXT] &= ~HPET_TIMER_INTERRUPT;
 	hpet[HPET_CONFIG] = (hpet[HPET_CONFIG] & ~HPET_LEGACY) | HPET_ENABLE;
 	if (capabilities & HPET_COUNTER_64)
-		counter_start(&timer, hpet_read_64, 64, period_fs, 1000000);
+		counter_start(&best.counter, hpet_read_64, 64, period_fs, 1000000);
 	else
-		counter_start(&timer, hpet_read_32, 32, period_fs, 1000000);
-	return counter_step(&timer, POLLS) ? 0 : "it stands still";
+		counter_start(&best.counter, hpet_read_32, 32, period_fs, 1000000);
+	return counter_step(&best.counter, POLLS) ? 0 : "it stands still";
 }
 
-static bool find_hpet(uint64_t phys)
+static void use(struct timer *t, const char *name, uint64_t where)
 {
-	const char *wrong = phys ? start_hpet(phys) : "";
+	t->name = name;
+	t->where = where;
+	t->late_ns = (uint32_t)counter_ns(&t->counter, counter_step(&t->counter, POLLS) + 2) + 1;
+}
 
-	if (!wrong) {
-		name = "HPET";
-		where = phys;
-	} else if (phys) {
+static void find_hpet(uint64_t phys)
+{
+	const char *wrong = phys ? start_hpet(phys) : 0;
+
+	if (wrong)
 		print("howler: HPET at 0x%lx: %s: not used\n", phys, wrong);
-	}
-	return !wrong;
+	else if (phys)
+		use(&best, "HPET", phys);
 }
 
-static bool find_pm_timer(const struct machine *m, struct counter *c)
+static void find_pm_timer(const struct machine *m)
 {
+	struct timer *t = best.name ? &other : &best;
+
 	if (!m->pm_timer_port)
-		return false;
+		return;
 	pm_port = m->pm_timer_port;
-	counter_start(c, pm_read, m->pm_timer_32bit ? 32 : 24, PM_NUM, PM_DEN);
-	if (counter_step(c, POLLS))
-		return true;
-	print("howler: ACPI PM timer at port 0x%x stands still: not used\n", pm_port);
-	return false;
+	counter_start(&t->counter, pm_read, m->pm_timer_32bit ? 32 : 24, PM_NUM, PM_DEN);
+	if (counter_step(&t->counter, POLLS))
+		use(t, "ACPI PM timer", pm_port);
+	else
+		print("howler: ACPI PM timer at port 0x%x stands still: not used\n", pm_port);
+}
+
+/* What a timer shows now: of some readings, the quickest. Any core. */
+static struct instant look(struct timer *t)
+{
+	struct instant quickest = { .raw_hi = UINT64_MAX };
+
+	for (unsigned i = 0; t->name && i < READINGS; i++) {
+		uint64_t before = raw_now(), counts = counter_read(&t->counter), after = raw_now();
+
+		if (after - before < quickest.raw_hi - quickest.raw_lo)
+			quickest = (struct instant){ counter_ns(&t->counter, counts), before, after, t->late_ns };
+	}
+	return quickest;
+}
+
+/* The rate of the raw TSC by a timer, since `first`; if it has stopped, there is none. */
+static void measure(struct timer *t, const struct instant *first)
+{
+	struct instant now;
+	uint64_t lo, hi;
+	unsigned polls = 0;
+
+	do
+		now = look(t);
+	while (now.ns - first->ns < MEASURE_NS && ++polls < MEASURE_POLLS);
+	if (truth_rate(first, &now, &lo, &hi))
+		truth_begin(t->rate, first, lo, hi);
+	else
+		t->name = 0;
 }
 
 const char *timebase_find(const struct machine *m)
 {
-	bool by_hpet = find_hpet(m->hpet_phys), pm = find_pm_timer(m, by_hpet ? &second : &timer);
+	find_hpet(m->hpet_phys);
+	find_pm_timer(m);
+	struct instant first = look(&best), first_other = look(&other);
 
-	if (!by_hpet && pm) {
-		name = "ACPI PM timer";
-		where = pm_port;
-	}
-	second_name = by_hpet && pm ? "ACPI PM timer" : 0;
-	if (name) /* never 0: it steps */
-		resolution_ns = (uint32_t)counter_ns(&timer, counter_step(&timer, POLLS) + 2) + 1;
-	return name;
+	if (best.name)
+		measure(&best, &first);
+	if (other.name)
+		measure(&other, &first_other);
+	return best.name;
 }
 
-/* An instant at which a timer went on, by it and by the raw TSC: of a few, the one known best. */
-static void edge(struct counter *c, uint64_t *ns, uint64_t *raw)
+bool timebase_check(struct timebase_check *c)
 {
-	uint64_t last = counter_read(c), narrowest = UINT64_MAX;
-
-	for (unsigned i = 0; i < EDGES; i++) {
-		uint64_t before, now, after;
-		unsigned polls = 0;
-
-		do {
-			before = rdtsc_ordered();
-			now = counter_read(c);
-			after = rdtsc_ordered();
-		} while (now == last && ++polls < POLLS);
-		last = now;
-		if (after - before >= narrowest)
-			continue;
-		narrowest = after - before;
-		*ns = counter_ns(c, now);
-		*raw = before + narrowest / 2;
-	}
-}
-
-/* The same time, `least` ns or some more, in ns by a timer and in ticks of the raw TSC. */
-static void measure(struct counter *c, uint64_t least, uint64_t *ns, uint64_t *raw)
-{
-	uint64_t ns0 = 0, raw0 = 0;
-	unsigned polls = 0;
-
-	edge(c, &ns0, &raw0);
-	while (counter_ns(c, counter_read(c)) - ns0 < least && ++polls < MEASURE_POLLS)
-		cpu_relax();
-	edge(c, ns, raw);
-	*ns -= ns0;
-	*raw -= raw0;
-}
-
-uint32_t timebase_raw_khz(void)
-{
-	uint64_t ns, raw;
-
-	measure(&timer, timer.read == pm_read ? MEASURE_PM_NS : MEASURE_NS, &ns, &raw);
-	return ns ? (uint32_t)((raw * 1000000 + ns / 2) / ns) : 0;
-}
-
-bool timebase_check(int32_t *ppm)
-{
-	uint64_t ns, raw;
-
-	if (!name) {
-		print("timebase: none: no HPET and no ACPI PM timer that the tables name runs\n");
+	if (!best.name)
 		return false;
+	*c = (struct timebase_check){ .by = best.name, .where = best.where, .count_ns = counter_ns(&best.counter, 1),
+				      .late_ns = best.late_ns, .checked_by = other.name };
+	if (other.name) {
+		int64_t rate = (int64_t)truth_middle(&the_truth), off = (int64_t)truth_middle(&other_rate) - rate;
+
+		c->off_ppb = (int64_t)((__int128)off * 1000000000 / rate);
+		c->doubt_ppb = truth_doubt_ppb(&the_truth) + truth_doubt_ppb(&other_rate);
 	}
-	measure(second_name ? &second : &timer, MEASURE_NS, &ns, &raw);
-	int64_t by_tsc = (int64_t)ns_of_raw(raw), off = ((int64_t)ns - by_tsc) * 1000000 / by_tsc;
-	*ppm = (int32_t)(off > INT32_MAX ? INT32_MAX : off);
-	print("timebase: %s at 0x%lx, %lu ns a count, late by %u ns at most; checked by %s: %d ppm\n", name, where,
-	      counter_ns(&timer, 1), resolution_ns, second_name ? second_name : "itself", *ppm);
 	return true;
+}
+
+void timebase_look(uint64_t now_raw)
+{
+	if (!best.name || (int64_t)(now_raw - look_raw) < 0)
+		return;
+	struct instant now = look(&best);
+	uint64_t past = (now.ns - the_truth.first.ns) / LOOK_PARTS;
+
+	look_raw = now_raw + raw_of_ns(past < LOOK_NS_MIN ? LOOK_NS_MIN : past > LOOK_NS_MAX ? LOOK_NS_MAX : past);
+	if (!truth_learn(&the_truth, &now) && !wandered) {
+		wandered = true;
+		print("howler: %s and raw TSC part otherwise than they did: one of the two wanders; the truth is doubtful by that\n", best.name);
+	}
+	uint64_t wrap_ns = counter_ns(&other.counter, other.counter.mask / 2);
+	bool unseen = raw_since(looked_raw, now_raw) > raw_of_ns(wrap_ns);
+
+	looked_raw = now_raw;
+	now = look(&other);
+	if (unseen) /* it may have wrapped, where the host was away for so long */
+		other_rate.first = now;
+	else if (other.name)
+		truth_learn(&other_rate, &now);
 }
 
 bool timebase_ns(uint64_t *ns, uint32_t *resolution, uint64_t *raw_before, uint64_t *raw_after)
 {
-	if (!name)
+	if (!best.name)
 		return false;
 	*raw_before = rdtsc_ordered();
-	uint64_t counts = counter_read(&timer);
+	uint64_t counts = counter_read(&best.counter);
 	*raw_after = rdtsc_ordered();
-	*ns = counter_ns(&timer, counts);
-	*resolution = resolution_ns;
+	*ns = counter_ns(&best.counter, counts);
+	*resolution = best.late_ns;
 	return true;
 }

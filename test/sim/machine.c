@@ -691,6 +691,12 @@ bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint
 	return true;
 }
 
+/* Rates are as told here, but for `tempo_error`. */
+void port_rate(int32_t *slower_lo, int32_t *slower_hi)
+{
+	*slower_lo = *slower_hi = 0;
+}
+
 void port_request(unsigned core, unsigned bits)
 {
 	core_request(core, bits);

@@ -8,6 +8,14 @@
 struct options options;
 bool vmx_usable;
 
+/* Exact: raw ticks are ns here. */
+struct truth the_truth = { .lo = 1000000000000, .hi = 1000000000000 };
+
+void timebase_look(uint64_t now_raw)
+{
+	(void)now_raw;
+}
+
 void console_poll(void)
 {
 }

@@ -19,7 +19,7 @@ THREADS_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror $(if $(findstring 
 	-O2 -g -fno-omit-frame-pointer -fsanitize=thread -pthread -I. -Itest/threads
 
 build/threads/threads: $(THREADS_SRC) test/threads/conductor.c $(THREADS_HEADERS)
-build/threads/seat: $(THREADS_SRC) hv/conduct.c test/threads/seat.c $(THREADS_HEADERS)
+build/threads/seat: $(THREADS_SRC) hv/conduct.c smp/truth.c test/threads/seat.c $(THREADS_HEADERS)
 build/threads/threads build/threads/seat:
 	@mkdir -p $(@D)
 	$(THREADS_CC) $(THREADS_FLAGS) -o $@ $(filter %.c,$^)

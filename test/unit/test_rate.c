@@ -9,6 +9,8 @@ enum { CORES = 5, SEEDS = 300, STEPS = 2000, KHZ = 1000000 };
 static struct rates rates;
 static struct core_rate core[CORES];
 static long double slower[CORES]; /* than the truth, a part of 1 */
+static long double all_slower; /* as a part of all, and between which ppb that is known to be */
+static struct rate all;
 static long double truth, ref, told[CORES]; /* ns that have passed, by each */
 static unsigned base;
 static uint32_t role;
@@ -76,21 +78,31 @@ static bool look(struct random *r)
 {
 	int64_t ahead = (int64_t)ref - (int64_t)truth;
 
-	return rate_look(&rates, &core[base], (uint64_t)truth, ahead - 1 - (int64_t)random_below(r, 100),
-			 ahead + 1 + (int64_t)random_below(r, 100), 0);
+	/* The platform comes to know its timer's second, too. */
+	int32_t at = (int32_t)((1 / (1 - all_slower) - 1) * 1e9L);
+
+	all.lo += (int32_t)random_below(r, (uint64_t)(at - all.lo) / 2 + 1);
+	all.hi -= (int32_t)random_below(r, (uint64_t)(all.hi - at) / 2 + 1);
+	rate_told(&rates, all.lo, all.hi);
+	rate_look(&rates, (uint64_t)truth, ahead - 1 - (int64_t)random_below(r, 100), ahead + 1 + (int64_t)random_below(r, 100), 0);
+	return rate_steers(&rates, &core[base]);
 }
 
-static void begin(struct random *r, uint32_t bound_ppb)
+/* Cores are off each other by twice bound_ppb, and all are off what is told by doubt_ppb. */
+static void begin(struct random *r, uint32_t bound_ppb, uint32_t doubt_ppb)
 {
+	all_slower = doubt_ppb ? ((long double)random_below(r, 2 * doubt_ppb) - doubt_ppb) / 1e9L : 0;
+	all = (struct rate){ -(int32_t)doubt_ppb - (int32_t)(doubt_ppb / 1000), (int32_t)doubt_ppb + (int32_t)(doubt_ppb / 1000) };
 	rates = (struct rates){ .bound_ppb = bound_ppb };
 	base = 0;
 	truth = ref = 1e9L;
 	for (unsigned i = 0; i < CORES; i++) {
 		slower[i] = bound_ppb ? ((long double)random_below(r, 2 * bound_ppb) - bound_ppb) / 1e9L : 0;
+		slower[i] = 1 - (1 - slower[i]) * (1 - all_slower);
 		told[i] = 1e9L + (long double)random_below(r, 1ull << 40);
 		rate_unknown(&rates, &core[i]);
 	}
-	rate_first(&rates, &core[0]);
+	rate_first(&rates, &core[0], all.lo, all.hi);
 	rate_lead(&rates, &core[0], (uint64_t)ref);
 }
 
@@ -102,7 +114,7 @@ static void test_any(void **state)
 		struct random r = { seed };
 		const char *is = NULL;
 
-		begin(&r, 1 + (uint32_t)random_below(&r, 300000));
+		begin(&r, (uint32_t)random_below(&r, 300000), (uint32_t)random_below(&r, 500000));
 		for (unsigned n = 0; n < STEPS && !is; n++) {
 			pass(10000 + (random_below(&r, 1ull << 28) >> random_below(&r, 16)));
 			if (!random_below(&r, 8))
@@ -127,7 +139,7 @@ static void test_narrow(void **state)
 	for (unsigned seed = 0; seed < SEEDS; seed++) {
 		struct random r = { seed };
 
-		begin(&r, 200000);
+		begin(&r, 200000, seed % 2 ? 500000 : 0);
 		for (unsigned n = 0; n < 50; n++) {
 			pass(20000000);
 			if (look(&r))
@@ -153,7 +165,7 @@ static void test_as_told(void **state)
 	struct random r = { 1 };
 
 	(void)state;
-	begin(&r, 0);
+	begin(&r, 0, 0);
 	for (unsigned n = 0; n < 100; n++) {
 		pass(20000000);
 		assert_false(look(&r));
