@@ -45,6 +45,7 @@ static void start(uint64_t order_seed)
 {
 	set_order(order_seed);
 	machine_reset();
+	sick_reset();
 	conductor_reset();
 	world_reset();
 	sim.schedules++;

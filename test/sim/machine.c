@@ -12,7 +12,7 @@
 
 enum {
 	STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000,
-	PAIRS_MAX = 64, TIMEBASE_NS = 100,
+	PAIRS_MAX = 64, TIMEBASE_NS = 100, LOOKS = 32,
 };
 
 struct sim sim;
@@ -30,6 +30,7 @@ static int wanted = -1;        /* a decision's core */
 static jmp_buf violated;
 static uint64_t progress_step; /* when memory last changed, or the conductor acted */
 static uint64_t acted_step;    /* when the conductor last acted */
+static uint64_t still_raw;     /* true time when something last happened that is worth a wait */
 
 /* fiber_switch(&from, to): callee-saved registers on the old stack, then the other one's. */
 void fiber_switch(void **from, void *to);
@@ -95,6 +96,7 @@ void machine_reset(void)
 		place_cores();
 	sim.raw = 1000000;
 	sim.steps = progress_step = acted_step = 0;
+	still_raw = sim.raw;
 	sim.current = -1;
 	sim.violation = V_NONE;
 	sim.random.state = sim.seed * 2 + 1;
@@ -129,6 +131,10 @@ void machine_reset(void)
 
 static void resume(unsigned i)
 {
+	if (sim.core[i].late_raw) { /* whatever came meanwhile, it looks at it now */
+		sim.core[i].late_raw = 0;
+		sim.core[i].local_raw = still_raw = sim.raw;
+	}
 	sim.current = (int)i;
 	on_fiber = true;
 	fiber_switch(&main_sp, sim.core[i].sp);
@@ -141,6 +147,27 @@ static void leave(void)
 	struct sim_core *c = &sim.core[sim.current];
 
 	fiber_switch(&c->sp, main_sp);
+}
+
+static void drain(struct sim_core *c);
+
+void sim_late(uint64_t ns)
+{
+	struct sim_core *c = &sim.core[sim.current];
+
+	drain(c); /* what it has stored is seen: whatever holds it up, its buffer runs empty */
+	c->late_raw = sim.raw + ns;
+	leave();
+}
+
+void sim_deaf(uint64_t ns)
+{
+	struct sim_core *c = &sim.core[sim.current];
+
+	if (c->deaf_raw < sim.raw + ns)
+		c->deaf_raw = sim.raw + ns;
+	if (c->kick && c->kick_raw < c->deaf_raw)
+		c->kick_raw = c->deaf_raw;
 }
 
 /* Is it a word of an exchange? Then it is a message. */
@@ -164,6 +191,28 @@ static uint64_t late_ns(void)
 	return random_below(&sim.random, 8) ? d : d * (1 + random_below(&sim.random, 16));
 }
 
+/* Written again and again by who only looks: nothing has happened yet. */
+static bool fleeting(const volatile void *p)
+{
+	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks), in = at % sizeof(*clocks);
+
+	return p == (const volatile void *)&the_clock.howler.busy ||
+	       (at < sim.cores * sizeof(*clocks) &&
+		(in == offsetof(struct clock_core, exchange.ask) || in == offsetof(struct clock_core, howler.answers) ||
+		 in == offsetof(struct clock_core, howler.partner)));
+}
+
+/* What others may wait for while one core has it: a part of the clock, the machine stopped, its own requests. */
+static bool contended(const volatile void *p)
+{
+	const struct howler *h = &the_clock.howler;
+
+	return p == (const volatile void *)&h->busy || p == (const volatile void *)&h->joiner ||
+	       p == (const volatile void *)&the_clock.base || p == (const volatile void *)&the_stop.state ||
+	       p == (const volatile void *)&the_stop.here ||
+	       p == (const volatile void *)&sim.core[sim.current].core.requests;
+}
+
 static void apply(const struct store *s)
 {
 	struct message *m = message(s->p);
@@ -172,9 +221,14 @@ static void apply(const struct store *s)
 		sim.truth.exchanges += m == &sim.core[sim.current].ask;
 		*m = (struct message){ sim.core[sim.current].local_raw + STEP_NS, late_ns(), (unsigned)sim.current };
 	}
-	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size))
+	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size)) {
 		progress_step = sim.steps;
+		if (!fleeting(s->p))
+			still_raw = sim.raw;
+	}
 	memcpy((void *)(uintptr_t)s->p, &s->value, s->size);
+	if (sim.sick && sim.current >= 0 && contended(s->p))
+		sick_near();
 }
 
 static void drain(struct sim_core *c)
@@ -207,6 +261,8 @@ void sim_step(void)
 	if (sim.current < 0)
 		return;
 	sim.raw += STEP_NS;
+	if (sim.sick)
+		sick_step();
 	if (++sim.steps >= explore_next)
 		explore_decide();
 	/* All may come online at once, one after another, and each has to meet all. */
@@ -242,14 +298,32 @@ bool sim_kicked(void)
 	if (!c->kick || sim.raw < c->kick_raw)
 		return false;
 	c->kick = false;
+	still_raw = sim.raw;
 	return true;
+}
+
+/* When can this core go on, unless it only looks again and again? UINT64_MAX: not before somebody kicks it. */
+static uint64_t wake_of(const struct sim_core *c)
+{
+	uint64_t at = UINT64_MAX;
+
+	if (c->state == FIBER_READY || c->state == FIBER_YIELDED)
+		at = 0;
+	else if (c->state == FIBER_WAITING || (c->state == FIBER_RESTING && c->wake_raw))
+		at = c->wake_raw;
+	if ((c->state == FIBER_RESTING || c->state == FIBER_HALTED) && c->kick && c->kick_raw < at)
+		at = c->kick_raw;
+	return at < c->late_raw ? c->late_raw : at;
 }
 
 static bool runnable(const struct sim_core *c)
 {
-	return c->state == FIBER_READY || (c->state == FIBER_WAITING && sim.raw >= c->wake_raw) ||
-	       (c->state == FIBER_RESTING && c->wake_raw && sim.raw >= c->wake_raw) ||
-	       ((c->state == FIBER_RESTING || c->state == FIBER_HALTED) && c->kick && sim.raw >= c->kick_raw);
+	return c->state != FIBER_YIELDED && wake_of(c) <= sim.raw;
+}
+
+static bool polling(const struct sim_core *c)
+{
+	return c->state == FIBER_YIELDED && c->late_raw <= sim.raw;
 }
 
 /*
@@ -258,7 +332,7 @@ static bool runnable(const struct sim_core *c)
  */
 static int next_core(int from)
 {
-	int polling = -1;
+	int poller = -1;
 
 	for (unsigned n = 0; n < sim.cores; n++)
 		if (runnable(&sim.core[sim.order[n]]))
@@ -266,19 +340,21 @@ static int next_core(int from)
 	for (unsigned n = 1; n <= sim.cores; n++) {
 		unsigned i = (unsigned)(from + (int)n) % sim.cores;
 
-		if (polling < 0 && sim.core[i].state == FIBER_YIELDED)
-			polling = (int)i;
+		if (poller < 0 && polling(&sim.core[i]))
+			poller = (int)i;
 	}
-	return polling;
+	return poller;
 }
 
 /* Does anybody still wait for something that was sent to it? Timers go on for ever. */
 static bool message_pending(void)
 {
-	for (unsigned i = 0; i < sim.cores; i++)
-		if (sim.core[i].state == FIBER_WAITING ||
-		    (sim.core[i].kick && sim.core[i].state != FIBER_OFF))
+	for (unsigned i = 0; i < sim.cores; i++) {
+		const struct sim_core *c = &sim.core[i];
+
+		if (c->state != FIBER_OFF && wake_of(c) != UINT64_MAX && (c->state != FIBER_RESTING || c->kick))
 			return true;
+	}
 	return false;
 }
 
@@ -287,14 +363,11 @@ static bool pass_time(void)
 {
 	uint64_t until = UINT64_MAX, raw;
 
-	for (unsigned i = 0; i < sim.cores; i++)
-		if (sim.core[i].kick && sim.core[i].kick_raw < until && sim.core[i].state != FIBER_OFF &&
-		    sim.core[i].state != FIBER_WAITING)
-			until = sim.core[i].kick_raw;
-	for (unsigned i = 0; i < sim.cores; i++)
-		if ((sim.core[i].state == FIBER_WAITING || (sim.core[i].state == FIBER_RESTING && sim.core[i].wake_raw)) &&
-		    sim.core[i].wake_raw < until)
-			until = sim.core[i].wake_raw;
+	for (unsigned i = 0; i < sim.cores; i++) {
+		uint64_t wake = wake_of(&sim.core[i]);
+
+		until = wake < until ? wake : until;
+	}
 	if (conductor_done() && !message_pending())
 		return false;
 	if (conductor_wait(&raw) && raw < until)
@@ -314,8 +387,8 @@ unsigned machine_enabled(uint16_t *what, unsigned max)
 
 	for (unsigned i = 0; i < sim.cores && n < max; i++)
 		if ((int)i != sim.current && sim.core[i].state != FIBER_OFF &&
-		    (runnable(&sim.core[i]) || sim.core[i].state == FIBER_YIELDED ||
-		     sim.core[i].state == FIBER_RESTING))
+		    (runnable(&sim.core[i]) || polling(&sim.core[i]) ||
+		     (sim.core[i].state == FIBER_RESTING && sim.core[i].late_raw <= sim.raw)))
 			what[n++] = (uint16_t)i;
 	if (n < max && conductor_ready())
 		what[n++] = DECISION_CONDUCTOR;
@@ -336,6 +409,7 @@ void machine_obey(uint16_t what)
 		return;
 	}
 	if (what >= sim.cores || (int)what == sim.current || sim.core[what].state == FIBER_OFF ||
+	    sim.core[what].late_raw > sim.raw ||
 	    ((sim.core[what].state == FIBER_HALTED || sim.core[what].state == FIBER_WAITING) &&
 	     !runnable(&sim.core[what])))
 		return;
@@ -352,6 +426,8 @@ static void pass_until_message(void)
 	for (unsigned i = 0; i < sim.cores; i++) {
 		const struct sim_core *c = &sim.core[i];
 
+		if (c->late_raw > sim.raw)
+			continue;
 		message = message || c->state == FIBER_WAITING;
 		if (c->state == FIBER_WAITING && c->wake_raw < until)
 			until = c->wake_raw;
@@ -360,6 +436,39 @@ static void pass_until_message(void)
 	}
 	if (message && until > sim.raw)
 		sim.raw = until;
+}
+
+/*
+ * ... for one that is late, or dead: the longer nothing happens, the longer a look takes. So
+ * hundreds of looks fit in, of which each may see what others have done meanwhile.
+ */
+static void pass_slowly(void)
+{
+	uint64_t until = sim.raw + (sim.raw - still_raw) / LOOKS, raw;
+
+	for (unsigned i = 0; i < sim.cores; i++) {
+		uint64_t wake = wake_of(&sim.core[i]);
+
+		if (wake > sim.raw && wake < until)
+			until = wake;
+	}
+	if (conductor_wait(&raw) && raw > sim.raw && raw < until)
+		until = raw;
+	sim.raw = until;
+}
+
+/* Is there a core that is late, or has not yet heard what it was kicked for? Others may wait for it: that is no hang. */
+static bool anybody_sick(void)
+{
+	for (unsigned i = 0; i < sim.cores; i++) {
+		const struct sim_core *c = &sim.core[i];
+
+		if (c->late_raw > sim.raw || (c->kick && c->kick_raw > sim.raw)) {
+			progress_step = sim.steps;
+			return true;
+		}
+	}
+	return false;
 }
 
 void machine_run(void)
@@ -375,12 +484,17 @@ void machine_run(void)
 			pass_until_message();
 			next = next_core(last);
 		}
+		if (sim.sick && next >= 0 && wanted < 0 && polling(&sim.core[next]) && anybody_sick()) {
+			pass_slowly();
+			next = next_core(last);
+		}
 		wanted = -1;
 		if (next < 0 || (sim.core[next].state == FIBER_YIELDED && conductor_ready() &&
 				 sim.steps - progress_step > 64)) {
 			if (conductor_ready()) {
 				conductor_act();
 				acted_step = progress_step = sim.steps;
+				still_raw = sim.raw;
 			} else if (next < 0 && !pass_time()) {
 				break;
 			}
@@ -616,6 +730,7 @@ void apic_send(uint32_t to, uint32_t nmi)
 	uint64_t at = sim.raw + delay_ns(100);
 
 	(void)nmi;
+	at = at < c->deaf_raw ? c->deaf_raw : at;
 	if (!c->kick || at < c->kick_raw)
 		c->kick_raw = at;
 	c->kick = true;

@@ -2,8 +2,8 @@
 /*
  * sim races [SCHEDULES]
  *	the three races of the mail, before and after it
- * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR]]
- *	long random storms; stops at a violation, shortens and shows it
+ * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR [late|deaf|sick]]]
+ *	long random storms; stops at a violation, shortens and shows it. Cores may be late, or deaf, or both
  * sim truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
  *	how far the reference is carried from the truth
  * sim score POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
@@ -214,6 +214,17 @@ static int races(uint64_t schedules)
 	return result;
 }
 
+static unsigned sickness(const char *name)
+{
+	static const char *const names[] = { "none", "late", "deaf", "sick" };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(name, names[i]))
+			return i;
+	fprintf(stderr, "sim: late, deaf or sick, not %s\n", name);
+	exit(2);
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, 0, _IOLBF, 0);
@@ -221,6 +232,7 @@ int main(int argc, char **argv)
 	if (argc >= 2 && !strcmp(argv[1], "races"))
 		return races(argc > 2 ? strtoull(argv[2], 0, 0) : 1000000);
 	sim.tempo_error = argc > 8 ? (uint32_t)atoi(argv[8]) : 0;
+	sim.sick = sickness(argc > 9 ? argv[9] : "none");
 	if (argc >= 7 && !strcmp(argv[1], "storm"))
 		return storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
 			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");

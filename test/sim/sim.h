@@ -6,6 +6,7 @@
  *   machine.c   cores as fibers, true time, store buffers, kicks, halts
  *   world.c     what runs on the cores: loop, guest, host reader; the properties
  *   conductor.c what is done to them: tempo changes, take-downs, bring-ups
+ *   sick.c      cores that are late or deaf
  *   explore.c   schedules: random, exhaustive, replay, shrinking
  *   score.c     the scoreboard: any policy against true time
  *   main.c      the command line, tables
@@ -84,6 +85,8 @@ struct sim_core {
 	uint64_t wake_raw;
 	bool kick;           /* an NMI is under way or pending */
 	uint64_t kick_raw;   /* it arrives then */
+	uint64_t late_raw;   /* it makes no step before that; 0: it is not late */
+	uint64_t deaf_raw;   /* no kick arrives before that */
 	struct store buffer[TSO_DEPTH];
 	unsigned stores;
 	bool held;           /* the buffer drains when it must, or at a decision */
@@ -141,6 +144,7 @@ struct sim {
 	bool log;
 	bool score;      /* measure, and judge nothing */
 	bool trace;      /* ... and print each reading */
+	unsigned sick;   /* bit mask of SICK_LATE .. */
 	/* state */
 	struct sim_core *core; /* [cores] */
 	int current;           /* core, -1: conductor or explorer */
@@ -180,6 +184,15 @@ _Noreturn void sim_stop(enum violation_kind kind);
 void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 unsigned machine_enabled(uint16_t *what, unsigned max); /* what a decision at this step may be */
 void machine_obey(uint16_t what);
+
+void sim_late(uint64_t ns);        /* the running core makes no step for so long */
+void sim_deaf(uint64_t ns);        /* ... no kick arrives at it */
+
+/* sick.c */
+enum { SICK_LATE = 1u << 0, SICK_DEAF = 1u << 1 };
+void sick_reset(void);
+void sick_step(void);              /* the running core makes a step: does it suffer anything? */
+void sick_near(void);              /* ... it has just taken something that others may wait for */
 
 /* world.c */
 void world_reset(void);
