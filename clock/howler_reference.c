@@ -190,6 +190,7 @@ static bool look_at_timebase(struct clock *c)
 
 	uint64_t known = bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now);
 
+	most = bound_aged(most, before, h->drift_ppb, now); /* this core may have been late since */
 	set_drift(c, most < known ? most : known, now);
 	int32_t lo, hi;
 
