@@ -360,6 +360,12 @@ static void conclude(struct clock *c)
 	/* It was measured by what was known of rates when it followed last. */
 	uint64_t other = (ticks_ns(port_tsc() - h->tsc, me->tempo_khz, 0) + 1) * rate_follow(&c->howler.rates, &h->rate) / 1000000000;
 
+	/* Nor do those agree with it any more that it met: once more, by what is known now. */
+	if (other > part_of_rtt(c) && h->meets) {
+		howler_let_go(c);
+		bound_done(c);
+		return;
+	}
 	h->base_span.lo -= other < h->base_span.lo ? other : h->base_span.lo;
 	h->base_span.hi += other;
 	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, me->tempo_khz, &h->base_span, howler_pulled(&c->howler, h->base_span.lo));

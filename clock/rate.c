@@ -131,8 +131,10 @@ void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t ts
 		return;
 	int64_t lo = (int64_t)(ref->lo - c->anchor.hi) - pulled - 1, hi = (int64_t)(ref->hi - c->anchor.lo) - pulled + 1;
 
-	cut(&c->now, part(lo - told, told) - 1, part(hi - told, told) + 1);
-	cut(&c->own, both(c->now.lo, r->lead.lo) - 1, both(c->now.hi, r->lead.hi) + 1);
+	int32_t now_lo = part(lo - told, told) - 1, now_hi = part(hi - told, told) + 1;
+
+	cut(&c->now, now_lo, now_hi);
+	cut(&c->own, both(now_lo, r->lead.lo) - 1, both(now_hi, r->lead.hi) + 1);
 }
 
 void rate_look(struct rates *r, uint64_t ns, int64_t lo, int64_t hi, int64_t pulled_ns)

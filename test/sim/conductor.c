@@ -44,8 +44,10 @@ static void draw_error(struct core *c)
 {
 	uint32_t most_ppb = sim.tempo_error * 1000;
 
+	c->error_ppb = 0;
 	if (most_ppb)
 		c->error_ppb = (int32_t)random_below(&tempos, 2 * most_ppb + 1) - (int32_t)most_ppb;
+	c->error_ppb += sim.told_ppb + (int32_t)((int64_t)c->error_ppb * sim.told_ppb / 1000000000);
 }
 
 /* Events as the storm draws them, against a model of who is online. */
@@ -83,6 +85,9 @@ void conductor_reset(void)
 	next_raw = 0;
 	sim.events_done = 0;
 	tempos.state = ~sim.seed;
+	struct random told = { sim.seed ^ 0x746f6c64 };
+	int64_t most_ppb = sim.told_error * 1000;
+	sim.told_ppb = (int32_t)((int64_t)random_below(&told, 2 * (uint64_t)most_ppb + 1) - most_ppb);
 	for (unsigned i = 0; i < sim.cores; i++) {
 		draw_start(&sim.core[i].core);
 		draw_error(&sim.core[i].core);

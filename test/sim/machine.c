@@ -806,10 +806,18 @@ bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint
 	return true;
 }
 
-/* Rates are as told here, but for `tempo_error`. */
+/* As one who measures on and on comes to know it: what a reading is in doubt by, over what has passed; off to one side. */
 void port_rate(int32_t *slower_lo, int32_t *slower_hi)
 {
+	struct random r = { sim.seed ^ 0x726174652070706d };
+	int64_t is = 1000000000ll * 1000000000 / (1000000000 + sim.told_ppb) - 1000000000, most = sim.told_error * 1000;
+	int64_t doubt = (int64_t)(1000000000000 / (sim.raw + 1000000000000 / (2 * most + 1))), side = (int64_t)random_below(&r, 1001);
+
 	*slower_lo = *slower_hi = 0;
+	if (!most)
+		return;
+	*slower_lo = (int32_t)(is - doubt * side / 1000 - 1);
+	*slower_hi = (int32_t)(is + doubt * (1000 - side) / 1000 + 1);
 }
 
 void port_request(unsigned core, unsigned bits)

@@ -2,8 +2,9 @@
 /*
  * sim races [SCHEDULES]
  *	the three races of the mail, before and after it
- * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR [late|deaf|sick]]]
- *	long random storms; stops at a violation, shortens and shows it. Cores may be late, or deaf, or both
+ * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR [none|late|deaf|sick [TOLD_ERROR]]]]
+ *	long random storms; stops at a violation, shortens and shows it. Cores may be late, or deaf, or both;
+ *	all rates may be off what is told by so many ppm
  * sim truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
  *	how far the reference is carried from the truth
  * sim score POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
@@ -232,6 +233,7 @@ int main(int argc, char **argv)
 	if (argc >= 2 && !strcmp(argv[1], "races"))
 		return races(argc > 2 ? strtoull(argv[2], 0, 0) : 1000000);
 	sim.tempo_error = argc > 8 ? (uint32_t)atoi(argv[8]) : 0;
+	sim.told_error = argc > 10 ? (uint32_t)atoi(argv[10]) : 0;
 	sim.sick = sickness(argc > 9 ? argv[9] : "none");
 	if (argc >= 7 && !strcmp(argv[1], "storm"))
 		return storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),

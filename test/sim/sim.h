@@ -134,6 +134,8 @@ struct sim {
 	const struct policy *policy;
 	unsigned cores, events;
 	uint64_t seed;
+	uint32_t told_error; /* ppm: the most that all cores' rates are off what they are told, alike */
+	int32_t told_ppb;    /* as drawn: they are faster by that */
 	uint32_t tempo_error; /* ppm: the most that a core's rate is off what it is told */
 	const char *scenario;
 	unsigned watch;  /* bit mask of violation kinds; V_HANG and V_CHECK always */

@@ -46,7 +46,7 @@ same() {
 	cmp "$log.1" "$log.2" && cat "$log.1"
 }
 
-echo 1..30
+echo 1..33
 check 'races of the mail' '^races: PASS' "$sim" races "${SCHEDULES:-90000}"
 check 'rfc15, 4 cores' 'no violation' "$sim" storm rfc15 4 100 1 3000
 check 'rfc15, 8 cores' 'no violation' "$sim" storm rfc15 8 100 1 1000
@@ -68,6 +68,10 @@ check 'howler, rates 200 ppm off, 6 cores' 'no violation' "$sim" storm howler 6 
 check 'howler, rates 200 ppm off, 8 cores' 'no violation' "$sim" storm howler 8 100 1 1000 storm 200
 check 'howler, rates 200 ppm off, 8 cores, slow' '"warps":0,.*"worst_drift_ns":[0-9]{1,3},.*"within_skew":1,"within_drift":1' \
 	"$sim" score howler 8 1000 1 20 storm 200
+check 'howler, all told rates 500 ppm off, 4 cores' 'no violation' "$sim" storm howler 4 100 1 1000 storm 0 none 500
+check 'howler, rates 200 ppm and 500 ppm off, 8 cores' 'no violation' "$sim" storm howler 8 100 1 100 storm 200 none 500
+check 'howler, all told rates 500 ppm off, 8 cores, slow' '"warps":0,.*"within_skew":1,"within_drift":1' \
+	"$sim" score howler 8 1000 1 12 storm 0 none 500
 check 'howler, every schedule, 2 cores, tempo' 'none left out' "$sim" all howler 2 1 2 1 tempo
 check 'howler, every schedule, 2 cores, hotplug' 'none left out' "$sim" all howler 2 1 2 3 hotplug
 check 'howler, every schedule, 3 cores' 'none left out' "$sim" all howler 3 6 1 1
