@@ -125,7 +125,8 @@ test: floors headers size unit fuzz host-test sim-test sim-mutants threads model
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
 boot: all $(addprefix $(B)/,foreign.elf headers.elf flat.bin flat64.elf) tools-test
-	test/boot/suite.sh -g quick
+	@test/boot/limits.sh >$(B)/limits.txt & test/boot/suite.sh -g quick; suite=$$?; \
+		wait $$!; limits=$$?; cat $(B)/limits.txt; exit $$((suite ? suite : limits))
 mutants: all tools-test
 	test/boot/mutants.sh
 campaign: all tools-test sim-campaign host-mutants host-campaign

@@ -43,7 +43,7 @@ judge() {
 }
 
 rm -rf "$out"
-CORES=2 MODEL=corei7_skylake_x MEM=128 LIMIT=240 OPTIONS='cores=2 seed=1 scenario=still -- bench' OUT=$out VERBOSE='' \
+CORES=2 MODEL=corei7_skylake_x MEM=128 TICKS=2500 OPTIONS='cores=2 seed=1 scenario=still -- bench' OUT=$out VERBOSE='' \
 	HOWLER=build/howler.elf EFI=build/BOOTX64.EFI GUEST=build/guest.elf test/boot/run.sh bios ||
 	{ echo "not ok 1 - bench: see $log"; tail -n 5 "$log" | sed 's/^/#   /'; exit 1; }
 sed -n 's/^guest: bench: //p' "$log" >"$out/measured"

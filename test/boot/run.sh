@@ -10,17 +10,23 @@
 #       qemu-uefi  QEMU, the image as a CD: OVMF, BOOTX64.EFI
 #       qemu-guest QEMU, the guest alone, -kernel; ACCEL=kvm: with KVM
 #
-# Exit status: 0 pass, 1 fail, 2 no verdict, 3 skip. The verdict is the last line of
+# Exit status: 0 pass, 1 fail, 2 no verdict, 3 skip, 4 lost (all well but for cores that are lost). The verdict is the last line of
 # JSON on the serial line that has a "verdict"; the emulator's status only
 # tells why there is none. OUT gets serial.txt, howler.txt and the logs; without
 # it they are kept in a temporary folder, unless the run passes.
+#
+# LIMIT seconds of the emulator's processor time end the run (of QEMU's, which has a thread
+# for each core: so many for each), and in Bochs TICKS million emulated ticks. A busy host
+# makes it slow, and no more than that: by the clock on the wall it ends only when it had no
+# processor time for PATIENCE (60) s, or waited for it 20 times LIMIT. That is the host's doing, and
+# the line that says so has "no verdict: the host".
 set -u
 
 door=${1:-bios}
 cores=${CORES:-4} model=${MODEL:-corei7_skylake_x} mem=${MEM:-128}
 howler=${HOWLER:-build/howler.elf} efi=${EFI:-build/BOOTX64.EFI}
 guest=${GUEST-} words=${WORDS-} modules=${MODULES-} options=${OPTIONS:-cores=$cores}
-limit=${LIMIT:-600} verbose=${VERBOSE-} ovmf=${OVMF:-/usr/share/ovmf/OVMF.fd}
+limit=${LIMIT:-600} ticks=${TICKS-} patience=${PATIENCE:-60} verbose=${VERBOSE-} ovmf=${OVMF:-/usr/share/ovmf/OVMF.fd}
 bios=${BIOS:-/usr/share/bochs/BIOS-bochs-latest} # of Bochs
 until=${UNTIL-} # a pattern: enough when the serial line has it; for what ends in no verdict
 msrs=${MSRS-} # more lines for Bochs' table of MSRs
@@ -37,12 +43,13 @@ if [ -n "${OUT-}" ]; then
 else
 	out=$(mktemp -d "${TMPDIR:-/tmp}/howler.XXXXXX") || die "no temporary folder"
 fi
-serial=$out/serial.txt emulator='' follower='' first=howler accel=${ACCEL:-tcg}
+serial=$out/serial.txt emulator='' follower='' watcher='' first=howler accel=${ACCEL:-tcg}
 : >"$serial"
 
 cleanup() {
 	[ -z "$emulator" ] || kill "$emulator" 2>/dev/null
 	[ -z "$follower" ] || kill "$follower" 2>/dev/null
+	[ -z "$watcher" ] || kill "$watcher" 2>/dev/null
 	rm -f "$out/howler.iso" "$out/howler.iso.lock" "$out/ram" "$out/ram-low"
 	[ -n "${OUT-}" ] || [ "$1" != 0 ] || rm -rf "$out"
 }
@@ -100,7 +107,7 @@ bochs_files() {
 	com1: enabled=true, mode=file, dev=$serial
 	$full
 	END
-	# The debugger of Debian's build: continue, and quit at any stop.
+	# The debugger of Debian's build: continue, and quit at any stop. It says where each core is then.
 	printf 'c\nq\n' >"$out/bochs.rc"
 }
 
@@ -110,11 +117,13 @@ processor=(-accel "tcg,thread=multi" -cpu max)
 qemu=(qemu-system-x86_64 -machine q35 "${processor[@]}" -smp "$cores" -m "$mem"
 	-display none -monitor none -no-reboot -serial "file:$serial"
 	-device isa-debug-exit,iobase=0xf4,iosize=4)
+threads=1 # that compute
+[[ $door != qemu* ]] || threads=$cores
 case $door in
 bios|uefi)
 	image
 	bochs_files
-	command=(bochs -unlock -q -f "$out/bochsrc" -rc "$out/bochs.rc") ;;
+	command=(bochs -unlock ${ticks:+-dumpstats "$ticks"} -q -f "$out/bochsrc" -rc "$out/bochs.rc") ;;
 qemu)
 	command=("${qemu[@]}" -kernel "$howler" -append "$options" ${guest:+-initrd "$guest"}) ;;
 qemu-bios)
@@ -132,22 +141,73 @@ esac
 
 # Bochs looks for a free port for its screen by bind() and listen(). Two that do so at
 # once can both fail, so they start one after the other, with the program as the lock.
-listens() { # the child of process PID has a socket that listens, by proc(5)
-	local child link
+listens() { # process PID has a socket that listens, by proc(5)
+	local link
 
-	child=$(cat "/proc/$1/task/$1/children" 2>/dev/null)
-	for link in $(find "/proc/${child% }/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null); do
+	for link in $(find "/proc/$1/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null); do
 		! grep -q " 0A .* ${link//[^0-9]/} " /proc/net/tcp || return 0
 	done
 	return 1
 }
 
+# Processor time of the emulator, all threads, in ticks of the host's clock: proc(5), fields 14 and 15.
+used() {
+	local stat
+
+	read -r stat <"/proc/$emulator/stat" || return
+	# shellcheck disable=SC2086 # words
+	set -- ${stat##*) }
+	echo $((${12} + ${13}))
+}
+
+# Why the run must end now; nothing if it need not.
+why() { # HZ
+	local now
+
+	if [ -n "$until" ] && grep -a -q -E -e "$until" "$serial"; then
+		echo "it said: $until"
+	elif [ -n "$ticks" ] && grep -a -q 'statistics dump' "$out/emulator.txt"; then
+		echo "after $ticks M ticks"
+	elif ! now=$(used 2>/dev/null); then
+		return # it has ended
+	elif [ "$now" -ge $((limit * threads * $1)) ]; then
+		echo "after $((now / $1)) s of processor time"
+	elif [ $(((SECONDS - begin) - now / $1)) -gt $((20 * limit)) ]; then
+		echo "the host let it wait for $((SECONDS - begin)) s, and gave it $((now / $1)) s of processor time"
+	elif [ "$now" != "$before" ]; then
+		before=$now idle=0
+	elif [ $((idle += 1)) -ge $((2 * patience)) ]; then # looks, not seconds: a host that sleeps does not look
+		echo "the host gave no processor time for $patience s (or every core halted, in QEMU)"
+	fi 2>/dev/null
+}
+
+# Ends the emulator when it must, and says why.
+watch() {
+	local before='' idle=0 begin=$SECONDS hz reason
+
+	hz=$(getconf CLK_TCK)
+	while kill -0 "$emulator" 2>/dev/null; do
+		sleep 0.5
+		why "$hz" >"$out/cut.txt"
+		[ -s "$out/cut.txt" ] || continue
+		kill -INT "$emulator" # Bochs stops, for its debugger
+		for ((i = 0; i < 20; i++)); do
+			sleep 0.1
+			kill -0 "$emulator" || return
+		done
+		kill -KILL "$emulator"
+		return
+	done 2>/dev/null
+}
+
 if [ "${command[0]}" = bochs ]; then
 	exec 9<"$(command -v bochs)" && flock 9
 fi
-# UTC: Bochs sets its CMOS clock by local time.
-TZ=UTC0 timeout -k 5 "$limit" "${command[@]}" </dev/null >"$out/emulator.txt" 2>&1 9<&- &
+# UTC: Bochs sets its CMOS clock by local time. By lines: ticks are told there.
+TZ=UTC0 stdbuf -oL "${command[@]}" </dev/null >"$out/emulator.txt" 2>&1 9<&- &
 emulator=$!
+watch 9<&- &
+watcher=$!
 if [ "${command[0]}" = bochs ]; then
 	while kill -0 "$emulator" 2>/dev/null && ! listens "$emulator"; do
 		sleep 0.02
@@ -158,22 +218,23 @@ if [ -n "$verbose" ]; then
 	tail -n +1 -s 0.2 -f --pid="$emulator" "$serial" 2>/dev/null > >(plain) &
 	follower=$!
 fi
-while [ -n "$until" ] && kill -0 "$emulator" 2>/dev/null; do
-	! grep -a -q -E -e "$until" "$serial" || kill "$emulator"
-	sleep 0.5
-done
-wait "$emulator"
+wait "$emulator" 2>/dev/null
 status=$?
 emulator=''
+kill "$watcher" 2>/dev/null
+wait "$watcher" 2>/dev/null
+watcher='' cut=$(cat "$out/cut.txt" 2>/dev/null)
 [ -z "$follower" ] || wait "$follower"
 follower=''
 plain <"$serial" >"$out/howler.txt"
 
-# A panic prints return addresses; say whose they are.
-sed -n 's/^ *at \(ffffffff[0-9a-f]\{8\}\).*/\1/p' "$out/howler.txt" | head -40 |
-	while read -r address; do
-		echo "  $address $(addr2line -e "$howler" -f -p -s "$address")"
-	done
+# A panic prints return addresses, and Bochs' debugger where it stopped; say whose they are.
+{
+	sed -n 's/^ *at \(ffffffff[0-9a-f]\{8\}\).*/\1/p' "$out/howler.txt"
+	[ -z "${cut%%it said:*}" ] || sed -n 's/^(\([0-9]*\))\..*:\(ffffffff[0-9a-f]\{8\}\) .*/\2 core \1/p' "$out/emulator.txt"
+} | head -40 | while read -r address core; do
+	echo "  $address $core${core:+: }$(addr2line -e "$howler" -f -p -s "$address")"
+done
 
 verdict=$(grep -a '^{' "$out/howler.txt" | jq -rR 'fromjson? | .verdict? // empty' | tail -n 1)
 # The exit device makes 2c + 1 of the guest's code c; a QEMU that does not start has a 1, too.
@@ -188,13 +249,8 @@ case $verdict in
 pass) exit 0 ;;
 fail) exit 1 ;;
 skip) exit 3 ;;
+lost) exit 4 ;;
 esac
-if [ "$status" = 124 ] || [ "$status" = 137 ]; then
-	say "$door: no verdict after $limit s"
-else
-	panic=$(grep -a -m 1 '>>PANIC<<' "$out/bochs.log" 2>/dev/null)
-	say "$door: no verdict: ${command[0]} ended with status $status${panic:+: ${panic#*>>PANIC<< }}"
-fi
 {
 	echo "-- last lines of the serial line ($serial)"
 	tail -n 15 "$out/howler.txt"
@@ -203,4 +259,11 @@ fi
 	grep -a -i -E 'panic|>>' "$out/bochs.log" "$out/emulator.txt" 2>/dev/null | tail -n 15
 	[ "${command[0]}" = bochs ] || tail -n 5 "$out/emulator.txt"
 } >&2
+case $cut in
+'')
+	panic=$(grep -a -m 1 '>>PANIC<<' "$out/bochs.log" 2>/dev/null)
+	say "$door: no verdict: ${command[0]} ended with status $status${panic:+: ${panic#*>>PANIC<< }}" ;;
+after*) say "$door: no verdict $cut" ;;
+*) say "$door: no verdict: $cut" ;;
+esac
 exit 2

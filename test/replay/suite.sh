@@ -23,7 +23,7 @@ check() { # NAME COMMAND...: it succeeds
 
 traced() {
 	rm -rf "$out"
-	CORES=3 MODEL=corei7_skylake_x MEM=128 LIMIT=120 OPTIONS='cores=3 events=40 log=trace' OUT=$out VERBOSE='' \
+	CORES=3 MODEL=corei7_skylake_x MEM=128 TICKS=2500 OPTIONS='cores=3 events=40 log=trace' OUT=$out VERBOSE='' \
 		HOWLER=build/howler.elf EFI=build/BOOTX64.EFI GUEST=build/guest.elf test/boot/run.sh bios
 }
 

@@ -23,7 +23,7 @@ run_mutant() { # NAME
 	done
 	"$make" -s -C "$dir" build/sim/sim >"$dir/make.txt" 2>&1 || { echo 'does not build'; return 1; }
 	# shellcheck disable=SC2086 # words
-	timeout -k 5 120 "$dir/build/sim/sim" ${lines[0]#*| } >"$dir/log.txt" 2>&1
+	prlimit --cpu=120 "$dir/build/sim/sim" ${lines[0]#*| } >"$dir/log.txt" 2>&1
 	found=$(grep -a -o -m 1 -E 'violated: .*|"warps":[1-9][0-9]*' "$dir/log.txt") || { echo 'not found out'; return 1; }
 	for line in "${lines[@]:1}"; do
 		case $line in

@@ -15,7 +15,7 @@ check() {
 	if [ "$(type -t "$1")" = function ]; then
 		"$@" >"$log" 2>&1
 	else
-		timeout -k 5 600 "$@" >"$log" 2>&1
+		prlimit --cpu=600 "$@" >"$log" 2>&1
 	fi
 	status=$?
 	number=$((number + 1))
