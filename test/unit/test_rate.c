@@ -177,10 +177,31 @@ static void test_as_told(void **state)
 	}
 }
 
+/* Stamps of one instant, and those of a TSC that stepped back, say nothing of a rate. */
+static void test_no_time(void **state)
+{
+	static const uint64_t anchors[] = { 1000, 1001, 1000000 }, ticks[] = { 0, 1, 3, (uint64_t)-1, (uint64_t)-5000 };
+	struct rates r = { .bound_ppb = 1000 };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		for (unsigned n = 0; n < 5; n++) {
+			struct core_rate c;
+
+			rate_unknown(&r, &c);
+			struct rate was = c.own;
+
+			rate_learn(&r, &c, 7, anchors[i] * 10, 4000000, &(struct span){ 100, 110 }, 0);
+			rate_learn(&r, &c, 7, anchors[i] * 10 + ticks[n], 4000000, &(struct span){ 200, 210 }, 0);
+			assert_true(c.own.lo == was.lo && c.own.hi == was.hi);
+		}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_any), cmocka_unit_test(test_narrow), cmocka_unit_test(test_as_told),
+		cmocka_unit_test(test_no_time),
 	};
 
 	return cmocka_run_group_tests_name("rate", tests, NULL, NULL);
