@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "clock/line.h"
 
+#include "clock/port.h"
 #include "clock/pvclock.h"
 
 #define NS_PER_MS 1000000ull
@@ -21,6 +22,7 @@ void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t 
 	uint64_t num = NS_PER_MS * (uint64_t)(BILLION + ppb), den = khz * BILLION;
 	int8_t shift = 0;
 
+	CLOCK_CHECK(khz && ppb > -BILLION); /* no shift makes a slope of 0, or an endless one */
 	while (num >= den) {
 		den <<= 1;
 		shift++;
@@ -45,6 +47,7 @@ void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz)
 
 uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb)
 {
+	CLOCK_CHECK(khz);
 	return (uint64_t)((unsigned __int128)ticks * (uint64_t)(BILLION + ppb) / ((uint64_t)khz * (BILLION / NS_PER_MS)));
 }
 

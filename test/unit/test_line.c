@@ -164,6 +164,17 @@ static void test_before_origin(void **state)
 	assert_int_equal(line_read(&l, 8000), 1077);
 }
 
+/* A TSC that stands still, or a slope that falls: nobody may ask for such a line, and it is no endless loop. */
+static void test_no_rate(void **state)
+{
+	struct line l;
+
+	(void)state;
+	expect_assert_failure(line_start(&l, 0, 0, 0));
+	expect_assert_failure(line_start_steeper(&l, 0, 0, 1000, -1000000000));
+	expect_assert_failure(ticks_ns(1, 0, 0));
+}
+
 /* By hand: 4.3 GHz is 4300000 ticks a millisecond, 1 kHz one, 2^32-1 kHz 2^32-1. */
 static void test_by_hand(void **state)
 {
@@ -272,7 +283,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slope), cmocka_unit_test(test_reading), cmocka_unit_test(test_monotone),
-		cmocka_unit_test(test_before_origin), cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_before_origin), cmocka_unit_test(test_by_hand), cmocka_unit_test(test_no_rate),
 		cmocka_unit_test(test_page_arithmetic), cmocka_unit_test(test_steeper), cmocka_unit_test(test_ticks_ns),
 		cmocka_unit_test(test_piece), cmocka_unit_test(test_piece_by_hand),
 	};
