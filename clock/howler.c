@@ -46,7 +46,7 @@ void howler_note(struct clock *c)
 	h->out_khz_min = h->out_khz_max = me->tempo_khz;
 	h->out_base_ns = t.ns;
 	h->out_base_late_ns = t.late_ns;
-	h->out_base_early_ns = (uint32_t)(line_read(&me->line, t.after) - h->out_ns) + 1;
+	h->out_base_early_ns = line_read(&me->line, t.after) - h->out_ns + 1;
 	atomic_store_explicit(&me->last_ref_ns, line_read(&me->line, port_tsc()), memory_order_relaxed);
 }
 

@@ -88,7 +88,7 @@ struct howler_core {
 	uint64_t out_tsc, out_ns;
 	uint32_t out_khz_min, out_khz_max;
 	uint64_t out_base_ns;       /* by the timebase */
-	uint32_t out_base_late_ns, out_base_early_ns;
+	uint64_t out_base_late_ns, out_base_early_ns;
 	bool out_base_known;
 	struct core_rate rate;      /* own, with `busy` to write; when it is brought up first, in the stop */
 	struct trace trace;

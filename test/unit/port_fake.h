@@ -13,5 +13,7 @@ extern unsigned port_fake_polls;              /* bound of port_await_change */
 extern uint64_t (*port_fake_tsc)(unsigned core);
 extern void (*port_fake_poll)(void);          /* after each look; NULL: nothing */
 
+extern bool (*port_fake_timebase)(uint64_t *ns, uint64_t *before, uint64_t *after); /* NULL: there is none */
+
 /* Takes what is set of `mask`, as a core does. */
 unsigned port_fake_take(unsigned core, unsigned mask);
