@@ -68,7 +68,7 @@ static void *life(void *core)
 
 void machine_start(const struct policy *p, unsigned count)
 {
-	sigset_t alarm;
+	sigset_t limit;
 
 	core_count = count;
 	clock_init(&the_clock, p, clock_cores, count, 0);
@@ -82,12 +82,12 @@ void machine_start(const struct policy *p, unsigned count)
 		cores[i] = &thread_core[i].core;
 		*cores[i] = (struct core){ .self = cores[i], .index = i, .apic_id = i, .where = "not started" };
 	}
-	sigemptyset(&alarm);
-	sigaddset(&alarm, SIGALRM);
-	pthread_sigmask(SIG_BLOCK, &alarm, 0); /* it is the main thread's */
+	sigemptyset(&limit);
+	sigaddset(&limit, SIGPROF);
+	pthread_sigmask(SIG_BLOCK, &limit, 0); /* it is the main thread's */
 	for (unsigned i = 0; i < count; i++)
 		CHECK(!pthread_create(&thread[i], 0, life, cores[i]));
-	pthread_sigmask(SIG_UNBLOCK, &alarm, 0);
+	pthread_sigmask(SIG_UNBLOCK, &limit, 0);
 }
 
 void machine_boot(void)
@@ -141,7 +141,7 @@ uint64_t raw_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Seconds are limits of waits. A busy machine knows none: only the alarm does. */
+/* Seconds are limits of waits. A busy machine knows none: only main() does, by processor time. */
 uint64_t raw_of_ns(uint64_t ns)
 {
 	return ns < 1000000000u ? ns : UINT64_MAX;
