@@ -105,9 +105,7 @@ run: all $(HOWLER)
 	$(RUN) bios
 run-uefi: all $(HOWLER)
 	$(RUN) uefi
-# QEMU has a thread for each core: more of them than processors here measure the host's scheduler. It
-# takes a core's processor away within an exchange, too; howler keeps its bounds then, but not the order.
-run-qemu run-qemu-uefi: SYNC ?= rfc15
+# QEMU has a thread for each core: more of them than processors here measure the host's scheduler.
 ifeq ($(origin CORES),file)
 run-qemu run-qemu-uefi: CORES := $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 endif
