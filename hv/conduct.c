@@ -170,7 +170,7 @@ static bool step(struct flight *f, struct core *c)
 	switch (f->phase) {
 	case PHASE_BEFORE:
 		f->effect_raw = atomic_load_explicit(&c->effect_raw, memory_order_acquire);
-		if (!f->effect_raw || now < f->effect_raw + f->after_raw)
+		if (!f->effect_raw || raw_since(f->effect_raw, now) < f->after_raw)
 			break;
 		f->phase = PHASE_AFTER;
 		the_clock.policy->notice_after(&the_clock, c->index);
@@ -179,7 +179,8 @@ static bool step(struct flight *f, struct core *c)
 		f->record.out_raw = atomic_load_explicit(&c->synced_raw, memory_order_relaxed);
 		if (!f->record.out_raw)
 			break;
-		f->record.out_raw -= f->record.kind == STORM_TEMPO ? atomic_load(&c->before_raw) : f->begin_raw;
+		f->record.out_raw = raw_since(f->record.kind == STORM_TEMPO ? atomic_load(&c->before_raw) : f->begin_raw,
+					      f->record.out_raw);
 		f->phase = PHASE_SCORE;
 		break;
 	case PHASE_START:
@@ -306,7 +307,7 @@ static void finish(uint64_t now)
 		for (unsigned i = 0; i < core_count; i++)
 			batches[i] = atomic_load_explicit(&reader_batches[i], memory_order_relaxed);
 	}
-	if (now < settle_raw)
+	if (raw_since(now, settle_raw))
 		return;
 	finishing = true;
 	atomic_store_explicit(&guest.finish, 1, memory_order_release);
@@ -379,9 +380,9 @@ void conduct_poll(void)
 	if (vmx_usable)
 		look_after_guest(now);
 	if (!storm_over()) {
-		if (!figures.begun && now >= due_raw && anybody_learns()) /* they have not all begun to read */
+		if (!figures.begun && !raw_since(now, due_raw) && anybody_learns()) /* they have not all begun to read */
 			due_raw = now + raw_of_ns(SETTLE_NS);
-		else if (now >= due_raw)
+		else if (!raw_since(now, due_raw))
 			launch(); /* last: the seat may be elsewhere after it */
 	} else if (figures.over == figures.begun) {
 		finish(now);
@@ -390,10 +391,8 @@ void conduct_poll(void)
 
 uint64_t conduct_slice_raw(void)
 {
-	uint64_t now = raw_now();
 	uint64_t slice = raw_of_ns(figures.begun > figures.over || finishing ? LOOK_NS : SLICE_NS);
+	uint64_t left = raw_since(raw_now(), due_raw);
 
-	if (!storm_over() && due_raw < now + slice)
-		slice = due_raw > now ? due_raw - now : 0;
-	return slice;
+	return !storm_over() && left < slice ? left : slice;
 }

@@ -112,8 +112,8 @@ extern _Atomic uint32_t reader_batches[CORES_MAX]; /* complete ones: its core wr
 /* sync.c: the order of evict, stop and resync */
 bool sync_turn(void);
 void sync_publish(struct vcpu *v);
-struct tempo_piece sync_tsc(unsigned core, uint64_t raw); /* of its guests, from raw instant `raw` on */
-uint64_t sync_read(unsigned core, uint64_t raw); /* ... and the clock that they read */
+struct tempo_piece sync_tsc(unsigned core, uint64_t raw); /* of its guests, from `raw` of its own on */
+uint64_t sync_read(unsigned core, uint64_t raw); /* the clock that they read, at aligned `raw` */
 void sync_bring_up(void);
 void sync_take_down(unsigned gone);
 

@@ -166,15 +166,15 @@ void lapic_timer_poll(struct vcpu *v, uint64_t now)
 		timer_goes_off(v, now);
 }
 
-void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t now, bool one_counter)
+void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t now, uint64_t then, bool one_counter)
 {
 	struct lapic *a = &v->lapic;
 	bool same = one_counter || a->tsc_core == v->core;
 
 	a->tsc_core = v->core;
-	if (tsc->mult == a->tsc.mult && tsc->offset == a->tsc.offset)
+	if (now == then && tsc->mult == a->tsc.mult && tsc->offset == a->tsc.offset)
 		return;
-	uint64_t left = now < a->timer_raw ? a->timer_tsc - tsc_at(v, now) : 0;
+	uint64_t left = then < a->timer_raw ? a->timer_tsc - tsc_at(v, then) : 0;
 	a->tsc = *tsc;
 	if (a->timer_raw >= TIMER_NEVER)
 		return;
@@ -190,12 +190,12 @@ void lapic_timer_move(struct vcpu *v, uint64_t by)
 	if (!v->lapic.is_deadline)
 		v->lapic.timer_tsc += by;
 	else if (v->lapic.timer_raw != UINT64_MAX)
-		find_raw(v, raw_now());
+		find_raw(v, raw_own());
 }
 
 static uint32_t timer_current(struct vcpu *v)
 {
-	uint64_t now = raw_now();
+	uint64_t now = raw_own();
 
 	lapic_timer_poll(v, now);
 	if (v->lapic.timer_raw == UINT64_MAX || v->lapic.is_deadline)
@@ -349,7 +349,7 @@ static const uint32_t keeps[] = {
 
 void lapic_write(struct vcpu *v, unsigned offset, uint32_t value)
 {
-	uint64_t now = raw_now();
+	uint64_t now = raw_own();
 	bool was_deadline = v->lapic.is_deadline;
 
 	lapic_timer_poll(v, now);
@@ -411,7 +411,7 @@ bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 		return true;
 	}
 	if (msr == MSR_TSC_DEADLINE) {
-		lapic_timer_poll(v, raw_now());
+		lapic_timer_poll(v, raw_own());
 		*value = v->lapic.is_deadline ? v->lapic.timer_tsc : 0;
 		return true;
 	}
@@ -438,7 +438,7 @@ bool lapic_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 			return true;
 		timer_stop(v);
 		if (value)
-			timer_start(v, value, raw_now());
+			timer_start(v, value, raw_own());
 		return true;
 	}
 	static const uint64_t writable = 1ull << 0x08 | 1ull << 0x0b | 1ull << 0x0f | 1ull << 0x28 | 1ull << 0x30 |

@@ -31,8 +31,8 @@ struct lapic {
 	_Atomic uint64_t base;      /* IA32_APIC_BASE */
 	/*
 	 * The timer, in all its modes, goes off when the vCPU's TSC, `tsc`, is at timer_tsc.
-	 * timer_raw is the raw TSC then; UINT64_MAX: it does not run. When the rate of
-	 * its core changes the former holds; on another core, what was left of it.
+	 * timer_raw is the raw TSC of core tsc_core then; UINT64_MAX: it does not run. When the
+	 * rate of its core changes the former holds; on another core, what was left of it.
 	 */
 	uint64_t timer_tsc, timer_raw;
 	struct tempo_piece tsc;
@@ -51,11 +51,14 @@ bool lapic_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
 /* Is `gpa` one of its MMIO page's? */
 bool lapic_has(const struct vcpu *v, uint64_t gpa);
 
-/* The timer, against raw instant `now`: moves on if it is due. */
+/* The timer, against raw instant `now`, as all here by its core's own counter: moves on if it is due. */
 void lapic_timer_poll(struct vcpu *v, uint64_t now);
-/* The vCPU's TSC is another one from now on: by a write of the guest's, or its core's is; one_counter: as all cores' is. */
+/*
+ * The vCPU's TSC is another one from now on: by a write of the guest's; or its core's is, where the raw TSC is `now`, and
+ * `then` on the core that this was last called on; one_counter: as all cores' is.
+ */
 void lapic_timer_move(struct vcpu *v, uint64_t by);
-void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t now, bool one_counter);
+void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t now, uint64_t then, bool one_counter);
 
 /* The vector that the vCPU would take now if it takes interrupts; 0: none. `barred`: one below TPR waits, or 0. */
 unsigned lapic_pending(struct vcpu *v, unsigned *barred);

@@ -127,7 +127,7 @@ static void run(void)
 		core_doze("host reader rests", slice < rest ? slice : rest);
 		return;
 	}
-	uint64_t now = raw_now(), timer_raw = UINT64_MAX;
+	uint64_t now = raw_own(), timer_raw = UINT64_MAX; /* of turns and timers here: its own */
 	struct vcpu *v = next_vcpu(now, &slice, &timer_raw);
 	if (timer_raw - now < slice || timer_raw <= now)
 		slice = timer_raw > now ? timer_raw - now : 0;

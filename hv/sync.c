@@ -102,6 +102,7 @@ struct tempo_piece sync_tsc(unsigned core, uint64_t raw)
 
 uint64_t sync_read(unsigned core, uint64_t raw)
 {
+	raw -= cores[core]->raw_adjust;
 	struct tempo_piece p = sync_tsc(core, raw);
 	uint64_t tsc = tempo_piece_tsc(&p, raw);
 

@@ -20,10 +20,11 @@ static struct vcpu *loaded[CORES_MAX]; /* each entry: its core only */
 /* The guest's TSC is this core's (or the reference), moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
 static struct tempo_piece tsc_of(struct vcpu *v, uint64_t now)
 {
-	struct tempo_piece tsc = sync_tsc(this_core()->index, now);
+	const struct core *me = this_core();
+	struct tempo_piece tsc = sync_tsc(me->index, now);
 
 	tsc.offset += v->tsc_adjust;
-	lapic_timer_follow(v, &tsc, now, the_clock.policy->scales);
+	lapic_timer_follow(v, &tsc, now, now + me->raw_adjust - cores[v->lapic.tsc_core]->raw_adjust, the_clock.policy->scales);
 	return tsc;
 }
 
@@ -215,11 +216,11 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 		return;
 	sync_publish(v);
 	core_at("guest, vCPU", v->index);
-	uint64_t now = rdtsc_ordered();
+	uint64_t now = rdtsc_ordered(), aligned = now + me->raw_adjust;
 	if (!atomic_load_explicit(&guest.first_entry_tsc, memory_order_acquire))
-		guest_first_entry(now);
-	if (v->out_raw && raw_since(v->out_raw, now) > v->blackout_raw)
-		v->blackout_raw = raw_since(v->out_raw, now);
+		guest_first_entry(aligned);
+	if (v->out_raw && raw_since(v->out_raw, aligned) > v->blackout_raw)
+		v->blackout_raw = raw_since(v->out_raw, aligned);
 	v->out_raw = 0;
 	v->entries++;
 	set_tsc(v, now);
@@ -243,7 +244,7 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 		nmi_after_exit(v);
 	if (atomic_load_explicit(&me->requests, memory_order_relaxed) & ~REQ_WAKE) {
 		v->evictions++;
-		v->out_raw = v->now.to_raw;
+		v->out_raw = v->now.to_raw + me->raw_adjust;
 	}
 }
 

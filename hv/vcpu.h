@@ -25,7 +25,7 @@ enum vcpu_state {
 	VCPU_PARKED,  /* did what Howler can't do; the guest's fault; dumped */
 };
 
-/* A stretch in the guest: which TSC it saw, between which raw instants. */
+/* A stretch in the guest: which TSC it saw, between which raw instants of its core's own. */
 struct vcpu_stretch {
 	struct tempo_piece tsc;
 	uint64_t from_raw, to_raw;
@@ -57,11 +57,11 @@ struct vcpu {
 	/* IA32_TSC_ADJUST: this vCPU's TSC less that of whatever core it is on (sync_tsc), modulo 2^64 */
 	uint64_t tsc_adjust;
 	struct vcpu_stretch now, before[VCPU_STRETCHES]; /* [entry number]: short turns may follow each other */
-	uint64_t until_raw;     /* it leaves its guest then */
+	uint64_t until_raw;     /* it leaves its guest then, by its core's own raw TSC */
 	bool tsc_set;           /* now.tsc is in the VMCS as loaded on this core */
 	/* Figures; others read them when the run is over */
 	uint64_t entries, exits, evictions, moves;
-	uint64_t out_raw;           /* when it was last forced out; 0: it was not */
+	uint64_t out_raw;           /* when it was last forced out, aligned; 0: it was not */
 	uint64_t blackout_raw;      /* the longest time that it was kept out by an event */
 	_Atomic uint32_t reported;
 	struct guest_report report;

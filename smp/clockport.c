@@ -12,7 +12,7 @@ unsigned port_core(void)
 
 uint64_t port_tsc(void)
 {
-	return tempo_tsc(&this_core()->tempo, raw_now());
+	return tempo_tsc(&this_core()->tempo, raw_own());
 }
 
 bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after)

@@ -8,6 +8,7 @@
  */
 #pragma once
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,14 @@ struct core {
 	uint64_t start_tsc;
 	/* ... once, before any start: by how much its rate is off every tempo that it is told */
 	int32_t error_ppb;
+	/*
+	 * Fixed at boot: the owner writes before it is UP first. Its raw TSC and raw_adjust are the boot core's raw
+	 * TSC, give or take raw_doubt; UINT64_MAX: it was not measured.
+	 */
+	int64_t raw_adjust;
+	uint64_t raw_doubt;
+	int64_t adjust_found; /* IA32_TSC_ADJUST as the firmware left it */
+	_Atomic bool adjusted; /* owner writes: it holds the boot core's instead */
 	/* written in a stopped machine: stop at the top of the loop */
 	bool leave;
 	/* owner writes: when it went on after it was last evicted; 0: it did not yet */

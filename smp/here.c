@@ -15,9 +15,14 @@ struct core *this_core(void)
 	return c;
 }
 
-uint64_t raw_now(void)
+uint64_t raw_own(void)
 {
 	return rdtsc_ordered();
+}
+
+uint64_t raw_now(void)
+{
+	return raw_own() + this_core()->raw_adjust;
 }
 
 void core_relax(void)

@@ -32,9 +32,9 @@ static void schedule_tempo(struct core *c)
 	uint64_t now = raw_now();
 	uint64_t at = now + atomic_load_explicit(&c->effect_delay_raw, memory_order_acquire);
 
-	tempo_at(&c->tempo, now);
+	tempo_at(&c->tempo, now - c->raw_adjust);
 	tempo_change(&c->tempo, atomic_load_explicit(&the_clock.core[c->index].notice_khz, memory_order_acquire),
-		     at);
+		     at - c->raw_adjust);
 	atomic_store_explicit(&c->before_raw, now, memory_order_relaxed);
 	atomic_store_explicit(&c->effect_raw, at, memory_order_release);
 }

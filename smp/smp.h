@@ -11,7 +11,8 @@
 #include "smp/util.h"
 
 /* here.c: the processor that runs this */
-uint64_t raw_now(void);  /* the raw TSC, ordered */
+uint64_t raw_own(void);  /* this core's raw TSC, ordered: what VMX and tempo.h go by */
+uint64_t raw_now(void);  /* ... aligned, as the boot core's: stamps of two cores compare but for their raw_doubt */
 void core_relax(void);   /* in a loop that waits for another core */
 
 /*

@@ -1007,7 +1007,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (b & 32)
 			set_state(&guest.vcpu[i], VCPU_RUNNING);
 		const struct tempo_piece tsc = sync_tsc(guest.vcpu[i].core, host.raw);
-		lapic_timer_follow(&guest.vcpu[i], &tsc, host.raw, false);
+		lapic_timer_follow(&guest.vcpu[i], &tsc, host.raw, host.raw, false);
 		for (unsigned n = 0; b & 64 && n < ARRAY_SIZE(awake); n++)
 			lapic_write(&guest.vcpu[i], awake[n][0], awake[n][1]);
 	}

@@ -313,6 +313,11 @@ void host_go_to(unsigned core)
 	host_field = processors[core].current ? processors[core].current->field : 0;
 }
 
+uint64_t raw_own(void)
+{
+	return host.raw++;
+}
+
 uint64_t raw_now(void)
 {
 	return host.raw++;

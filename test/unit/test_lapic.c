@@ -25,7 +25,7 @@ static struct cpuid fake_cpuid(uint32_t leaf, uint32_t subleaf)
 	return leaf == 1 ? (struct cpuid){ .ecx = has_x2 ? CPUID1_ECX_X2APIC : 0 } : (struct cpuid){ .eax = 36 };
 }
 
-uint64_t raw_now(void)
+uint64_t raw_own(void)
 {
 	return now;
 }
@@ -63,7 +63,7 @@ static int setup(void **state)
 	for (unsigned i = 0; i < VCPUS; i++) {
 		vcpus[i].index = vcpus[i].core = i;
 		lapic_make(&vcpus[i]);
-		lapic_timer_follow(&vcpus[i], &(struct tempo_piece){ .mult = UNIT, .offset = i * 0x100000 }, now, false);
+		lapic_timer_follow(&vcpus[i], &(struct tempo_piece){ .mult = UNIT, .offset = i * 0x100000 }, now, now, false);
 		lapic_write(&vcpus[i], APIC_SVR, 0x1ff);
 	}
 	lapic_lint0(false);
@@ -345,7 +345,7 @@ static void tsc_is(unsigned i, uint64_t mult, uint64_t tsc)
 	struct tempo_piece p = { .mult = mult };
 
 	p.offset = tsc - tempo_piece_tsc(&p, now);
-	lapic_timer_follow(&vcpus[i], &p, now, false);
+	lapic_timer_follow(&vcpus[i], &p, now, now, false);
 }
 
 static uint64_t tsc_now(unsigned i)
@@ -594,7 +594,7 @@ static void timer_follows_core(void **state)
 	struct tempo_piece p = v->lapic.tsc;
 	p.offset -= 5; /* within its skew */
 	uint64_t before = deadline(1);
-	lapic_timer_follow(v, &p, now, true);
+	lapic_timer_follow(v, &p, now, now, true);
 	assert_int_equal(deadline(1), before);
 	goes_off(1, before);
 }
