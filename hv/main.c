@@ -164,6 +164,7 @@ void hv_core(struct core *c)
 	if (vmx_usable)
 		vmx_on();
 	c->leave = false;
+	core_measure();
 	core_started();
 	core_loop();
 }
@@ -260,8 +261,8 @@ void hv_main(const struct boot_info *boot)
 		report_refuse(complaint.text);
 	mem_close();
 	conduct_init();
-	core_started();
 	cores_start();
+	core_started();
 	report_boot(boot, &machine, timer);
 	conduct_begin();
 	core_loop();

@@ -10,6 +10,31 @@
 
 static uint64_t worst_error_ns;
 static uint64_t boot_tsc; /* Howler's first instruction */
+static uint64_t worst_raw, worst_doubt; /* of the raw TSCs, at boot */
+
+#define CPUID_POWER_EDX_INVARIANT (1u << 8)
+
+/* What the firmware left of the raw TSCs. */
+static void report_raw(void)
+{
+	if (cpuid(0x80000000, 0).eax < 0x80000007 || !(cpuid(0x80000007, 0).edx & CPUID_POWER_EDX_INVARIANT))
+		print("howler: this processor does not call its TSC invariant (CPUID 80000007H): if its rate changes, errors and "
+		      "bounds mean nothing\n");
+	for (unsigned i = 1; i < core_count; i++) {
+		const struct core *c = cores[i];
+
+		if (c->raw_doubt == UINT64_MAX)
+			continue;
+		if (c->adjust_found != cores[0]->adjust_found)
+			print("  core %u: TSC_ADJUST %ld, %s %ld as core 0's\n", i, c->adjust_found,
+			      atomic_load(&c->adjusted) ? "made" : "which is nearer than", cores[0]->adjust_found);
+		if (c->raw_adjust)
+			print("  core %u: raw TSC %lu ticks %s core 0's, give or take %lu\n", i, raw_magnitude(c->raw_adjust),
+			      c->raw_adjust < 0 ? "ahead of" : "behind", c->raw_doubt);
+		worst_raw = raw_magnitude(c->raw_adjust) > worst_raw ? raw_magnitude(c->raw_adjust) : worst_raw;
+		worst_doubt = c->raw_doubt > worst_doubt ? c->raw_doubt : worst_doubt;
+	}
+}
 
 void report_boot(const struct boot_info *boot, const struct machine *m, const char *timer)
 {
@@ -28,6 +53,7 @@ void report_boot(const struct boot_info *boot, const struct machine *m, const ch
 		      !vmx_usable ? "no VMX: host reader" :
 		      vmx.tsc_scaling ? "VMX EPT VPID UG timer TSC-scaling" : "VMX EPT VPID UG timer, RDTSC exits",
 		      cores[i]->start_khz);
+	report_raw();
 }
 
 static const char *const kinds[] = { [STORM_TEMPO] = "tempo", [STORM_OFFLINE] = "offline", [STORM_ONLINE] = "online" };
@@ -155,11 +181,12 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
 	      "\"worst_error_ns\":%lu,%s\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,"
 	      "\"bound_looks\":%lu,\"beyond_bounds\":%lu,\"timer\":\"%s\",\"truth_doubt_ppb\":%lu,\"check_ppb\":%ld,"
-	      "\"check_doubt_ppb\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n",
+	      "\"check_doubt_ppb\":%lu,\"raw_offset_ticks\":%lu,\"raw_doubt_ticks\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n",
 	      failure ? "fail" : skipped() ? "skip" : "pass", failure ? failure : "", options.sync, options.scenario,
 	      options.seed, core_count, readers(), alive, figures.begun, figures.over, sum->readings, sum->warps,
 	      worst_error_ns, json_code, figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
-	      figures.looks, figures.beyond, t.by, truth_doubt_ppb(&the_truth), t.off_ppb, t.doubt_ppb, first ? first - boot_tsc : 0, raw_now());
+	      figures.looks, figures.beyond, t.by, truth_doubt_ppb(&the_truth), t.off_ppb, t.doubt_ppb, worst_raw, worst_doubt,
+	      first ? first - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
 	      failure ? "FAIL: " : skipped() ? "SKIP" : "PASS", failure ? failure : "", sum->warps, sum->readings,
 	      figures.over, figures.begun, alive, readers(), vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");

@@ -35,7 +35,7 @@ static unsigned guest_left; /* of its share */
 static atomic_flag console_lock = ATOMIC_FLAG_INIT;
 static bool hide_line; /* the screen leaves out lines for machines: those that begin with { */
 static bool at_line_start = true;
-static _Atomic uint32_t panicking; /* 1 + APIC id of the first core that panics */
+static _Atomic uint32_t panicking; /* 1 + APIC id of the first core that panics, or ends the machine */
 
 static void lock(void)
 {
@@ -169,6 +169,8 @@ static void flush(void)
 _Noreturn void machine_end(bool pass)
 {
 	flush();
+	atomic_store_explicit(&panicking, 1 + apic_id(), memory_order_release);
+	cores_put_back();
 	/* Bochs drops what its UART still holds when it exits: TEMT comes a little early. */
 	for (unsigned i = 0; i < 5000; i++)
 		inb(COM1 + UART_LSR);
@@ -182,8 +184,10 @@ _Noreturn void machine_end(bool pass)
 
 void panic_ack(void)
 {
-	if (atomic_load_explicit(&panicking, memory_order_acquire))
-		halt_forever();
+	if (!atomic_load_explicit(&panicking, memory_order_acquire))
+		return;
+	core_put_back();
+	halt_forever();
 }
 
 /* First core wins and prints; all others stop where they are. */

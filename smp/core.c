@@ -21,6 +21,9 @@
 #define INIT_WAIT_NS 10000000ull   /* INIT to SIPI, SDM vol. 3, 8.4.4.1 */
 #define SIPI_WAIT_NS 200000ull     /* SIPI to the second one */
 #define ANSWER_WAIT_NS 100000000ull
+#define PUT_BACK_NS 100000ull
+#define ROUNDS 24u                 /* to measure a raw TSC by: the quickest counts */
+#define CPUID7_EBX_TSC_ADJUST (1u << 1)
 
 /*
  * A core's memory: block, VMXON region, then stacks that grow down onto guard
@@ -93,6 +96,7 @@ static struct core *make_core(uint32_t index, uint32_t id)
 		c->tss.ist[i] = (uint64_t)memory + (page + 2) * PAGE_SIZE;
 	}
 	atomic_init(&c->where, "not started");
+	c->raw_doubt = index == BOOT_CORE ? 0 : UINT64_MAX;
 	return c;
 }
 
@@ -132,7 +136,7 @@ void core_start_begin(struct core *c)
 		core_request(c->index, REQ_WAKE);
 	else
 		apic_send(c->apic_id, APIC_INIT);
-	sent_raw[c->index] = rdtsc();
+	sent_raw[c->index] = raw_now();
 	sent_sipis[c->index] = c->index == BOOT_CORE ? 2 : 0;
 }
 
@@ -143,7 +147,7 @@ bool core_start_step(struct core *c)
 
 	if (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING)
 		return true;
-	if (rdtsc() - sent_raw[c->index] < raw_of_ns(wait_ns[sent]))
+	if (raw_since(sent_raw[c->index], raw_now()) < raw_of_ns(wait_ns[sent]))
 		return false;
 	if (sent == 2) {
 		atomic_store_explicit(&c->state, CORE_LOST, memory_order_release);
@@ -152,22 +156,116 @@ bool core_start_step(struct core *c)
 		return true;
 	}
 	apic_send(c->apic_id, APIC_STARTUP | (uint32_t)(start_page / PAGE_SIZE));
-	sent_raw[c->index] = rdtsc();
+	sent_raw[c->index] = raw_now();
 	sent_sipis[c->index]++;
 	return false;
+}
+
+static int64_t tsc_adjust(void)
+{
+	return cpuid(0, 0).eax >= 7 && cpuid(7, 0).ebx & CPUID7_EBX_TSC_ADJUST ? (int64_t)rdmsr(MSR_TSC_ADJUST) : 0;
+}
+
+/*
+ * The boot core, its tempo still that of its raw TSC: rounds of core_measure, if it asks for any. A core that gets on
+ * is not lost, however slow.
+ */
+static void answer_measure(unsigned core)
+{
+	struct exchange *x = &the_clock.core[core].exchange;
+
+	if (atomic_load_explicit(&x->ask, memory_order_relaxed) == atomic_load_explicit(&x->answer, memory_order_relaxed))
+		return;
+	for (unsigned i = 0; i < ROUNDS && exchange_answer_on(x, 0, 0); i++)
+		sent_raw[core] = raw_now();
 }
 
 void cores_start(void)
 {
 	unsigned left = core_count - 1;
 
+	cores[BOOT_CORE]->adjust_found = tsc_adjust();
+	tempo_start(&cores[BOOT_CORE]->tempo, raw_khz, raw_khz, 0, 0, 0);
 	for (unsigned i = 1; i < core_count; i++)
 		core_start_begin(cores[i]);
 	while (left) {
 		left = 0;
-		for (unsigned i = 1; i < core_count; i++)
+		for (unsigned i = 1; i < core_count; i++) {
+			answer_measure(i);
 			left += !core_start_step(cores[i]);
+		}
 		console_poll();
+	}
+}
+
+/*
+ * By the exchange that the clock uses, with the raw TSCs for counters: the boot core's was read between two readings of
+ * this one, so what it is ahead by lies between what it was ahead of the last and of the first, a tick more or less as
+ * each is cut. If that may be nothing it is taken to be.
+ */
+static void measure(struct core *c)
+{
+	struct exchange *x = &the_clock.core[c->index].exchange;
+
+	tempo_start(&c->tempo, raw_khz, raw_khz, 0, 0, 0);
+	exchange_begin(x);
+	while (x->rounds < ROUNDS)
+		if (!exchange_round(x) && atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING)
+			halt_forever(); /* given up */
+	int64_t high = (int64_t)(x->best_leader - x->best_before) + 1, low = high - (int64_t)x->best_rtt - 2;
+	c->raw_adjust = low <= 0 && high >= 0 ? 0 : low + (high - low) / 2;
+	c->raw_doubt = (uint64_t)(high - c->raw_adjust > c->raw_adjust - low ? high - c->raw_adjust : c->raw_adjust - low);
+}
+
+/*
+ * The counters of a package began at one reset, and INIT leaves them alone (SDM vol. 3, table 9-1): where firmware has
+ * left TSC_ADJUST unequal (17.17.3), the boot core's value makes them equal again. Those of another package may differ by
+ * themselves: whatever the package, a core takes that value if it brings it nearer. What it differs by then stays.
+ */
+void core_measure(void)
+{
+	struct core *c = this_core();
+
+	if (c->raw_doubt != UINT64_MAX)
+		return;
+	core_at("measures its raw TSC", BOOT_CORE);
+	measure(c);
+	c->adjust_found = tsc_adjust();
+	int64_t adjust = c->raw_adjust, wanted = cores[BOOT_CORE]->adjust_found;
+	uint64_t doubt = c->raw_doubt;
+	if (c->adjust_found == wanted || !adjust)
+		return;
+	wrmsr(MSR_TSC_ADJUST, (uint64_t)wanted);
+	atomic_store_explicit(&c->adjusted, true, memory_order_relaxed);
+	measure(c);
+	if (raw_magnitude(c->raw_adjust) < raw_magnitude(adjust))
+		return;
+	core_put_back();
+	c->raw_adjust = adjust;
+	c->raw_doubt = doubt;
+}
+
+void core_put_back(void)
+{
+	struct core *c = this_core();
+
+	if (!atomic_load_explicit(&c->adjusted, memory_order_relaxed))
+		return;
+	wrmsr(MSR_TSC_ADJUST, (uint64_t)c->adjust_found);
+	atomic_store_explicit(&c->adjusted, false, memory_order_release);
+}
+
+void cores_put_back(void)
+{
+	uint64_t start = raw_now(), limit = raw_of_ns(PUT_BACK_NS);
+
+	core_put_back();
+	for (unsigned i = 0; i < core_count; i++) {
+		if (!atomic_load_explicit(&cores[i]->adjusted, memory_order_acquire))
+			continue;
+		apic_send(cores[i]->apic_id, APIC_NMI);
+		while (atomic_load_explicit(&cores[i]->adjusted, memory_order_acquire) && raw_since(start, raw_now()) < limit)
+			core_relax();
 	}
 }
 

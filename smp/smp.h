@@ -25,7 +25,7 @@ bool console_offer(const char *text, unsigned length); /* what a guest causes; n
 void console_close(void); /* ... not any more */
 void console_poll(void);  /* move a few bytes to the line if it is free; one core at a time */
 _Noreturn void machine_end(bool pass); /* flush, then power off, or halt with a word on the screen */
-void panic_ack(void);     /* in an NMI: if another core panics, stop here */
+void panic_ack(void);     /* in an NMI: if another core panics or ends the machine, put back and stop here */
 
 /* screen.c: VGA text or framebuffer. */
 void screen_init(const struct boot_info *boot);
@@ -105,6 +105,9 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 void cores_start(void);          /* all but the boot core, side by side */
 void core_start_begin(struct core *c);     /* INIT */
 bool core_start_step(struct core *c);      /* true: CORE_UP or CORE_LOST; else call again */
-void core_started(void);         /* the new core itself, when it is ready: CORE_UP */
+void core_measure(void);         /* the new core itself: its raw TSC against the boot core's, at its first start */
+void core_started(void);         /* ... when it is ready: CORE_UP */
+void core_put_back(void);        /* this core, at the end: what the firmware had in TSC_ADJUST */
+void cores_put_back(void);       /* ... and all others that panic_ack reaches */
 _Noreturn void core_stop(void);  /* this core, no VMX any more: wait for INIT */
 void cores_report(void);         /* who is where: for a hang */

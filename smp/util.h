@@ -14,6 +14,11 @@ static inline uint64_t raw_since(uint64_t from, uint64_t now)
 	return (int64_t)(now - from) > 0 ? now - from : 0;
 }
 
+static inline uint64_t raw_magnitude(int64_t difference)
+{
+	return (uint64_t)(difference < 0 ? -difference : difference);
+}
+
 /* Our own bug: always checked, prints file, line and core, stops the machine. */
 _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
