@@ -16,7 +16,7 @@ $(eval $(call entry_image,howler-lab,$(LAB_OBJ),guest_make))
 $(eval $(call entry_image,howler-checked,$(WATCH_OBJ),vmx_enter vcpu_exit machine_end))
 # ... and on a machine whose firmware leaves the TSCs unequal.
 UNEVEN_OBJ := $(B)/test/boot/uneven.c.o
-$(eval $(call entry_image,howler-uneven,$(UNEVEN_OBJ),hv_core core_put_back cores_put_back))
+$(eval $(call entry_image,howler-uneven,$(UNEVEN_OBJ),hv_main hv_core core_put_back cores_put_back))
 
 boot campaign: $(B)/howler-lab.elf $(B)/howler-checked.elf $(B)/howler-uneven.elf
 $(LAB_OBJ) $(WATCH_OBJ) $(UNEVEN_OBJ): | tools

@@ -599,6 +599,29 @@ static void timer_follows_core(void **state)
 	goes_off(1, before);
 }
 
+/* The other core's raw TSC differs, whichever is ahead: what was left is what is left, also where all else is equal. */
+static void timer_goes_to_another_raw_tsc(void **state)
+{
+	struct vcpu *v = &vcpus[1];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		v->core = 1;
+		tsc_is(1, UNIT / 2, 1000);
+		lapic_write(v, APIC_LVT_TIMER, TIMER_DEADLINE << 17 | 0x40);
+		deadline_set(1, 6000);
+		assert_in_range(v->lapic.timer_raw - now, 10000, 10002);
+		uint64_t then = now + 4000;
+		struct tempo_piece p = v->lapic.tsc;
+		now = i ? then - 3000000 : then + 3000000;
+		v->core = 2;
+		lapic_timer_follow(v, &p, now, then, false);
+		assert_in_range(v->lapic.timer_raw - now, 6000, 6002);
+		assert_int_equal(v->lapic.timer_tsc, tsc_now(1) + 3000);
+		goes_off(1, v->lapic.timer_tsc);
+	}
+}
+
 static void timer_moves_with_tsc_writes(void **state)
 {
 	struct vcpu *v = &vcpus[1];
@@ -834,7 +857,8 @@ int main(void)
 		TEST(destinations_xapic), TEST(destinations_x2apic), TEST(lowest_priority), TEST(vectors_below_16_are_none),
 		TEST(priorities), TEST(task_priority), TEST(disabled_by_svr), TEST(registers_keep_their_bits),
 		TEST(timer_one_shot), TEST(timer_divides), TEST(timer_periodic), TEST(timer_periodic_short), TEST(timer_deadline), TEST(timer_deadline_far),
-		TEST(timer_follows_tempo), TEST(timer_follows_core), TEST(timer_moves_with_tsc_writes),
+		TEST(timer_follows_tempo), TEST(timer_follows_core), TEST(timer_goes_to_another_raw_tsc),
+		TEST(timer_moves_with_tsc_writes),
 		TEST(base_transitions), TEST(its_place), TEST(off), TEST(x2apic_registers),
 		TEST(init_and_sipi), TEST(reset_is_power_up), TEST(nmis_are_counted), TEST(lint0),
 	};
