@@ -43,6 +43,7 @@ static uint64_t settle_raw;             /* the guest is told to finish then; 0: 
 static bool finishing;
 static uint32_t batches[CORES_MAX];     /* of the host readers when the storm was over */
 static uint64_t begin_ref, begin_raw;   /* the reference, and the raw TSC, when the storm began; 0: not yet */
+static uint64_t begin_doubt;            /* ... of the latter, as of any instant by another core's */
 struct figures figures;
 static struct random tempos;            /* first tempos and TSC starts: unlike from core to core */
 
@@ -79,7 +80,7 @@ bool conduct_seat(void)
  */
 static void score_skew(const struct stopped *s)
 {
-	uint64_t raw = raw_now(), low = UINT64_MAX, high = 0, skew_ns, drift_ns;
+	uint64_t raw = raw_now(), low = UINT64_MAX, high = 0, doubt = 0, skew_ns, drift_ns;
 
 	(void)s;
 	for (unsigned i = 0; i < core_count; i++) {
@@ -89,11 +90,12 @@ static void score_skew(const struct stopped *s)
 
 		low = ns < low ? ns : low;
 		high = ns > high ? ns : high;
+		doubt = cores[i]->raw_doubt > doubt ? cores[i]->raw_doubt : doubt;
 	}
 	if (high < low || !the_clock.policy->bounds || !bound_read(&the_clock, high, &skew_ns, &drift_ns))
 		return;
 	figures.looks++;
-	figures.beyond += high - low > skew_ns;
+	figures.beyond += high - low > skew_ns + ns_of_raw(2 * doubt); /* which instant is the same there, is known no better */
 	if (high - low > figures.worst_skew_ns)
 		figures.worst_skew_ns = high - low;
 }
@@ -221,8 +223,12 @@ static bool score(struct flight *f)
 	if (!begin_raw) {
 		begin_ref = ref;
 		begin_raw = raw;
+		begin_doubt = cores[me]->raw_doubt;
 	}
 	truth_ns(&the_truth, raw_since(begin_raw, raw), &least, &most);
+	uint64_t doubt = ns_of_raw(begin_doubt + cores[me]->raw_doubt);
+	least -= doubt;
+	most += doubt;
 	int64_t ahead = (int64_t)(ref - begin_ref - least), behind = (int64_t)(ref - begin_ref - most);
 	int64_t error = ahead / 2 + behind / 2;
 

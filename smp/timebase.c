@@ -140,6 +140,8 @@ static struct instant look(struct timer *t)
 		if (after - before < quickest.raw_hi - quickest.raw_lo)
 			quickest = (struct instant){ counter_ns(&t->counter, counts), before, after, t->late_ns };
 	}
+	quickest.raw_lo -= this_core()->raw_doubt;
+	quickest.raw_hi += this_core()->raw_doubt;
 	return quickest;
 }
 
