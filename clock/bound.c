@@ -9,7 +9,7 @@ bool bound_try(struct clock *c)
 	uint32_t old = 0;
 
 	/* acquire: what the last holder left; pairs with the release in bound_done */
-	return atomic_compare_exchange_strong_explicit(&c->howler.busy, &old, 1, memory_order_acquire,
+	return atomic_compare_exchange_strong_explicit(&c->howler.busy, &old, port_core() + 1, memory_order_acquire,
 						       memory_order_relaxed);
 }
 

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #define BOUND_UNKNOWN (UINT64_MAX / 4) /* ns: as good as none */
+#define BOUND_FORGOTTEN (1ull << 56)    /* ... of which a sum of many is still one */
 
 /* The page, 64 bytes, 8-byte aligned; read by pvclock's rule for the version (hv/abi.h). */
 struct bound_page {

@@ -149,10 +149,22 @@ static bool check_next(struct clock *c, uint32_t generation)
 			atomic_store_explicit(&other->led, 1, memory_order_release);
 			port_request(i, REQ_FOLLOW);
 		}
+		self(c)->waits_for = i;
 		port_await_change(&other->howler.partner, flag(&other->howler.partner));
 		return true;
 	}
 	return false;
+}
+
+static enum clock_step await_busy(struct clock *c)
+{
+	uint32_t holder = atomic_load_explicit(&c->howler.busy, memory_order_relaxed);
+
+	if (holder) {
+		self(c)->waits_for = holder - 1;
+		port_await_change(&c->howler.busy, holder);
+	}
+	return CLOCK_NOT_YET;
 }
 
 /*
@@ -173,16 +185,12 @@ static enum clock_step howler_lead(struct clock *c)
 	bool base = is_base(atomic_load_explicit(&c->base, memory_order_seq_cst), my);
 
 	/* A pull that goes on for longer than all were told would pass for the base's rate. */
-	if (base && (!howler_account(c) || !howler_straighten(c))) {
-		port_await_change(&c->howler.busy, 1);
-		return CLOCK_NOT_YET;
-	}
+	if (base && (!howler_account(c) || !howler_straighten(c)))
+		return await_busy(c);
 	if (answer_next(c))
 		return CLOCK_NOT_YET;
-	if (!howler_straighten(c) || (base && !howler_look(c))) {
-		port_await_change(&c->howler.busy, 1);
-		return CLOCK_NOT_YET;
-	}
+	if (!howler_straighten(c) || (base && !howler_look(c)))
+		return await_busy(c);
 	uint32_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed);
 
 	if (!base) {
@@ -215,16 +223,40 @@ static enum clock_step howler_lead(struct clock *c)
 	return CLOCK_DONE;
 }
 
+/*
+ * Stopped: a core was lost that had `busy`, so what that guards may be half written, the page among it. So it says as
+ * good as nothing, but is true, until the base has made it everybody's and all are held against it. What is known of
+ * rates stays: each end of an interval is true for itself.
+ */
+static void forget_bounds(struct clock *c)
+{
+	struct howler *h = &c->howler;
+
+	h->drift_ns = BOUND_FORGOTTEN;
+	for (unsigned i = 0; i < c->count; i++) {
+		h->bound[i].radius_ns = BOUND_FORGOTTEN;
+		howler_forget_gaps(c, i);
+	}
+	atomic_fetch_add_explicit(&c->generation, 1, memory_order_seq_cst);
+	bound_done(c);
+}
+
 static void howler_take_down(struct clock *c, unsigned core)
 {
 	struct clock_core *gone = &c->core[core];
-	uint32_t joiner = core + 1;
+	uint32_t joiner = core + 1, base = atomic_load_explicit(&c->base, memory_order_relaxed);
 	uint64_t shown = atomic_load_explicit(&gone->last_ref_ns, memory_order_relaxed);
 
 	atomic_store_explicit(&gone->online, 0, memory_order_relaxed);
 	atomic_store_explicit(&gone->in_transition, 0, memory_order_relaxed);
 	atomic_store_explicit(&gone->led, 0, memory_order_relaxed);
 	atomic_store_explicit(&gone->howler.partner, 0, memory_order_relaxed);
+	/* What a core leaves that was lost: who leaves by itself has none of these. */
+	atomic_store_explicit(&gone->howler.answers, 0, memory_order_relaxed);
+	if (base & BASE_CLAIMED && (base & BASE_CORE) == core)
+		set(&c->base, (base & ~BASE_CLAIMED) | BASE_LOST);
+	if (atomic_load_explicit(&c->howler.busy, memory_order_relaxed) == core + 1)
+		forget_bounds(c);
 	atomic_compare_exchange_strong_explicit(&c->howler.joiner, &joiner, 0, memory_order_relaxed, memory_order_relaxed);
 	c->left_ns = shown > c->left_ns ? shown : c->left_ns;
 	set(&gone->synced, 0);

@@ -10,7 +10,7 @@
 #include "clock/trace.h"
 
 struct howler {
-	_Atomic uint32_t busy;    /* guards bounds and gaps: bound.h */
+	_Atomic uint32_t busy;    /* core + 1 of the one that has it; guards bounds and gaps: bound.h */
 	_Atomic uint32_t joiner;  /* core + 1 of the one that is measuring itself against all; 0: none */
 	/* busy, to be changed: */
 	_Atomic uint32_t *gap;    /* [from * count + to]: the quickest message between two cores, on their clocks, ns */

@@ -252,6 +252,11 @@ void rfc15_take_down(struct clock *c, unsigned core)
 		c->left_ns = last_ref_ns(c, core);
 	if (core != clock_base(c))
 		return;
+	/* A base that was lost may have led, or have broken off for one that was. */
+	c->resync = RESYNC_IDLE;
+	c->waiting_for = 0;
+	for (unsigned i = 0; !c->policy->letter && i < c->count; i++)
+		atomic_store_explicit(&c->core[i].led, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < c->count; i++) {
 		if (!clock_online(c, i))
 			continue;

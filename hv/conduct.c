@@ -8,7 +8,8 @@
  * events are in flight at once. Each stopped machine draws a new seat. All state
  * here belongs to the seat; conduct_sit's release hands it to conduct_seat's
  * acquire. (The stop's own barriers don't: a core that comes online in the stop
- * is no part of it, and may sit down while the others still stand.)
+ * is no part of it, and may sit down while the others still stand.) If the core that
+ * sits here is lost, whoever finds that first sits down, and does again what was half done.
  */
 #include "clock/port.h"
 #include "hv/hv.h"
@@ -36,9 +37,11 @@ struct flight {
 };
 
 static _Atomic unsigned seat; /* written in a stopped machine, release; read at the top of loops, acquire */
+static unsigned sat;         /* who sat here last */
 static struct storm storm;
 static struct flight flight[CORES_MAX]; /* of each core: one event at a time */
 static uint64_t due_raw;                /* of the next event */
+static uint64_t lost_raw;               /* when a lost core was taken down last: then limits count from there */
 static uint64_t settle_raw;             /* the guest is told to finish then; 0: not yet */
 static bool finishing;
 static uint32_t batches[CORES_MAX];     /* of the host readers when the storm was over */
@@ -71,7 +74,10 @@ void conduct_init(void)
 
 bool conduct_seat(void)
 {
-	return atomic_load_explicit(&seat, memory_order_acquire) == this_core()->index;
+	unsigned me = this_core()->index, at = atomic_load_explicit(&seat, memory_order_acquire);
+
+	return at == me || (core_lost(at) && clock_online(&the_clock, me) &&
+			    atomic_compare_exchange_strong_explicit(&seat, &at, me, memory_order_acq_rel, memory_order_relaxed));
 }
 
 /*
@@ -112,7 +118,7 @@ void conduct_sit(const struct stopped *s)
 	score_skew(s);
 	do
 		to = (unsigned)random_below(&tempos, core_count);
-	while (!clock_online(&the_clock, to));
+	while (!clock_online(&the_clock, to) || core_lost(to));
 	atomic_store_explicit(&seat, to, memory_order_release);
 	core_request(to, REQ_WAKE); /* a core that comes online now may sleep and not be part of the stop */
 }
@@ -169,6 +175,10 @@ static bool step(struct flight *f, struct core *c)
 {
 	uint64_t now = raw_now();
 
+	if (core_lost(c->index)) {
+		f->record.cut = true;
+		f->phase = PHASE_SCORE;
+	}
 	switch (f->phase) {
 	case PHASE_BEFORE:
 		f->effect_raw = atomic_load_explicit(&c->effect_raw, memory_order_acquire);
@@ -177,7 +187,18 @@ static bool step(struct flight *f, struct core *c)
 		f->phase = PHASE_AFTER;
 		the_clock.policy->notice_after(&the_clock, c->index);
 		break;
+	case PHASE_START:
+		if (atomic_load_explicit(&c->state, memory_order_acquire) == CORE_OFF) /* who was about to start it is lost */
+			core_start_begin(c);
+		if (!core_start_step(c) || core_lost(c->index))
+			break;
+		f->phase = PHASE_AFTER;
+		/* fall through */
 	case PHASE_AFTER:
+		if (!clock_online(&the_clock, c->index)) {
+			sync_bring_up();
+			return false;
+		}
 		f->record.out_raw = atomic_load_explicit(&c->synced_raw, memory_order_relaxed);
 		if (!f->record.out_raw)
 			break;
@@ -185,18 +206,11 @@ static bool step(struct flight *f, struct core *c)
 					      f->record.out_raw);
 		f->phase = PHASE_SCORE;
 		break;
-	case PHASE_START:
-		if (!core_start_step(c))
-			break;
-		if (atomic_load_explicit(&c->state, memory_order_acquire) == CORE_LOST) {
-			f->record.cut = true;
-			f->phase = PHASE_SCORE;
-			break;
-		}
-		f->phase = PHASE_AFTER;
-		sync_bring_up();
-		return false;
 	case PHASE_LEAVE:
+		if (clock_online(&the_clock, c->index)) { /* who was about to take it down is lost */
+			sync_take_down(c->index);
+			return false;
+		}
 		if (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_OFF)
 			break;
 		f->record.out_raw = raw_since(f->begin_raw, now);
@@ -273,6 +287,11 @@ static void launch(void)
 	begin_event(&e);
 }
 
+static bool late(uint64_t since, uint64_t now, uint64_t limit_ns)
+{
+	return raw_since(since, now) > raw_of_ns(limit_ns) && (!lost_raw || raw_since(lost_raw, now) > raw_of_ns(limit_ns));
+}
+
 static bool anybody_learns(void)
 {
 	for (unsigned i = 0; i < core_count; i++)
@@ -293,13 +312,16 @@ static bool storm_over(void)
 	return guest_foreign() ? guest_ended() : figures.begun >= EVENTS_DEFAULT;
 }
 
-/* After the storm: has the guest ended, or every host reader gone on reading? */
+/* After the storm: has the guest ended, or every host reader gone on reading? With a vCPU lost a guest may have no end. */
 static bool all_read_on(void)
 {
-	if (vmx_usable)
+	if (vmx_usable && (guest_ended() || !guest_lost()))
 		return guest_ended();
+	for (const struct vcpu *v = guest.vcpu; vmx_usable && v < guest.vcpu + guest.vcpu_count; v++)
+		if (!vcpu_lost(v) && !atomic_load_explicit(&v->reported, memory_order_relaxed))
+			return false;
 	for (unsigned i = 0; i < core_count; i++)
-		if (clock_online(&the_clock, i) && atomic_load_explicit(&reader_batches[i], memory_order_relaxed) == batches[i])
+		if (!vmx_usable && clock_online(&the_clock, i) && atomic_load_explicit(&reader_batches[i], memory_order_relaxed) == batches[i])
 			return false;
 	return true;
 }
@@ -319,7 +341,7 @@ static void finish(uint64_t now)
 	atomic_store_explicit(&guest.finish, 1, memory_order_release);
 	if (all_read_on())
 		report_end(0);
-	if (raw_since(settle_raw, now) > raw_of_ns(FINISH_LIMIT_NS))
+	if (late(settle_raw, now, FINISH_LIMIT_NS))
 		report_end(vmx_usable ? "the guest did not end within 10 s after it was told to" :
 					"a host reader does not go on");
 }
@@ -357,12 +379,46 @@ static void look_after_guest(uint64_t now)
 		report_end("the guest did not end within limit=");
 }
 
+/* This core has sat down. If who sat here is lost, amid a step maybe: what it has not asked for by now it never has. */
+static void sit_down(unsigned me)
+{
+	unsigned was = sat;
+
+	sat = me;
+	if (was == me || !core_lost(was))
+		return;
+	figures.over = figures.begun;
+	for (unsigned i = 0; i < core_count; i++) {
+		figures.over -= flight[i].phase != PHASE_NONE;
+		if (flight[i].phase == PHASE_BEFORE && !atomic_load_explicit(&cores[i]->effect_raw, memory_order_relaxed) &&
+		    !(atomic_load_explicit(&cores[i]->requests, memory_order_relaxed) & REQ_BEFORE))
+			the_clock.policy->notice_before(&the_clock, i, flight[i].record.khz_after);
+		else if (flight[i].phase == PHASE_AFTER && flight[i].record.kind == STORM_TEMPO)
+			the_clock.policy->notice_after(&the_clock, i);
+	}
+}
+
+/* A core that was lost leaves the clock. False: there was none. Else the seat may be elsewhere now. */
+static bool take_lost_down(uint64_t now)
+{
+	for (unsigned i = 0; i < core_count; i++)
+		if (clock_online(&the_clock, i) && core_lost(i)) {
+			lost_raw = now;
+			sync_take_down(i);
+			return true;
+		}
+	return false;
+}
+
 void conduct_poll(void)
 {
 	uint64_t now = raw_now();
 
+	sit_down(this_core()->index);
 	console_poll();
 	timebase_look(now);
+	if (take_lost_down(now))
+		return;
 	for (unsigned i = 0; i < core_count; i++) {
 		struct trace_record r;
 
@@ -380,7 +436,7 @@ void conduct_poll(void)
 			return;
 		if (f->phase == PHASE_SCORE)
 			score(f);
-		else if (raw_since(f->begin_raw, now) > raw_of_ns(EVENT_LIMIT_NS))
+		else if (late(f->begin_raw, now, EVENT_LIMIT_NS))
 			report_end("an event is not over after 30 s");
 	}
 	if (vmx_usable)

@@ -72,7 +72,7 @@ static void make_vcpu(unsigned i, const struct load_entry *entry)
 	struct vcpu *v = &guest.vcpu[i];
 
 	v->index = i;
-	v->core = i % core_count;
+	v->core = core_count;
 	v->fpu.fcw = 0x37f;    /* as FNINIT leaves it */
 	v->fpu.mxcsr = 0x1f80; /* as after a reset */
 	lapic_make(v);
@@ -154,6 +154,15 @@ static bool halted_for_good(const struct vcpu *v, uint32_t state)
 	       state == VCPU_HALTED && v->halt_deaf && !(events & EVENT_INIT) && !(nmi && !v->halt_in_nmi);
 }
 
+unsigned guest_lost(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < guest.vcpu_count; i++)
+		n += vcpu_lost(&guest.vcpu[i]);
+	return n;
+}
+
 /* A vCPU that was parked does nothing for the others any more; the rest may wait for it for ever. */
 const char *guest_stuck(void)
 {
@@ -164,7 +173,7 @@ const char *guest_stuck(void)
 
 		if (s == VCPU_PARKED)
 			return "a vCPU was parked: the guest can't go on";
-		any = any || !halted_for_good(&guest.vcpu[i], s);
+		any = any || !(vcpu_lost(&guest.vcpu[i]) || halted_for_good(&guest.vcpu[i], s));
 	}
 	return any ? 0 : "every vCPU has halted for good, with interrupts off: the guest can't end";
 }

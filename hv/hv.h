@@ -59,6 +59,7 @@ void guest_first_entry(uint64_t now_raw); /* on a synchronised core, before any 
  * itself. It delivers no reports: its figures are Howler's own, and its word is its exit code.
  */
 bool guest_foreign(void);
+unsigned guest_lost(void); /* vCPUs that were: then what the others wait for may never come */
 const char *guest_stuck(void); /* why it can't ever end; NULL: it can. For sure only in a stopped machine */
 
 /* load.c: a multiboot image, file[0], and `modules` modules into guest memory; `more` words behind its own; pure */
@@ -102,6 +103,7 @@ struct insn insn_decode(const uint8_t code[15], bool code64, bool code32);
 bool insn_run(const struct insn *i, uint64_t *memory, uint64_t *reg, uint64_t *rflags);
 
 /* place.c: pure */
+#define PLACE_STAYS UINT32_MAX /* in core_of: it is not to be moved, nor counts */
 unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned vcpus);
 
 /* reader.c: host readers, where there is no VMX */
@@ -121,7 +123,7 @@ void sync_take_down(unsigned gone);
 void conduct_init(void);  /* boot core, before other cores run: first tempos */
 void conduct_begin(void); /* boot core, all cores up */
 void conduct_sit(const struct stopped *s); /* who is online has changed: draw the seat */
-bool conduct_seat(void);  /* does this core conduct now? */
+bool conduct_seat(void);  /* does this core conduct now? From now on it does if who did is lost */
 void conduct_poll(void);  /* a step; may not return to the caller as the seat */
 /* What came of it. The seat's, as all of conduct.c's. */
 extern struct figures {

@@ -9,7 +9,7 @@
 #include "smp/lib.h"
 #include "smp/x86.h"
 
-#define LONE_SLICE_NS 10000000ull /* nobody else waits for this core: just a net */
+#define LONE_SLICE_NS 10000000ull /* nobody else waits for this core; but it watches one, and is watched */
 #define SHARED_SLICE_NS 1000000ull
 #define NS_PER_S 1000000000ull
 #define REST_NS 100000ull /* host readers are guests, too, where an emulator has fewer cores than they */
@@ -107,10 +107,7 @@ static void run(void)
 	uint64_t slice = seat ? conduct_slice_raw() : raw_of_ns(LONE_SLICE_NS), rest = raw_of_ns(REST_NS);
 
 	if (!clock_synced(&the_clock, me->index)) {
-		if (seat)
-			core_doze("unsynchronised", slice);
-		else
-			core_idle("unsynchronised");
+		core_doze("unsynchronised", slice);
 		return;
 	}
 	if (!atomic_load_explicit(&me->synced_raw, memory_order_relaxed))
@@ -133,10 +130,8 @@ static void run(void)
 		slice = timer_raw > now ? timer_raw - now : 0;
 	if (v)
 		vcpu_run(v, slice);
-	else if (seat || due_ns < NS_PER_S || timer_raw != UINT64_MAX)
-		core_doze(seat ? "seat" : "idle", slice);
 	else
-		core_idle("idle");
+		core_doze(seat ? "seat" : "idle", slice);
 }
 
 static _Noreturn void core_loop(void)

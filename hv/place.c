@@ -35,7 +35,7 @@ unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsign
 	unsigned moves = 0;
 
 	for (unsigned v = 0; v < vcpus; v++)
-		if (core_of[v] >= cores || !online[core_of[v]]) {
+		if (core_of[v] != PLACE_STAYS && (core_of[v] >= cores || !online[core_of[v]])) {
 			core_of[v] = cores; /* nowhere, while the others are counted */
 			core_of[v] = extreme(online, cores, core_of, vcpus, false);
 			moves++;

@@ -12,7 +12,7 @@
 #include "smp/util.h"
 #include "smp/x86.h"
 
-static atomic_flag port_lock = ATOMIC_FLAG_INIT;
+static _Atomic uint32_t port_lock; /* core + 1 */
 
 /* The 8250, whose line takes a byte at once. */
 enum { THR = 0, IER = 1, IIR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
@@ -211,17 +211,6 @@ static enum verdict port_access(const struct vcpu *v, uint16_t port, unsigned by
 	return verdict;
 }
 
-static void lock(void)
-{
-	while (atomic_flag_test_and_set_explicit(&port_lock, memory_order_acquire))
-		cpu_relax();
-}
-
-static void unlock(void)
-{
-	atomic_flag_clear_explicit(&port_lock, memory_order_release);
-}
-
 /* What is not done, as the log has no room for it, the vCPU tries again by way of the core's loop. */
 enum verdict exit_io(struct vcpu *v)
 {
@@ -233,9 +222,9 @@ enum verdict exit_io(struct vcpu *v)
 
 	if (q & 16)
 		return park(v, "INS or OUTS, which Howler does not do: move bytes by IN and OUT");
-	lock();
+	core_lock(&port_lock);
 	enum verdict verdict = port_access(v, port, bytes, in, &value);
-	unlock();
+	core_unlock(&port_lock);
 	if (verdict == LEAVE)
 		return again(LEAVE);
 	if (in)
@@ -248,10 +237,10 @@ void port_end(void)
 	char line[sizeof(uart.line)];
 
 	console_close();
-	lock();
+	core_lock(&port_lock);
 	unsigned used = uart.used;
 	memcpy(line, uart.line, used);
-	unlock();
+	core_unlock(&port_lock);
 	line[used] = 0;
 	if (used > LINE_BEGIN)
 		print("%s\n", line);

@@ -118,6 +118,28 @@ static void json(const char *who, unsigned index, const struct guest_report *r, 
 	      v ? v->moves : 0, v ? v->blackout_raw : 0);
 }
 
+static bool core_is_lost(unsigned i)
+{
+	return core_lost(i);
+}
+
+static bool vcpu_is_lost(unsigned i)
+{
+	return vcpu_lost(&guest.vcpu[i]);
+}
+
+/* Those of `count` of which it is true, as JSON has them; 0: there is none. */
+static unsigned list(char text[4 * CORES_MAX], unsigned count, bool (*which)(unsigned))
+{
+	unsigned n = 0, at = 0;
+
+	text[0] = 0;
+	for (unsigned i = 0; i < count; i++)
+		if (which(i))
+			at += (unsigned)format(text + at, 4 * CORES_MAX - at, n++ ? ",%u" : "%u", i);
+	return n;
+}
+
 /* The figures of all readers, and of some the sum; how many of them reported and are alive. */
 static unsigned table(struct guest_report *sum)
 {
@@ -131,9 +153,13 @@ static unsigned table(struct guest_report *sum)
 		const struct vcpu *v = vmx_usable ? &guest.vcpu[i] : 0;
 		const struct guest_report *r = v ? &v->report : &reader_report[i];
 		/* The reader of a core that is offline at the end can't be asked. */
-		alive += v ? atomic_load(&v->state) != VCPU_PARKED &&
-				(guest_foreign() || (atomic_load(&v->reported) && r->readings)) :
-			     r->readings > 0 || !atomic_load(&the_clock.core[i].online);
+		if (v ? vcpu_lost(v) : core_lost(i))
+			; /* whatever it did before */
+		else if (v) /* some wait in vain for one that is lost */
+			alive += atomic_load(&v->state) != VCPU_PARKED &&
+				 (guest_foreign() || guest_lost() || (atomic_load(&v->reported) && r->readings));
+		else
+			alive += r->readings > 0 || !atomic_load(&the_clock.core[i].online);
 		sum->readings += r->readings;
 		sum->warps += r->warps;
 		sum->tsc_proof_failures += r->tsc_proof_failures;
@@ -153,22 +179,27 @@ static bool skipped(void)
 
 static const char *judge(const struct guest_report *sum, unsigned alive)
 {
+	unsigned lost = guest_lost();
+
+	for (unsigned i = 0; !vmx_usable && i < core_count; i++)
+		lost += core_lost(i);
 	if (figures.over != figures.begun)
 		return "not every event was done";
-	if (alive != readers())
+	if (alive + lost != readers())
 		return "not every vCPU is alive";
 	if (sum->warps)
 		return "the clock stepped back";
 	if (sum->tsc_proof_failures)
 		return "a guest's RDTSC was not the core TSC";
-	if (atomic_load(&guest.code) && !skipped())
+	if (atomic_load(&guest.code) && !skipped() && !guest_lost())
 		return "the guest says that it failed";
 	return figures.beyond ? "a bound was not true" : 0;
 }
 
-static void verdict(const char *failure, const struct guest_report *sum, unsigned alive)
+/* True: all was well, and nobody was lost. */
+static bool verdict(const char *failure, const struct guest_report *sum, unsigned alive)
 {
-	char code[40] = "", json_code[32] = "";
+	char code[40] = "", json_code[32] = "", lost[4 * CORES_MAX], lost_vcpus[4 * CORES_MAX];
 	uint64_t first = atomic_load(&guest.first_entry_tsc);
 	struct timebase_check t = { .by = "PIT" };
 
@@ -177,25 +208,30 @@ static void verdict(const char *failure, const struct guest_report *sum, unsigne
 		format(code, sizeof(code), ", the guest's code is %u", atomic_load(&guest.code));
 		format(json_code, sizeof(json_code), "\"code\":%u,", atomic_load(&guest.code));
 	}
+	unsigned any = list(lost, core_count, core_is_lost);
+	const char *word = failure ? "fail" : any ? "lost" : skipped() ? "skip" : "pass";
+
+	list(lost_vcpus, guest.vcpu_count, vcpu_is_lost);
 	print("{\"verdict\":\"%s\",\"reason\":\"%s\",\"sync\":\"%s\",\"scenario\":\"%s\",\"seed\":%lu,\"cores\":%u,"
-	      "\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
+	      "\"lost\":[%s],\"lost_vcpus\":[%s],\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
 	      "\"worst_error_ns\":%lu,%s\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,"
 	      "\"bound_looks\":%lu,\"beyond_bounds\":%lu,\"timer\":\"%s\",\"truth_doubt_ppb\":%lu,\"check_ppb\":%ld,"
 	      "\"check_doubt_ppb\":%lu,\"raw_offset_ticks\":%lu,\"raw_doubt_ticks\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n",
-	      failure ? "fail" : skipped() ? "skip" : "pass", failure ? failure : "", options.sync, options.scenario,
-	      options.seed, core_count, readers(), alive, figures.begun, figures.over, sum->readings, sum->warps,
+	      word, failure ? failure : "", options.sync, options.scenario,
+	      options.seed, core_count, lost, lost_vcpus, readers(), alive, figures.begun, figures.over, sum->readings, sum->warps,
 	      worst_error_ns, json_code, figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
 	      figures.looks, figures.beyond, t.by, truth_doubt_ppb(&the_truth), t.off_ppb, t.doubt_ppb, worst_raw, worst_doubt,
 	      first ? first - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
-	      failure ? "FAIL: " : skipped() ? "SKIP" : "PASS", failure ? failure : "", sum->warps, sum->readings,
+	      failure ? "FAIL: " : any ? "LOST: core " : skipped() ? "SKIP" : "PASS", failure ? failure : lost, sum->warps, sum->readings,
 	      figures.over, figures.begun, alive, readers(), vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");
+	return !failure && !any;
 }
 
 static void judge_all(const struct stopped *s, void *arg)
 {
 	struct guest_report sum = { 0 };
-	const char *failure = arg;
+	const char *failure = guest_lost() ? 0 : arg; /* what did not come may be that one's fault */
 
 	(void)s;
 	port_end();
@@ -204,8 +240,7 @@ static void judge_all(const struct stopped *s, void *arg)
 		cores_report();
 	else
 		failure = judge(&sum, alive);
-	verdict(failure, &sum, alive);
-	machine_end(!failure);
+	machine_end(verdict(failure, &sum, alive));
 }
 
 /* When all is well the machine is stopped first, so that figures do not move while they are read. */

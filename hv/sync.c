@@ -8,13 +8,11 @@
 #include "clock/port.h"
 #include "hv/hv.h"
 
-#define LEAD_LIMIT_NS 20000000000ull
-
 /* As the base core: re-derive the lines, or synchronise who is not; to the end. */
 static void lead(unsigned bits)
 {
 	const struct policy *p = the_clock.policy;
-	uint64_t start = raw_now(), limit = raw_of_ns(LEAD_LIMIT_NS);
+	struct clock_core *me = &the_clock.core[this_core()->index];
 
 	for (;;) {
 		enum clock_step s = bits & REQ_RESYNC ? p->resync(&the_clock) : p->lead(&the_clock);
@@ -23,18 +21,20 @@ static void lead(unsigned bits)
 			core_request(clock_base(&the_clock), bits);
 		if (s != CLOCK_NOT_YET)
 			return;
-		/* The one that is led may wait for a third one, which has joined the stop already. */
-		if (p->breaks_off && atomic_load_explicit(&this_core()->requests, memory_order_relaxed) & REQ_STOP) {
-			core_request(this_core()->index, REQ_SYNC);
+		/*
+		 * The one that is led may wait for a third one, which has joined the stop already. Who is lost
+		 * leaves in a stop, to which this core may have to come, or which it has to begin.
+		 */
+		if ((p->breaks_off && atomic_load_explicit(&this_core()->requests, memory_order_relaxed) & REQ_STOP) ||
+		    (clock_online(&the_clock, me->waits_for) && core_lost(me->waits_for))) {
+			core_request(this_core()->index, bits & REQ_RESYNC ? REQ_RESYNC : REQ_SYNC);
 			return;
 		}
-		core_at("leads, waits for core", the_clock.core[this_core()->index].waits_for);
+		core_at("leads, waits for core", me->waits_for);
 		core_serve();
+		core_watch();
 		if (the_clock.resync == RESYNC_EVICTING)
 			core_relax(); /* not while leading: an exchange is as good as it is quick */
-		if (raw_now() - start > limit)
-			panic("core %u waited 20 s for core %u to be synchronised", this_core()->index,
-			      the_clock.core[this_core()->index].waits_for);
 	}
 }
 
@@ -54,8 +54,7 @@ static bool come(void)
 	/* Acquire: pairs with the release in bring_up; the state is STILL or a later one then. */
 	if (!atomic_load_explicit(&the_clock.core[this_core()->index].online, memory_order_acquire))
 		return false;
-	while (atomic_load_explicit(&the_stop.state, memory_order_acquire) == STOP_STILL)
-		core_relax();
+	stop_stand();
 	return true;
 }
 
@@ -68,6 +67,7 @@ bool sync_turn(void)
 {
 	unsigned top;
 
+	core_watch();
 	if (!this_core()->leave && !come())
 		return true;
 	core_serve();
@@ -129,7 +129,10 @@ void sync_publish(struct vcpu *v)
 	v->page_line = cc->line_count;
 }
 
-/* Stopped: vCPUs go where their cores are. */
+/*
+ * Stopped: vCPUs go where their cores are. Not those of a lost core: it may still run one, and the
+ * VMCS of each may be active there (SDM vol. 3, 25.11.1).
+ */
 static void place(const struct stopped *s)
 {
 	bool is_online[CORES_MAX];
@@ -137,14 +140,14 @@ static void place(const struct stopped *s)
 
 	(void)s;
 	for (unsigned i = 0; i < core_count; i++)
-		is_online[i] = clock_online(&the_clock, i);
+		is_online[i] = clock_online(&the_clock, i) && !core_lost(i);
 	for (unsigned i = 0; i < guest.vcpu_count; i++)
-		core_of[i] = guest.vcpu[i].core;
+		core_of[i] = vcpu_lost(&guest.vcpu[i]) ? PLACE_STAYS : guest.vcpu[i].core;
 	place_all(is_online, core_count, core_of, guest.vcpu_count);
 	for (unsigned i = 0; i < guest.vcpu_count; i++)
-		if (guest.vcpu[i].core != core_of[i]) {
+		if (core_of[i] != PLACE_STAYS && guest.vcpu[i].core != core_of[i]) {
+			guest.vcpu[i].moves += guest.vcpu[i].core < core_count; /* else it is its first */
 			guest.vcpu[i].core = core_of[i];
-			guest.vcpu[i].moves++;
 		}
 }
 
@@ -159,11 +162,23 @@ static void bring_up(const struct stopped *s, void *arg)
 	conduct_sit(s);
 }
 
-/* Stopped: the core at `arg` goes; its base role and its vCPUs go elsewhere. */
+/*
+ * Stopped: a lost core can't note what it has shown. By now that is no more than its line says, which is whole
+ * unless it was lost with `busy`, when it may have been about to change it.
+ */
+static void note_lost(unsigned gone)
+{
+	if (clock_synced(&the_clock, gone) && atomic_load(&the_clock.howler.busy) != gone + 1)
+		atomic_store_explicit(&the_clock.core[gone].last_ref_ns, sync_read(gone, raw_now()), memory_order_relaxed);
+}
+
+/* Stopped: the core at `arg` goes; its base role and, unless it is lost, its vCPUs go elsewhere. */
 static void take_down(const struct stopped *s, void *arg)
 {
 	unsigned gone = *(unsigned *)arg;
 
+	if (core_lost(gone))
+		note_lost(gone);
 	the_clock.policy->take_down(&the_clock, gone);
 	cores[gone]->leave = true;
 	/* What the leaving core was asked as the base is for the new base. */
@@ -181,7 +196,7 @@ void sync_bring_up(void)
 	stop_run(bring_up, 0);
 }
 
-/* ... core `gone` leaves, maybe this one: then its next sync_turn says so. */
+/* ... core `gone` leaves, maybe this one: then its next sync_turn says so. Or it is lost. */
 void sync_take_down(unsigned gone)
 {
 	stand_still();

@@ -38,7 +38,7 @@ struct vcpu {
 
 	unsigned index;
 	_Atomic uint32_t state;
-	unsigned core;
+	unsigned core;          /* in the beginning none: core_count */
 	bool nmi_stray;         /* its NMIs seem blocked, and are not */
 	bool halt_deaf, halt_in_nmi; /* in HLT with interrupts off; with NMIs blocked */
 	uint64_t halt_rip;
@@ -71,6 +71,12 @@ struct vcpu {
 		uint32_t mxcsr, rest[121];
 	} fpu; /* the FXSAVE area (SDM vol. 1, 10.5.1) */
 };
+
+/* On a lost core, for good. A core that does not come again has none. */
+static inline bool vcpu_lost(const struct vcpu *v)
+{
+	return v->core < core_count && core_lost(v->core);
+}
 
 _Static_assert(offsetof(struct vcpu, regs) == 0, "entry.asm");
 _Static_assert(sizeof(((struct vcpu *)0)->fpu) == 512, "FXSAVE");

@@ -32,21 +32,10 @@ static char ring[RING_SIZE];
 static uint64_t head, tail; /* written at head, sent from tail; free-running */
 static uint64_t guest_end;  /* where a guest's last text ends: when that is sent, it has its whole share again */
 static unsigned guest_left; /* of its share */
-static atomic_flag console_lock = ATOMIC_FLAG_INIT;
+static _Atomic uint32_t console_lock; /* core + 1 */
 static bool hide_line; /* the screen leaves out lines for machines: those that begin with { */
 static bool at_line_start = true;
 static _Atomic uint32_t panicking; /* 1 + APIC id of the first core that panics, or ends the machine */
-
-static void lock(void)
-{
-	while (atomic_flag_test_and_set_explicit(&console_lock, memory_order_acquire))
-		cpu_relax();
-}
-
-static void unlock(void)
-{
-	atomic_flag_clear_explicit(&console_lock, memory_order_release);
-}
 
 void console_init(void)
 {
@@ -84,7 +73,7 @@ static void drain(void)
 /* The whole text, or nothing if there is no room for it; then the line gets on. */
 static bool put(const char *text, unsigned length, bool guest)
 {
-	lock();
+	core_lock(&console_lock);
 	if (tail >= guest_end)
 		guest_left = GUEST_SHARE;
 	bool fits = length <= RING_SIZE - (head - tail) && (!guest || length <= guest_left);
@@ -96,15 +85,17 @@ static bool put(const char *text, unsigned length, bool guest)
 	}
 	if (!fits)
 		drain();
-	unlock();
+	core_unlock(&console_lock);
 	return fits;
 }
 
 /* Without the lock. As in each wait others may want something of this core; in a panic they have stopped. */
 static void wait_line(void)
 {
-	if (core_count && !atomic_load_explicit(&panicking, memory_order_relaxed))
+	if (core_count && !atomic_load_explicit(&panicking, memory_order_relaxed)) {
 		core_serve();
+		core_watch();
+	}
 	cpu_relax();
 }
 
@@ -121,10 +112,10 @@ bool console_offer(const char *text, unsigned length)
 
 void console_close(void)
 {
-	lock();
+	core_lock(&console_lock);
 	guest_end = UINT64_MAX;
 	guest_left = 0;
-	unlock();
+	core_unlock(&console_lock);
 }
 
 static void vprint(const char *fmt, va_list args)
@@ -146,19 +137,19 @@ void print(const char *fmt, ...)
 
 void console_poll(void)
 {
-	lock();
+	core_lock(&console_lock);
 	drain();
-	unlock();
+	core_unlock(&console_lock);
 }
 
 /* Send all, and wait until the line is idle. */
 static void flush(void)
 {
 	for (bool idle = false; !idle; wait_line()) {
-		lock();
+		core_lock(&console_lock);
 		drain();
 		idle = head == tail && inb(COM1 + UART_LSR) & LSR_TEMT;
-		unlock();
+		core_unlock(&console_lock);
 	}
 }
 
@@ -179,6 +170,7 @@ _Noreturn void machine_end(bool pass)
 		outb(0x8900, (uint8_t)*c); /* Bochs */
 	print("howler: done; the machine can be switched off\n");
 	flush();
+	atomic_store_explicit(&this_core()->state, CORE_OFF, memory_order_release); /* it is not missed */
 	halt_forever();
 }
 
@@ -203,7 +195,7 @@ void panic_begin(void)
 			apic_send(cores[i]->apic_id, APIC_NMI);
 	for (uint64_t start = rdtsc(); rdtsc() - start < raw_of_ns(100000);)
 		cpu_relax();
-	atomic_flag_clear_explicit(&console_lock, memory_order_release); /* its holder has stopped */
+	core_unlock(&console_lock); /* its holder has stopped */
 }
 
 /* A call trace by frame pointers: stops at the first that leads out of the stack or back. Then the end. */

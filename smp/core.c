@@ -3,7 +3,7 @@
  * Cores come and go.
  *
  *   OFF -> STARTING (INIT) -> UP -> ... core_stop -> OFF
- *              '-> LOST    no answer to INIT-SIPI-SIPI: named, never used again
+ *              '-> LOST <-'  no answer to INIT-SIPI-SIPI, or no progress (watch.c): named, never used again
  *
  * UP means: the core runs its loop, unsynchronised, not online for the clock.
  * Becoming online and ceasing to be happens in a stopped machine (hv/sync.c).
@@ -20,7 +20,7 @@
 #define BOOT_CORE 0u
 #define INIT_WAIT_NS 10000000ull   /* INIT to SIPI, SDM vol. 3, 8.4.4.1 */
 #define SIPI_WAIT_NS 200000ull     /* SIPI to the second one */
-#define ANSWER_WAIT_NS 100000000ull
+#define ANSWER_WAIT_NS 1000000000ull /* a host may have more to do than to give us a processor */
 #define PUT_BACK_NS 100000ull
 #define ROUNDS 24u                 /* to measure a raw TSC by: the quickest counts */
 #define CPUID7_EBX_TSC_ADJUST (1u << 1)
@@ -127,6 +127,12 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 	mem_text((void *)start_page);
 }
 
+/* A state that this core and another may both change. False: the other one did. */
+static bool become(struct core *c, uint32_t from, enum core_state to)
+{
+	return atomic_compare_exchange_strong_explicit(&c->state, &from, to, memory_order_acq_rel, memory_order_acquire);
+}
+
 void core_start_begin(struct core *c)
 {
 	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
@@ -150,9 +156,9 @@ bool core_start_step(struct core *c)
 	if (raw_since(sent_raw[c->index], raw_now()) < raw_of_ns(wait_ns[sent]))
 		return false;
 	if (sent == 2) {
-		atomic_store_explicit(&c->state, CORE_LOST, memory_order_release);
-		print("howler: core %u (APIC id %u) did not answer its start within 100 ms: going on without "
-		      "it; is it switched off in the firmware?\n", c->index, c->apic_id);
+		if (become(c, CORE_STARTING, CORE_LOST))
+			print("howler: core %u (APIC id %u) did not answer its start within 1 s: going on without "
+			      "it; is it switched off in the firmware?\n", c->index, c->apic_id);
 		return true;
 	}
 	apic_send(c->apic_id, APIC_STARTUP | (uint32_t)(start_page / PAGE_SIZE));
@@ -195,6 +201,7 @@ void cores_start(void)
 			left += !core_start_step(cores[i]);
 		}
 		console_poll();
+		core_watch();
 	}
 }
 
@@ -277,7 +284,9 @@ void core_started(void)
 	the_clock.core[c->index].tempo_khz = c->start_khz;
 	atomic_store_explicit(&c->synced_raw, 0, memory_order_relaxed);
 	core_at("started", 0);
-	atomic_store_explicit(&c->state, CORE_UP, memory_order_release);
+	/* The boot core was off. Too late: it is lost. */
+	if (!become(c, CORE_STARTING, CORE_UP) && !become(c, CORE_OFF, CORE_UP))
+		core_halt();
 }
 
 _Noreturn void core_stop(void)
@@ -286,12 +295,26 @@ _Noreturn void core_stop(void)
 
 	core_at("off", 0);
 	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
-	atomic_store_explicit(&c->state, CORE_OFF, memory_order_release);
-	if (c->index != BOOT_CORE)
-		halt_forever();
+	if (!become(c, CORE_UP, CORE_OFF) || c->index != BOOT_CORE)
+		core_halt();
 	while (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING)
 		halt_until_nmi();
 	core_restart(c);
+}
+
+/*
+ * The NMI stops it where it is, should it ever go on (trap.c). INIT would for sure; but it is blocked in VMX root
+ * operation, makes a guest exit (SDM vol. 3, 25.2), and Bochs drops it there. All cores have VMX on, or none.
+ */
+const char *core_shoot(const struct core *c)
+{
+	apic_send(c->apic_id, APIC_NMI);
+	if (read_cr4() & CR4_VMXE)
+		return "fenced by NMI; going on without it";
+	if (c->index == BOOT_CORE)
+		return "fenced by NMI, as INIT would start the firmware; going on without it";
+	apic_send(c->apic_id, APIC_INIT);
+	return "fenced by NMI and INIT; going on without it";
 }
 
 void cores_report(void)

@@ -21,7 +21,7 @@ enum core_state {
 	CORE_OFF,      /* not started, or stopped so that INIT-SIPI brings it back */
 	CORE_STARTING, /* INIT is sent; written by who starts it */
 	CORE_UP,       /* runs its loop; written by itself */
-	CORE_LOST,     /* did not answer INIT-SIPI-SIPI */
+	CORE_LOST,     /* did not answer its start, or makes no progress (watch.c); written by who finds it so; for good */
 };
 
 struct core {
@@ -34,10 +34,18 @@ struct core {
 
 	/* --- owner only --- */
 	struct tempo tempo;
+	struct watch { /* the core that it watches: how often in a row its beats were the same */
+		uint32_t core, beats, looks;
+		uint64_t looked_raw;
+	} watch;
 
 	/* --- owner writes, others read for diagnosis (relaxed) --- */
 	_Atomic(const char *) where;
 	_Atomic uint32_t where_arg;
+
+	/* --- owner writes --- */
+	_Atomic uint32_t beats; /* wherever it loops, release; who watches it reads, acquire */
+	_Atomic uint32_t stop;  /* release/acquire: the state of the stop that it has come to (stop.c); 0: none */
 
 	/* --- shared --- */
 	_Atomic uint32_t state; /* enum core_state; writers as said there, release/acquire */
@@ -85,6 +93,12 @@ extern unsigned core_count;
 extern struct clock the_clock;
 
 struct core *this_core(void);
+
+/* Any core. Lost: nobody waits for it, what it holds is taken from it, its vCPUs stay where they are. */
+static inline bool core_lost(unsigned core)
+{
+	return atomic_load_explicit(&cores[core]->state, memory_order_acquire) == CORE_LOST;
+}
 
 /* Say where this core is, for who finds it hanging. */
 static inline void core_at(const char *where, unsigned arg)

@@ -29,3 +29,8 @@ void core_relax(void)
 {
 	cpu_relax();
 }
+
+_Noreturn void core_halt(void)
+{
+	halt_forever();
+}

@@ -6,12 +6,11 @@
  * interrupts off; how none is lost is in trap.c.
  *
  * No core waits deaf: each wait for another core is wait_until, which serves
- * REQ_NOW in every turn. No core waits for another while it holds a lock.
+ * REQ_NOW in every turn. No core waits for another while it holds a lock, nor for
+ * one that is lost: who watches it (watch.c) says so, and no wait has a limit of its own.
  */
 #include "clock/port.h"
 #include "smp/smp.h"
-
-#define WAIT_NS 20000000000ull
 
 struct clock the_clock;
 
@@ -62,12 +61,6 @@ unsigned core_take_top(void)
 	return atomic_fetch_and_explicit(&c->requests, ~(uint32_t)REQ_TOP, memory_order_seq_cst) & REQ_TOP;
 }
 
-void core_idle(const char *why)
-{
-	core_at(why, 0);
-	halt_until_nmi();
-}
-
 void core_doze(const char *why, uint64_t raw)
 {
 	uint64_t count = (uint64_t)((unsigned __int128)raw * apic_timer_khz / raw_khz);
@@ -80,24 +73,45 @@ void core_doze(const char *why, uint64_t raw)
 	apic_timer(0);
 }
 
-/* Who is waited for: `other`, or else the first core that did not come to a stop. */
-static unsigned missing(unsigned other)
+void core_kick(unsigned core)
 {
-	for (unsigned i = 0; i < core_count && other >= core_count; i++)
-		if (atomic_load_explicit(&cores[i]->requests, memory_order_relaxed) & REQ_STOP)
-			other = i;
-	return other;
+	atomic_fetch_or_explicit(&cores[core]->requests, REQ_WAKE, memory_order_seq_cst);
+	apic_send(cores[core]->apic_id, APIC_NMI); /* though a bit may have been set: its NMI may be lost */
+}
+
+bool core_fence(unsigned core)
+{
+	uint32_t up = CORE_UP;
+
+	return atomic_compare_exchange_strong_explicit(&cores[core]->state, &up, CORE_LOST, memory_order_acq_rel,
+						       memory_order_relaxed);
+}
+
+void core_lock(_Atomic uint32_t *holder)
+{
+	uint32_t who = 0;
+
+	while (!atomic_compare_exchange_strong_explicit(holder, &who, this_core()->index + 1, memory_order_acquire,
+							memory_order_relaxed)) {
+		if (who && core_lost(who - 1))
+			continue;
+		who = 0;
+		core_watch();
+		core_relax();
+	}
+}
+
+void core_unlock(_Atomic uint32_t *holder)
+{
+	atomic_store_explicit(holder, 0, memory_order_release);
 }
 
 void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other)
 {
-	uint64_t start = raw_now(), limit = raw_of_ns(WAIT_NS);
-
 	core_at(what, other);
 	while (!ready(arg)) {
 		core_serve();
+		core_watch();
 		core_relax();
-		if (raw_now() - start > limit)
-			panic("core %u waited 20 s for core %u: %s", this_core()->index, missing(other), what);
 	}
 }

@@ -14,6 +14,7 @@
 uint64_t raw_own(void);  /* this core's raw TSC, ordered: what VMX and tempo.h go by */
 uint64_t raw_now(void);  /* ... aligned, as the boot core's: stamps of two cores compare but for their raw_doubt */
 void core_relax(void);   /* in a loop that waits for another core */
+_Noreturn void core_halt(void); /* it is lost, and does nothing more */
 
 /*
  * console.c: the log. Any core, any time but in an NMI. Where it is full, print serves REQ_NOW while it waits: with
@@ -80,23 +81,36 @@ void trap_load(struct core *c); /* this core: GDT, TSS, IDT, %gs */
 void core_request(unsigned core, unsigned bits);
 void core_serve(void);           /* serve REQ_NOW; never waits for another core */
 unsigned core_take_top(void);    /* take what is set of REQ_TOP; only at the top of a core's loop */
-void core_idle(const char *why); /* halt until a request is set */
-void core_doze(const char *why, uint64_t raw); /* ... or that many raw ticks are over */
+void core_doze(const char *why, uint64_t raw); /* halt until a request is set, or that many raw ticks are over */
 void halt_until_nmi(void);       /* trap.asm: halt until a request is set or an NMI comes */
 void halt_until_interrupt(void); /* ... or the APIC timer */
-/* Call `ready` until true, serving REQ_NOW; after 20 s panic: who waited for what. */
+/* Call `ready` until true, serving REQ_NOW and watching; it must be true of cores that are lost. */
 void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other);
+/*
+ * Write a core off that is up. Any core, in any context but an NMI. True: this one did, and nobody else. Whatever waits
+ * for that core finds it lost and goes on. It is still online for the clock then: the conductor takes it down in a stop,
+ * which gives back what it holds (sync.c).
+ */
+bool core_fence(unsigned core);
+void core_kick(unsigned core); /* once more: an NMI, and something to look at */
+/* A lock is held for a copy at most, and taken over from a core that is lost: what it guards may be half done then. */
+void core_lock(_Atomic uint32_t *holder); /* core + 1 */
+void core_unlock(_Atomic uint32_t *holder);
+
+/* watch.c: in every loop, at least once in a slice. This core is alive; is the next one? */
+void core_watch(void);
 
 /* stop.c: the stopped machine. */
 struct stop {
-	_Atomic uint32_t state; /* enum stop_state */
-	_Atomic uint32_t here;
+	_Atomic uint32_t by;    /* core + 1 of who stops the others; 0: nobody does */
+	_Atomic uint32_t state; /* enum stop_state, and the number of the stop in steps of STOP_NUMBER */
 };
-enum stop_state { STOP_IDLE, STOP_GATHER, STOP_STILL, STOP_RELEASE };
+enum stop_state { STOP_IDLE, STOP_GATHER, STOP_STILL, STOP_NUMBER = 4 };
 extern struct stop the_stop;
 struct stopped { unsigned by; }; /* proof that every online core stands still */
 void stop_run(void (*fn)(const struct stopped *, void *), void *arg);
 void stop_join(void);            /* after REQ_STOP was taken */
+void stop_stand(void);           /* as long as a machine stands still */
 
 /* core.c: cores come and go. */
 int cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi, struct complaint *why);
@@ -110,4 +124,5 @@ void core_started(void);         /* ... when it is ready: CORE_UP */
 void core_put_back(void);        /* this core, at the end: what the firmware had in TSC_ADJUST */
 void cores_put_back(void);       /* ... and all others that panic_ack reaches */
 _Noreturn void core_stop(void);  /* this core, no VMX any more: wait for INIT */
+const char *core_shoot(const struct core *c); /* make a lost core stop, if it can be; how: for people */
 void cores_report(void);         /* who is where: for a hang */

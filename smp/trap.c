@@ -8,6 +8,9 @@
  * wait for anybody. Each such stretch of code is a window (section `windows`);
  * an NMI inside one continues at the window's way out instead. From the
  * VM-entry on, the NMI makes the guest exit; from HLT on, it wakes the core.
+ *
+ * A core that was fenced has an NMI to come, too: it halts before it does anything more, but for what
+ * it does while NMIs are blocked.
  */
 #include "smp/lib.h"
 #include "smp/smp.h"
@@ -56,6 +59,8 @@ void trap_handler(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {
 		panic_ack();
+		if (atomic_load_explicit(&this_core()->state, memory_order_relaxed) == CORE_LOST)
+			core_halt();
 		for (const struct window *w = __start_windows; w < __stop_windows; w++)
 			if (f->rip >= w->start && f->rip < w->end)
 				f->rip = w->out;

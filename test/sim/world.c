@@ -459,6 +459,12 @@ static void do_task(struct sim_core *c)
 	c->task = TASK_NONE;
 }
 
+static void halt(const char *why)
+{
+	core_at(why, 0);
+	halt_until_nmi();
+}
+
 static void run_something(struct sim_core *c)
 {
 	const struct clock_core *cc = &the_clock.core[sim.current];
@@ -473,7 +479,7 @@ static void run_something(struct sim_core *c)
 		if (sim.readers || sim_load(&cc->led, sizeof(cc->led)))
 			sim_yield();
 		else
-			core_idle("unsynchronised");
+			halt("unsynchronised");
 		return;
 	}
 	if (clock_learns(&the_clock, (unsigned)sim.current)) {
@@ -493,7 +499,7 @@ static void run_something(struct sim_core *c)
 		}
 	if (sim.score)
 		score_idle();
-	core_idle("idle");
+	halt("idle");
 }
 
 _Noreturn void world_core(void)

@@ -152,6 +152,17 @@ uint64_t ns_of_raw(uint64_t raw)
 	return raw;
 }
 
+_Noreturn void core_halt(void)
+{
+	pthread_exit(0);
+}
+
+const char *core_shoot(const struct core *c)
+{
+	machine_kick(c->index);
+	return "fenced";
+}
+
 void core_relax(void)
 {
 	sched_yield();
@@ -189,6 +200,16 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
 	fputc('\n', stderr);
 	machine_where(0);
 	_exit(1);
+}
+
+/* Of a guest's last words, and of who is lost. */
+void print(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
 }
 
 /* As in smp/core.c. */

@@ -12,7 +12,7 @@ THREADS_EVENTS ?= 200
 # sim.mk has a POLICY of its own, for lack of one
 THREADS_POLICY := $(if $(filter command line environment,$(origin POLICY)),$(POLICY))
 THREADS_SRC := $(CLOCK_SRC) \
-	smp/request.c smp/stop.c hv/sync.c hv/place.c $(addprefix test/threads/,machine.c world.c main.c)
+	smp/request.c smp/stop.c smp/watch.c hv/sync.c hv/place.c $(addprefix test/threads/,machine.c world.c main.c)
 THREADS_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/threads/*.h)
 # Fences mean nothing to ThreadSanitizer, and gcc says so; page.c has one, for readers on other cores.
 THREADS_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror $(if $(findstring clang,$(THREADS_CC)),,-Wno-tsan) \

@@ -277,7 +277,7 @@ static void run(struct core *me)
 		if (conduct_seat())
 			core_relax();
 		else
-			core_idle("unsynchronised");
+			core_at("unsynchronised", 0), halt_until_nmi();
 		return;
 	}
 	if (!atomic_load_explicit(&me->synced_raw, memory_order_relaxed))

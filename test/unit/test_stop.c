@@ -36,7 +36,8 @@ uint32_t raw_khz = 1000000, apic_timer_khz;
 
 struct core *this_core(void) { return me; }
 void core_relax(void) { sched_yield(); }
-uint64_t raw_of_ns(uint64_t ns) { return ns / 2; } /* wait_until gives up sooner here */
+uint64_t raw_of_ns(uint64_t ns) { return ns; }
+void core_watch(void) { }
 void apic_timer(uint32_t count) { (void)count; }
 void halt_until_interrupt(void) { }
 void apic_send(uint32_t id, uint32_t command) { atomic_store(&nmi[id], command == APIC_NMI); }
@@ -146,7 +147,7 @@ static void at_work(struct random *r)
 	}
 	work[i]++;
 	if (seat != i && !random_below(r, 3))
-		core_idle("idle");
+		core_at("idle", 0), halt_until_nmi();
 }
 
 static void *core_main(void *arg)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A core that makes no progress is found, named and fenced.
+ *
+ * Each core has a heart: a count that it moves wherever it loops or waits, at least once in a slice of a guest; who
+ * sleeps does so for a slice, too. Each watches the next one that is up, so that all are watched, the seat and who has
+ * stopped the machine among them, and nobody needs to know who waits for whom. It takes a look at most each LOOK_NS, and
+ * counts those in a row that found the other's heart unmoved: not the time between them, in which a host may have
+ * taken its own processor away, or the whole machine's.
+ *
+ * After KICK looks the other is kicked again. After FENCE looks it is fenced: from then on nobody waits for it, and what
+ * it holds is taken from it, see core_fence. It is never started again, and its vCPUs never run elsewhere.
+ */
+#include "clock/port.h"
+#include "smp/smp.h"
+
+#define LOOK_NS 250000000ull
+enum { KICK = 4, FENCE = 20 };
+
+/* The next one that is up; itself: there is none. */
+static struct core *next_core(unsigned me)
+{
+	unsigned i = me;
+
+	do
+		i = (i + 1) % core_count;
+	while (i != me && atomic_load_explicit(&cores[i]->state, memory_order_relaxed) != CORE_UP);
+	return cores[i];
+}
+
+static void tell(const struct core *c, unsigned looks, const char *what)
+{
+	print("howler: core %u (APIC id %u) makes no progress for %u ms, at \"%s\" %d: %s\n", c->index, c->apic_id,
+	      looks * (unsigned)(LOOK_NS / 1000000), atomic_load_explicit(&c->where, memory_order_relaxed),
+	      (int)atomic_load_explicit(&c->where_arg, memory_order_relaxed), what);
+}
+
+void core_watch(void)
+{
+	struct core *me = this_core();
+	struct watch *w = &me->watch;
+	uint64_t now = raw_now();
+
+	if (atomic_load_explicit(&me->state, memory_order_relaxed) == CORE_LOST)
+		core_halt();
+	/* Release: should this be its last beat, who fences it sees all that it did before. */
+	atomic_store_explicit(&me->beats, atomic_load_explicit(&me->beats, memory_order_relaxed) + 1, memory_order_release);
+	if (!core_count || now - w->looked_raw < raw_of_ns(LOOK_NS))
+		return;
+	struct core *other = next_core(me->index);
+	uint32_t beats = atomic_load_explicit(&other->beats, memory_order_acquire);
+
+	w->looked_raw = now;
+	if (other == me || other->index != w->core || beats != w->beats) {
+		w->core = other->index;
+		w->beats = beats;
+		w->looks = 0;
+		return;
+	}
+	if (++w->looks == KICK) {
+		tell(other, KICK, "kicked again");
+		core_kick(other->index);
+	} else if (w->looks == FENCE && core_fence(other->index)) {
+		tell(other, FENCE, core_shoot(other));
+	}
+}
