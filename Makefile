@@ -131,7 +131,7 @@ campaign: all tools-test sim-campaign host-mutants host-campaign
 	test/boot/suite.sh -g long
 
 include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk \
-	test/bench/bench.mk test/entry/entry.mk test/host/host.mk
+	test/bench/bench.mk test/entry/entry.mk test/sick/sick.mk test/host/host.mk
 
 # Includes look down only: hv > smp > boot/boot_info.h, multiboot.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.
