@@ -24,18 +24,22 @@
 
 struct stop the_stop;
 
+struct count {
+	uint32_t state;
+	unsigned next; /* all before it are there */
+};
+
 /* Has every other core come to that state, of those that are to? */
-static bool all_in(void *state)
+static bool all_in(void *count)
 {
-	uint32_t s = *(uint32_t *)state;
+	struct count *c = count;
 
-	for (unsigned i = 0; i < core_count; i++) {
-		uint32_t in = atomic_load_explicit(&cores[i]->stop, memory_order_acquire);
+	for (; c->next < core_count; c->next++) {
+		uint32_t in = atomic_load_explicit(&cores[c->next]->stop, memory_order_acquire);
 		/* Who came when it gathered is a part of this stop. */
-		bool part = s % STOP_NUMBER == STOP_GATHER ?
-			    atomic_load_explicit(&the_clock.core[i].online, memory_order_relaxed) : (in ^ s) < STOP_NUMBER;
+		bool part = c->state % STOP_NUMBER == STOP_GATHER ? clock_online(&the_clock, c->next) : (in ^ c->state) < STOP_NUMBER;
 
-		if (i != this_core()->index && in != s && part && !core_lost(i))
+		if (c->next != this_core()->index && in != c->state && part && !core_lost(c->next))
 			return false;
 	}
 	return true;
@@ -70,13 +74,14 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 
 	wait_until(begin, 0, "stop: the last one to end", UINT32_MAX);
 	uint32_t last = atomic_load_explicit(&the_stop.state, memory_order_relaxed);
-	uint32_t number = last - last % STOP_NUMBER + STOP_NUMBER, gather = number | STOP_GATHER, still = number | STOP_STILL;
+	uint32_t number = last - last % STOP_NUMBER + STOP_NUMBER;
+	struct count gather = { number | STOP_GATHER, 0 }, still = { number | STOP_STILL, 0 };
 
-	enter(gather);
+	enter(gather.state);
 	ask_others();
 	wait_until(all_in, &gather, "stop: gathering", UINT32_MAX);
 	core_serve(); /* fn finds no core with something left to serve now */
-	enter(still);
+	enter(still.state);
 	wait_until(all_in, &still, "stop: standing still", UINT32_MAX);
 	fn(&proof, arg);
 	enter(number | STOP_IDLE);

@@ -172,7 +172,7 @@ static void *core_main(void *arg)
 			sched_yield();
 			continue;
 		}
-		if (atomic_load_explicit(&turn, memory_order_acquire) == me->index) {
+		if (atomic_load_explicit(&turn, memory_order_acquire) == me->index && !atomic_load(&over)) {
 			for (unsigned i = 0; i < CORES; i++)
 				if (atomic_load(&off[i]))
 					atomic_store_explicit(&wake[i], true, memory_order_release);
