@@ -28,7 +28,7 @@ judge() { # STATUS LOG OUTPUT
 
 	! grep -m 1 -o 'no verdict: the host.*' "$3" || return
 	[ -s "$2" ] || { echo 'no log'; return; }
-	[ "$1" = 1 ] || echo "$([ "$1" = 0 ] && echo 'verdict: pass' || echo 'no verdict')"
+	[ "$1" = "$expected" ] || echo "$([ "$1" = 0 ] && echo 'verdict: pass' || echo 'no verdict')"
 	for line in "${checks[@]}"; do
 		pattern=${line#* }
 		case $line in
@@ -42,13 +42,14 @@ judge() { # STATUS LOG OUTPUT
 
 run_mutant() { # NAME
 	local dir=$out/$1 word line lines options changes=() checks=()
-	local cores=4 model=corei7_skylake_x limit=300 ticks=2500 elf=build/howler.elf ram=''
+	local cores=4 model=corei7_skylake_x limit=300 ticks=2500 elf=build/howler.elf ram='' expected=1
 
 	mapfile -t lines < <(awk -v name="$1" '/^[^ \t]/ { on = $1 == name } on && /^[^#]/' "$table")
 	options=${lines[0]#*| }
 	for word in ${lines[0]%%|*}; do
 		case $word in
 		cores=*|model=*|limit=*|ticks=*|elf=*|ram=*) declare "$word" ;;
+		status=*) expected=${word#*=} ;;
 		*=*) echo "mutants.cfg: no such key: $word"; return ;;
 		esac
 	done
