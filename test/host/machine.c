@@ -420,6 +420,15 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 }
 
 struct stop the_stop;
+struct truth the_truth = { .lo = 1000000000000, .hi = 1000000000000 }; /* raw ticks are ns */
+
+void stop_stand(void)
+{
+}
+
+void core_watch(void)
+{
+}
 
 void conduct_sit(const struct stopped *s)
 {
@@ -504,6 +513,8 @@ void host_make(enum host_model model, unsigned mem_mib, unsigned vcpus)
 	options.vcpus = vcpus;
 	if (!guest_make(&boot, "", &why))
 		panic("%s", why.text);
+	for (unsigned i = 0; i < guest.vcpu_count; i++)
+		guest.vcpu[i].core = i % HOST_CORES; /* as the first stop does */
 }
 
 /* What host_reset() goes back to. */

@@ -209,7 +209,7 @@ static bool contended(const volatile void *p)
 
 	return p == (const volatile void *)&h->busy || p == (const volatile void *)&h->joiner ||
 	       p == (const volatile void *)&the_clock.base || p == (const volatile void *)&the_stop.state ||
-	       p == (const volatile void *)&the_stop.here ||
+	       p == (const volatile void *)&the_stop.by ||
 	       p == (const volatile void *)&sim.core[sim.current].core.requests;
 }
 
