@@ -319,7 +319,7 @@ const char *core_shoot(const struct core *c)
 
 void cores_report(void)
 {
-	static const char *const state_names[] = { "off", "starting", "up", "lost" };
+	static const char *const state_names[] = { "off", "starting", "up", "fenced", "lost" };
 
 	for (unsigned i = 0; i < core_count; i++)
 		print("  core %u: %s, %s %d, requests %x, synced %u, in transition %u, generation %u%s\n", i,

@@ -21,6 +21,7 @@ enum core_state {
 	CORE_OFF,      /* not started, or stopped so that INIT-SIPI brings it back */
 	CORE_STARTING, /* INIT is sent; written by who starts it */
 	CORE_UP,       /* runs its loop; written by itself */
+	CORE_FENCED,   /* ... and the NMI is sent that halts it: not lost before that had time to come */
 	CORE_LOST,     /* did not answer its start, or makes no progress (watch.c); written by who finds it so; for good */
 };
 
@@ -93,6 +94,12 @@ extern unsigned core_count;
 extern struct clock the_clock;
 
 struct core *this_core(void);
+
+/* Any core. It must do nothing more; what it is about to do just now it may still do. */
+static inline bool core_fenced(unsigned core)
+{
+	return atomic_load_explicit(&cores[core]->state, memory_order_acquire) >= CORE_FENCED;
+}
 
 /* Any core. Lost: nobody waits for it, what it holds is taken from it, its vCPUs stay where they are. */
 static inline bool core_lost(unsigned core)

@@ -83,8 +83,16 @@ bool core_fence(unsigned core)
 {
 	uint32_t up = CORE_UP;
 
-	return atomic_compare_exchange_strong_explicit(&cores[core]->state, &up, CORE_LOST, memory_order_acq_rel,
+	return atomic_compare_exchange_strong_explicit(&cores[core]->state, &up, CORE_FENCED, memory_order_acq_rel,
 						       memory_order_relaxed);
+}
+
+void core_lose(unsigned core)
+{
+	uint32_t fenced = CORE_FENCED;
+
+	atomic_compare_exchange_strong_explicit(&cores[core]->state, &fenced, CORE_LOST, memory_order_acq_rel,
+						memory_order_relaxed);
 }
 
 void core_lock(_Atomic uint32_t *holder)

@@ -59,7 +59,7 @@ void trap_handler(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {
 		panic_ack();
-		if (atomic_load_explicit(&this_core()->state, memory_order_relaxed) == CORE_LOST)
+		if (core_fenced(this_core()->index))
 			core_halt();
 		for (const struct window *w = __start_windows; w < __stop_windows; w++)
 			if (f->rip >= w->start && f->rip < w->end)

@@ -8,8 +8,9 @@
  * counts those in a row that found the other's heart unmoved: not the time between them, in which a host may have
  * taken its own processor away, or the whole machine's.
  *
- * After KICK looks the other is kicked again. After FENCE looks it is fenced: from then on nobody waits for it, and what
- * it holds is taken from it, see core_fence. It is never started again, and its vCPUs never run elsewhere.
+ * After KICK looks the other is kicked again. After FENCE looks it is fenced, and lost by the next one: should it have
+ * come back just then, the NMI has halted it. From then on nobody waits for it, and what it holds is taken from it, see
+ * core_lose. It is never started again, and its vCPUs never run elsewhere.
  */
 #include "clock/port.h"
 #include "smp/smp.h"
@@ -24,7 +25,7 @@ static struct core *next_core(unsigned me)
 
 	do
 		i = (i + 1) % core_count;
-	while (i != me && atomic_load_explicit(&cores[i]->state, memory_order_relaxed) != CORE_UP);
+	while (i != me && (atomic_load_explicit(&cores[i]->state, memory_order_relaxed) < CORE_UP || core_lost(i)));
 	return cores[i];
 }
 
@@ -41,7 +42,7 @@ void core_watch(void)
 	struct watch *w = &me->watch;
 	uint64_t now = raw_now();
 
-	if (atomic_load_explicit(&me->state, memory_order_relaxed) == CORE_LOST)
+	if (core_fenced(me->index))
 		core_halt();
 	/* Release: should this be its last beat, who fences it sees all that it did before. */
 	atomic_store_explicit(&me->beats, atomic_load_explicit(&me->beats, memory_order_relaxed) + 1, memory_order_release);
@@ -62,5 +63,7 @@ void core_watch(void)
 		core_kick(other->index);
 	} else if (w->looks == FENCE && core_fence(other->index)) {
 		tell(other, FENCE, core_shoot(other));
+	} else if (w->looks > FENCE) {
+		core_lose(other->index);
 	}
 }
