@@ -247,6 +247,7 @@ static void howler_take_down(struct clock *c, unsigned core)
 	uint32_t joiner = core + 1, base = atomic_load_explicit(&c->base, memory_order_relaxed);
 	uint64_t shown = atomic_load_explicit(&gone->last_ref_ns, memory_order_relaxed);
 
+	set(&gone->synced, 0); /* first: should this core be lost just now, the other one runs no guest */
 	atomic_store_explicit(&gone->online, 0, memory_order_relaxed);
 	atomic_store_explicit(&gone->in_transition, 0, memory_order_relaxed);
 	atomic_store_explicit(&gone->led, 0, memory_order_relaxed);
@@ -259,7 +260,6 @@ static void howler_take_down(struct clock *c, unsigned core)
 		forget_bounds(c);
 	atomic_compare_exchange_strong_explicit(&c->howler.joiner, &joiner, 0, memory_order_relaxed, memory_order_relaxed);
 	c->left_ns = shown > c->left_ns ? shown : c->left_ns;
-	set(&gone->synced, 0);
 	howler_settle(c);
 }
 

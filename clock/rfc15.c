@@ -243,18 +243,25 @@ enum clock_step rfc15_resync(struct clock *c)
 	return CLOCK_DONE;
 }
 
+/* Stopped: who has broken off for a core that is lost has passed over some, and not asked those that come. */
+static void begin_anew(struct clock *c)
+{
+	c->resync = RESYNC_IDLE;
+	c->waiting_for = 0;
+}
+
 void rfc15_take_down(struct clock *c, unsigned core)
 {
-	atomic_store_explicit(&c->core[core].online, 0, memory_order_relaxed);
+	/* In this order: should this core be lost just now, the other one runs no guest. */
 	atomic_store_explicit(&c->core[core].synced, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->core[core].online, 0, memory_order_release);
 	atomic_store_explicit(&c->core[core].in_transition, 0, memory_order_relaxed);
 	if (!c->policy->letter && last_ref_ns(c, core) > c->left_ns)
 		c->left_ns = last_ref_ns(c, core);
+	begin_anew(c);
 	if (core != clock_base(c))
 		return;
-	/* A base that was lost may have led, or have broken off for one that was. */
-	c->resync = RESYNC_IDLE;
-	c->waiting_for = 0;
+	/* A base that was lost may have led. */
 	for (unsigned i = 0; !c->policy->letter && i < c->count; i++)
 		atomic_store_explicit(&c->core[i].led, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < c->count; i++) {
@@ -272,6 +279,7 @@ void rfc15_bring_up(struct clock *c, unsigned core)
 {
 	struct clock_core *new = &c->core[core];
 
+	begin_anew(c);
 	new->line = (struct line){ 0 };
 	atomic_store_explicit(&new->last_ref_ns, 0, memory_order_relaxed);
 	new->rtt_pair_ns = 0;

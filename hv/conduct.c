@@ -207,7 +207,7 @@ static bool step(struct flight *f, struct core *c)
 		f->phase = PHASE_SCORE;
 		break;
 	case PHASE_LEAVE:
-		if (clock_online(&the_clock, c->index)) { /* who was about to take it down is lost */
+		if (clock_online(&the_clock, c->index) || !c->leave) { /* who was about to take it down is lost */
 			sync_take_down(c->index);
 			return false;
 		}
@@ -402,7 +402,7 @@ static void sit_down(unsigned me)
 static bool take_lost_down(uint64_t now)
 {
 	for (unsigned i = 0; i < core_count; i++)
-		if (clock_online(&the_clock, i) && core_lost(i)) {
+		if (core_lost(i) && (clock_online(&the_clock, i) || !cores[i]->leave)) { /* or who did that was lost amid it */
 			lost_raw = now;
 			sync_take_down(i);
 			return true;
