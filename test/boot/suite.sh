@@ -54,7 +54,7 @@ boot() { # DIR OPTIONS
 # What is wrong, a line each; nothing if all is well.
 judge() { # STATUS DIR
 	local log=$2/howler.txt kind check bad
-	local -A name=([0]=pass [1]=fail [2]=none [3]=skip)
+	local -A name=([0]=pass [1]=fail [2]=none [3]=skip [4]=lost)
 	local seen=${name[$1]:-none}
 
 	! grep -m 1 -o 'no verdict: the host.*' "$2.out" || return

@@ -19,6 +19,8 @@ struct planned {
 	uint32_t gap_ns; /* not before so long after the event before it began */
 };
 
+#define DEAD_NS 1000000000ull
+
 enum phase { PHASE_NONE, PHASE_BEFORE, PHASE_EFFECT, PHASE_AFTER, PHASE_DOWN, PHASE_START, PHASE_UP };
 
 struct flight {
@@ -99,13 +101,24 @@ static bool online(unsigned core)
 	return the_clock.core[core].online;
 }
 
-/* An online core without a task, `wish` if it can be; -1: none. */
+/* Online, or whoever took it down was lost half way. */
+static bool present(unsigned core)
+{
+	return online(core) || !cores[core]->leave;
+}
+
+static bool lost(unsigned core)
+{
+	return cores[core]->state == CORE_LOST;
+}
+
+/* An online core without a task, `wish` if it can be; -1: none. It may be dead, as long as nobody has found that. */
 static int executor(unsigned wish)
 {
 	for (unsigned n = 0; n < sim.cores; n++) {
 		unsigned i = (wish + n) % sim.cores;
 
-		if (online(i) && sim.core[i].task == TASK_NONE && flight[i].phase != PHASE_DOWN)
+		if (online(i) && !lost(i) && sim.core[i].task == TASK_NONE && flight[i].phase != PHASE_DOWN)
 			return (int)i;
 	}
 	return -1;
@@ -119,21 +132,77 @@ static void give(unsigned by, unsigned task, unsigned core, uint32_t khz)
 	core_request(by, REQ_WAKE);
 }
 
+static void over(struct flight *f)
+{
+	f->phase = PHASE_NONE;
+	flights--;
+	sim.events_done++;
+}
+
+/* How many others are online, stay so, and are neither dead nor as good as that. */
+static unsigned others_live(unsigned core)
+{
+	unsigned others = 0;
+
+	for (unsigned i = 0; i < sim.cores; i++)
+		others += i != core && online(i) && !lost(i) && flight[i].phase != PHASE_DOWN &&
+			  sim.core[i].late_raw < sim.raw + DEAD_NS;
+	return others;
+}
+
+/* One stop at a time, as there is one conductor. */
+static bool stopping(void)
+{
+	for (unsigned i = 0; i < sim.cores; i++)
+		if (sim.core[i].task == TASK_DOWN || sim.core[i].task == TASK_UP)
+			return true;
+	return false;
+}
+
 static bool hotplugging(void)
 {
 	for (unsigned i = 0; i < sim.cores; i++)
 		if (flight[i].phase >= PHASE_DOWN)
 			return true;
-	return false;
+	return stopping();
 }
 
-static unsigned online_count(void)
+bool conductor_can_spare(unsigned core)
 {
-	unsigned n = 0;
+	return booted == 2 && cores[core]->state == CORE_UP && others_live(core) >= 2;
+}
 
-	for (unsigned i = 0; i < sim.cores; i++)
-		n += online(i);
-	return n;
+/* A core was lost that had something to do, or is online: what is there to be done now? -1: nothing. */
+static int lost_work(void)
+{
+	for (unsigned i = 0; sim.sick && i < sim.cores; i++)
+		if (lost(i) && (sim.core[i].task != TASK_NONE || flight[i].phase || (present(i) && !stopping())))
+			return executor(i) < 0 ? -1 : (int)i;
+	return -1;
+}
+
+/* The other cores' tasks that it did not get to, or that nobody can say of whether it did, and its own ends. */
+static void carry_on(unsigned core)
+{
+	struct sim_core *c = &sim.core[core];
+	unsigned by = (unsigned)executor(core), to = c->task_core;
+	bool pending = cores[to]->requests & REQ_BEFORE || cores[to]->effect_raw;
+
+	if (flight[core].phase) {
+		sim_log("core %u is lost within its change", core);
+		over(&flight[core]);
+	} else if (c->task == TASK_NONE) {
+		give(by, TASK_DOWN, core, 0);
+	} else {
+		unsigned task = c->task;
+
+		c->task = TASK_NONE;
+		if (lost(to) || (task == TASK_BEFORE && pending) || (task == TASK_DOWN && !present(to)))
+			return;
+		if (flight[to].phase && flight[to].by == core)
+			flight[to].by = by;
+		give(by, task, to, c->task_khz);
+	}
 }
 
 /* Can the plan's next event begin? */
@@ -142,13 +211,15 @@ static bool event_ready(void)
 	if (next_event == sim.events || booted < 2)
 		return false;
 	for (unsigned i = 0; !next_event && i < sim.cores; i++)
-		if (the_clock.core[i].howler.learns || the_clock.howler.boots)
+		if ((online(i) && the_clock.core[i].howler.learns) || the_clock.howler.boots)
 			return false;
 	const struct storm_event *e = &plan[next_event].event;
 	const struct flight *f = &flight[e->core];
 
 	if (executor(plan[next_event].by) < 0)
 		return false;
+	if (lost(e->core))
+		return true; /* nothing to do */
 	if (e->kind == STORM_TEMPO)
 		return !f->phase;
 	if (e->kind == STORM_ONLINE)
@@ -180,7 +251,7 @@ static bool flight_ready(const struct flight *f, unsigned core, uint64_t *raw)
 	case PHASE_DOWN:
 		return sim.core[core].state == FIBER_OFF && (f->by == core || sim.core[f->by].task == TASK_NONE);
 	case PHASE_START:
-		return sim.core[core].core.state == CORE_UP && executor(f->plan->by) >= 0;
+		return sim.core[core].core.state == CORE_UP && !stopping() && executor(f->plan->by) >= 0;
 	case PHASE_UP:
 		return sim.core[f->by].task == TASK_NONE;
 	default:
@@ -219,6 +290,8 @@ bool conductor_wait(uint64_t *raw)
 		return all_up();
 	if (booted == 1)
 		return sim.core[0].task == TASK_NONE;
+	if (lost_work() >= 0)
+		return true;
 	bool due = due_flight(raw) >= 0;
 
 	if (!event_ready())
@@ -237,14 +310,10 @@ bool conductor_ready(void)
 
 bool conductor_done(void)
 {
+	for (unsigned i = 0; sim.sick && i < sim.cores; i++)
+		if ((sim.core[i].late_raw == NEVER && !lost(i)) || (lost(i) && present(i)))
+			return false;
 	return booted == 2 && next_event == sim.events && !flights;
-}
-
-static void over(struct flight *f)
-{
-	f->phase = PHASE_NONE;
-	flights--;
-	sim.events_done++;
 }
 
 static void begin(void)
@@ -255,17 +324,15 @@ static void begin(void)
 	unsigned by = (unsigned)executor(p->by);
 
 	next_raw = sim.score && next_event < sim.events ? sim.raw + plan[next_event].gap_ns : 0;
+	/* The plan's model was wrong: nothing to do. */
+	if (lost(p->event.core) || online(p->event.core) != (p->event.kind != STORM_ONLINE) ||
+	    (p->event.kind == STORM_OFFLINE && !others_live(p->event.core))) {
+		sim.events_done++;
+		return;
+	}
 	if (f->phase) { /* a change on a core that leaves */
 		sim_log("core %u leaves within its change", p->event.core);
 		over(f);
-	}
-	if (p->event.kind == STORM_OFFLINE && (!online(p->event.core) || online_count() < 2)) {
-		sim.events_done++; /* the plan's model was wrong: nothing to do */
-		return;
-	}
-	if (p->event.kind != STORM_OFFLINE && online(p->event.core) != (p->event.kind == STORM_TEMPO)) {
-		sim.events_done++;
-		return;
 	}
 	*f = (struct flight){ .plan = p, .by = by };
 	flights++;
@@ -339,7 +406,13 @@ void conductor_act(void)
 			give(0, TASK_UP, 0, 0);
 		return;
 	}
-	int i = due_flight(&raw);
+	int i = lost_work();
+
+	if (i >= 0) {
+		carry_on((unsigned)i);
+		return;
+	}
+	i = due_flight(&raw);
 	/* With both possible, take turns by the step: which one is the schedule's choice, too. */
 	bool event = event_ready() && next_raw <= sim.raw;
 

@@ -11,8 +11,8 @@
 #include "clock/port.h"
 
 enum {
-	STACK_BYTES = 32768, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000,
-	PAIRS_MAX = 64, TIMEBASE_NS = 100, LOOKS = 32,
+	STACK_BYTES = 81920, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000,
+	PAIRS_MAX = 64, TIMEBASE_NS = 100, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, LOOK_NS = 10000000,
 };
 
 struct sim sim;
@@ -23,6 +23,7 @@ struct options options;
 
 static struct clock_core *clocks;
 static uint32_t *distance; /* [from * cores + to], ns */
+void watch(void);
 static struct core nobody = { .index = UINT32_MAX }; /* the conductor is no core */
 static void *main_sp;
 static bool on_fiber;
@@ -30,7 +31,8 @@ static int wanted = -1;        /* a decision's core */
 static jmp_buf violated;
 static uint64_t progress_step; /* when memory last changed, or the conductor acted */
 static uint64_t acted_step;    /* when the conductor last acted */
-static uint64_t still_raw;     /* true time when something last happened that is worth a wait */
+static uint64_t still_raw;     /* true time when memory last changed by more than by looking */
+static uint64_t calm_raw;      /* ... when something last happened from outside: the conductor, a core that is back */
 
 /* fiber_switch(&from, to): callee-saved registers on the old stack, then the other one's. */
 void fiber_switch(void **from, void *to);
@@ -39,11 +41,15 @@ __asm__(".text\n.globl fiber_switch\nfiber_switch:\n"
 	"mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
 	"pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
 
+void __asan_unpoison_memory_region(const volatile void *p, size_t bytes) __attribute__((weak));
+
 void sim_start_fiber(unsigned i)
 {
 	struct sim_core *c = &sim.core[i];
 	void **sp = (void **)(c->stack + STACK_BYTES - 16);
 
+	if (__asan_unpoison_memory_region) /* whoever was here before has not returned */
+		__asan_unpoison_memory_region(c->stack, STACK_BYTES);
 	*--sp = 0; /* world_core never returns */
 	*--sp = (void *)(uintptr_t)world_core;
 	for (unsigned r = 0; r < 6; r++)
@@ -52,6 +58,7 @@ void sim_start_fiber(unsigned i)
 	c->state = FIBER_READY;
 	c->kick = false;
 	c->stores = 0;
+	c->shot_raw = 0;
 }
 
 /*
@@ -96,7 +103,7 @@ void machine_reset(void)
 		place_cores();
 	sim.raw = 1000000;
 	sim.steps = progress_step = acted_step = 0;
-	still_raw = sim.raw;
+	still_raw = calm_raw = sim.raw;
 	sim.current = -1;
 	sim.violation = V_NONE;
 	sim.random.state = sim.seed * 2 + 1;
@@ -133,7 +140,7 @@ static void resume(unsigned i)
 {
 	if (sim.core[i].late_raw) { /* whatever came meanwhile, it looks at it now */
 		sim.core[i].late_raw = 0;
-		sim.core[i].local_raw = still_raw = sim.raw;
+		sim.core[i].local_raw = still_raw = calm_raw = sim.raw;
 	}
 	sim.current = (int)i;
 	on_fiber = true;
@@ -156,7 +163,7 @@ void sim_late(uint64_t ns)
 	struct sim_core *c = &sim.core[sim.current];
 
 	drain(c); /* what it has stored is seen: whatever holds it up, its buffer runs empty */
-	c->late_raw = sim.raw + ns;
+	c->late_raw = ns == NEVER ? NEVER : sim.raw + ns;
 	leave();
 }
 
@@ -195,8 +202,10 @@ static uint64_t late_ns(void)
 static bool fleeting(const volatile void *p)
 {
 	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks), in = at % sizeof(*clocks);
+	const struct core *me = this_core();
 
-	return p == (const volatile void *)&the_clock.howler.busy ||
+	return p == (const volatile void *)&the_clock.howler.busy || p == (const volatile void *)&me->beats ||
+	       p == (const volatile void *)&me->requests ||
 	       (at < sim.cores * sizeof(*clocks) &&
 		(in == offsetof(struct clock_core, exchange.ask) || in == offsetof(struct clock_core, howler.answers) ||
 		 in == offsetof(struct clock_core, howler.partner)));
@@ -209,7 +218,7 @@ static bool contended(const volatile void *p)
 
 	return p == (const volatile void *)&h->busy || p == (const volatile void *)&h->joiner ||
 	       p == (const volatile void *)&the_clock.base || p == (const volatile void *)&the_stop.state ||
-	       p == (const volatile void *)&the_stop.by ||
+	       p == (const volatile void *)&sim.core[sim.current].core.stop ||
 	       p == (const volatile void *)&sim.core[sim.current].core.requests;
 }
 
@@ -221,10 +230,9 @@ static void apply(const struct store *s)
 		sim.truth.exchanges += m == &sim.core[sim.current].ask;
 		*m = (struct message){ sim.core[sim.current].local_raw + STEP_NS, late_ns(), (unsigned)sim.current };
 	}
-	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size)) {
+	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size) && !(sim.sick && fleeting(s->p))) {
 		progress_step = sim.steps;
-		if (!fleeting(s->p))
-			still_raw = sim.raw;
+		still_raw = sim.raw;
 	}
 	memcpy((void *)(uintptr_t)s->p, &s->value, s->size);
 	if (sim.sick && sim.current >= 0 && contended(s->p))
@@ -248,8 +256,9 @@ static void hang(void)
 	for (unsigned i = 0; i < sim.cores && n < (int)sizeof(sim.text); i++) {
 		const struct clock_core *k = &the_clock.core[i];
 
-		n += snprintf(sim.text + n, sizeof(sim.text) - (size_t)n, " [%u] %s%s%s%s%s %x", i,
-			      (the_clock.base & BASE_CORE) == i ? "base " : "", k->online ? "" : "off ",
+		n += snprintf(sim.text + n, sizeof(sim.text) - (size_t)n, " [%u] %s%s%s%s%s%s%s %x", i,
+			      sim.core[i].core.state >= CORE_FENCED ? "lost " : sim.core[i].late_raw == NEVER ? "dead " : "",
+			      sim.core[i].task ? "busy " : "", (the_clock.base & BASE_CORE) == i ? "base " : "", k->online ? "" : "off ",
 			      k->synced ? "" : "unsynced ", k->in_transition ? "in transition " : "",
 			      k->led ? "led" : "", sim.core[i].core.requests);
 	}
@@ -261,8 +270,15 @@ void sim_step(void)
 	if (sim.current < 0)
 		return;
 	sim.raw += STEP_NS;
-	if (sim.sick)
+	if (sim.sick) {
+		struct sim_core *c = &sim.core[sim.current];
+
 		sick_step();
+		if (c->shot_raw && sim.raw >= c->shot_raw) {
+			sim_log("takes the NMI, and halts");
+			sim_late(NEVER);
+		}
+	}
 	if (++sim.steps >= explore_next)
 		explore_decide();
 	/* All may come online at once, one after another, and each has to meet all. */
@@ -298,7 +314,7 @@ bool sim_kicked(void)
 	if (!c->kick || sim.raw < c->kick_raw)
 		return false;
 	c->kick = false;
-	still_raw = sim.raw;
+	still_raw = calm_raw = sim.raw;
 	return true;
 }
 
@@ -404,6 +420,7 @@ void machine_obey(uint16_t what)
 			sim.current = -1;
 			conductor_act();
 			acted_step = progress_step = sim.steps;
+			calm_raw = sim.raw;
 			sim.current = me;
 		}
 		return;
@@ -440,11 +457,13 @@ static void pass_until_message(void)
 
 /*
  * ... for one that is late, or dead: the longer nothing happens, the longer a look takes. So
- * hundreds of looks fit in, of which each may see what others have done meanwhile.
+ * hundreds of looks fit in, of which each may see what others have done meanwhile; and thousands
+ * of turns of who goes round and round.
  */
 static void pass_slowly(void)
 {
-	uint64_t until = sim.raw + (sim.raw - still_raw) / LOOKS, raw;
+	uint64_t still = (sim.raw - still_raw) / LOOKS, calm = (sim.raw - calm_raw) / TURNS;
+	uint64_t most = still > calm ? still : calm, until = sim.raw + (most < LOOK_NS ? most : LOOK_NS), raw;
 
 	for (unsigned i = 0; i < sim.cores; i++) {
 		uint64_t wake = wake_of(&sim.core[i]);
@@ -457,13 +476,13 @@ static void pass_slowly(void)
 	sim.raw = until;
 }
 
-/* Is there a core that is late, or has not yet heard what it was kicked for? Others may wait for it: that is no hang. */
+/* Is a core late, not fenced yet, or has it not yet heard what it was kicked for? Others may wait for it: that is no hang. */
 static bool anybody_sick(void)
 {
 	for (unsigned i = 0; i < sim.cores; i++) {
 		const struct sim_core *c = &sim.core[i];
 
-		if (c->late_raw > sim.raw || (c->kick && c->kick_raw > sim.raw)) {
+		if ((c->late_raw > sim.raw || (c->kick && c->kick_raw > sim.raw)) && c->core.state != CORE_LOST) {
 			progress_step = sim.steps;
 			return true;
 		}
@@ -494,7 +513,7 @@ void machine_run(void)
 			if (conductor_ready()) {
 				conductor_act();
 				acted_step = progress_step = sim.steps;
-				still_raw = sim.raw;
+				still_raw = calm_raw = sim.raw;
 			} else if (next < 0 && !pass_time()) {
 				break;
 			}
@@ -586,9 +605,9 @@ static uint64_t receive(const struct message *m)
 	return here;
 }
 
-uint64_t sim_load(const volatile void *p, unsigned size)
+/* What the running core itself reads there. */
+static uint64_t peek(const volatile void *p, unsigned size)
 {
-	sim_step();
 	if (sim.current >= 0) {
 		struct sim_core *c = &sim.core[sim.current];
 
@@ -599,13 +618,22 @@ uint64_t sim_load(const volatile void *p, unsigned size)
 	return fetch(p, size);
 }
 
+uint64_t sim_load(const volatile void *p, unsigned size)
+{
+	sim_step();
+	return peek(p, size);
+}
+
 /* Every other online core stands still, and has said so. */
 static bool stopped(void)
 {
+	uint64_t state = peek(&the_stop.state, sizeof(the_stop.state));
+
 	for (unsigned i = 0; i < sim.cores; i++)
-		if ((int)i != sim.current && the_clock.core[i].online && cores[i]->stop != the_stop.state)
+		if ((int)i != sim.current && the_clock.core[i].online && cores[i]->state != CORE_LOST &&
+		    cores[i]->stop != state)
 			return false;
-	return the_stop.state % STOP_NUMBER == STOP_STILL;
+	return state % STOP_NUMBER == STOP_STILL;
 }
 
 static void check_base_change(const volatile void *p)
@@ -710,28 +738,58 @@ uint64_t raw_of_ns(uint64_t ns)
 	return ns;
 }
 
-/* Nobody is lost here yet. */
-void core_watch(void)
-{
-}
-
-_Noreturn void core_halt(void)
-{
-	for (;;)
-		sim_rest(FIBER_OFF);
-}
-
-void core_relax(void)
-{
-	sim_yield();
-}
-
 /* Mostly quick, sometimes late: one in 16 takes up to 16 times as long. */
 static uint64_t delay_ns(uint64_t typical)
 {
 	uint64_t d = typical / 2 + random_below(&sim.random, typical);
 
 	return sim.exhaustive ? 0 : random_below(&sim.random, 16) ? d : d * (1 + random_below(&sim.random, 16));
+}
+
+/* watch.c calls it so: it costs steps, which other runs do without. */
+void core_watch(void)
+{
+	if (sim.sick & SICK_DEAD)
+		watch();
+}
+
+uint64_t sim_slice(void)
+{
+	return sim.sick & SICK_DEAD ? sim.raw + SLICE_NS : 0;
+}
+
+/* The NMI; and half of those that were only late come back just then. */
+const char *core_shoot(const struct core *who)
+{
+	struct sim_core *c = &sim.core[who->index];
+
+	c->shot_raw = sim.raw + delay_ns(100);
+	if (c->late_raw > sim.raw && c->late_raw != NEVER && random_below(&sim.random, 2))
+		c->late_raw = sim.raw + random_below(&sim.random, 200);
+	return "fenced";
+}
+
+void print(const char *fmt, ...)
+{
+	char text[200];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	sim_log("%.*s", (int)strcspn(text, "\n"), text);
+}
+
+_Noreturn void core_halt(void)
+{
+	sim_log("finds itself fenced, and halts");
+	for (;;)
+		sim_late(NEVER);
+}
+
+void core_relax(void)
+{
+	sim_yield();
 }
 
 void apic_send(uint32_t to, uint32_t nmi)

@@ -2,8 +2,8 @@
 /*
  * sim races [SCHEDULES]
  *	the three races of the mail, before and after it
- * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR [none|late|deaf|sick [TOLD_ERROR]]]]
- *	long random storms; stops at a violation, shortens and shows it. Cores may be late, or deaf, or both;
+ * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR [late+deaf+dead|none [TOLD_ERROR]]]]
+ *	long random storms; stops at a violation, shortens and shows it. Cores may be late, deaf or dead;
  *	all rates may be off what is told by so many ppm
  * sim truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
  *	how far the reference is carried from the truth
@@ -217,12 +217,12 @@ static int races(uint64_t schedules)
 
 static unsigned sickness(const char *name)
 {
-	static const char *const names[] = { "none", "late", "deaf", "sick" };
+	unsigned sick = (strstr(name, "late") ? SICK_LATE : 0) | (strstr(name, "deaf") ? SICK_DEAF : 0) |
+			(strstr(name, "dead") ? SICK_DEAD : 0);
 
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(name, names[i]))
-			return i;
-	fprintf(stderr, "sim: late, deaf or sick, not %s\n", name);
+	if (sick)
+		return sick;
+	fprintf(stderr, "sim: late, deaf or dead, or some of them with +, not %s\n", name);
 	exit(2);
 }
 
@@ -234,7 +234,7 @@ int main(int argc, char **argv)
 		return races(argc > 2 ? strtoull(argv[2], 0, 0) : 1000000);
 	sim.tempo_error = argc > 8 ? (uint32_t)atoi(argv[8]) : 0;
 	sim.told_error = argc > 10 ? (uint32_t)atoi(argv[10]) : 0;
-	sim.sick = sickness(argc > 9 ? argv[9] : "none");
+	sim.sick = argc > 9 ? sickness(argv[9]) : 0;
 	if (argc >= 7 && !strcmp(argv[1], "storm"))
 		return storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
 			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cores that are late or deaf, drawn from the seed and counted by each core's own
+ * Cores that are late, deaf or dead, drawn from the seed and counted by each core's own
  * steps, so that most of it stays where it is while a schedule is shortened.
  */
 #include "sim.h"
@@ -11,7 +11,10 @@ enum {
 	MEAN_STEPS = 6000,             /* of a core's own, from one to the next */
 	NEAR_ODDS = 16, NEAR_STEPS = 48, /* who takes what others may wait for is late while it has it: one in so many times */
 	SHORTEST_NS = 50, DOUBLINGS = 23, LONGEST_NS = 300000000,
+	DEAD_ODDS = 4,
 };
+/* Of those that die, some come back after a while, if nobody was faster. */
+#define AS_GOOD_AS_DEAD_NS 10000000000ull
 
 static struct sick {
 	struct random random;
@@ -43,13 +46,22 @@ void sick_step(void)
 		return;
 	s->next = s->steps + 1 + random_below(&s->random, 2 * MEAN_STEPS);
 	uint64_t ns = length_ns(&s->random);
-	bool late = sim.sick & SICK_LATE && (!(sim.sick & SICK_DEAF) || random_below(&s->random, 2));
 
-	sim_log("is %s for %lu ns", late ? "late" : "deaf", (unsigned long)ns);
-	if (late)
+	if (sim.sick & SICK_DEAD && !random_below(&s->random, DEAD_ODDS)) {
+		bool for_good = random_below(&s->random, 2);
+
+		ns = for_good ? NEVER : random_below(&s->random, AS_GOOD_AS_DEAD_NS);
+		if (!conductor_can_spare((unsigned)sim.current))
+			return;
+		sim_log("is dead%s", for_good ? "" : ", or very late");
 		sim_late(ns);
-	else
+	} else if (sim.sick & SICK_LATE && (!(sim.sick & SICK_DEAF) || random_below(&s->random, 2))) {
+		sim_log("is late for %lu ns", (unsigned long)ns);
+		sim_late(ns);
+	} else if (sim.sick & SICK_DEAF) {
+		sim_log("is deaf for %lu ns", (unsigned long)ns);
 		sim_deaf(ns);
+	}
 }
 
 void sick_near(void)

@@ -6,7 +6,7 @@
  *   machine.c   cores as fibers, true time, store buffers, kicks, halts
  *   world.c     what runs on the cores: loop, guest, host reader; the properties
  *   conductor.c what is done to them: tempo changes, take-downs, bring-ups
- *   sick.c      cores that are late or deaf
+ *   sick.c      cores that are late, deaf or dead
  *   explore.c   schedules: random, exhaustive, replay, shrinking
  *   score.c     the scoreboard: any policy against true time
  *   main.c      the command line, tables
@@ -30,6 +30,7 @@ enum {
 	DECISION_CONDUCTOR = 0xfffe, /* instead of a core: the conductor does its next thing */
 	DECISION_HOLD = 0xfffd,  /* the store made at this step stays in its core's buffer */
 };
+#define NEVER UINT64_MAX
 
 struct decision {
 	uint32_t step;
@@ -85,8 +86,9 @@ struct sim_core {
 	uint64_t wake_raw;
 	bool kick;           /* an NMI is under way or pending */
 	uint64_t kick_raw;   /* it arrives then */
-	uint64_t late_raw;   /* it makes no step before that; 0: it is not late */
+	uint64_t late_raw;   /* it makes no step before that; 0: it is not late, NEVER: it is dead */
 	uint64_t deaf_raw;   /* no kick arrives before that */
+	uint64_t shot_raw;   /* it is fenced, and the NMI that stops it arrives then; 0: it is not */
 	struct store buffer[TSO_DEPTH];
 	unsigned stores;
 	bool held;           /* the buffer drains when it must, or at a decision */
@@ -189,9 +191,10 @@ void machine_obey(uint16_t what);
 
 void sim_late(uint64_t ns);        /* the running core makes no step for so long */
 void sim_deaf(uint64_t ns);        /* ... no kick arrives at it */
+uint64_t sim_slice(void);          /* who sleeps wakes then, true time; 0: only if there is something to do */
 
 /* sick.c */
-enum { SICK_LATE = 1u << 0, SICK_DEAF = 1u << 1 };
+enum { SICK_LATE = 1u << 0, SICK_DEAF = 1u << 1, SICK_DEAD = 1u << 2 };
 void sick_reset(void);
 void sick_step(void);              /* the running core makes a step: does it suffer anything? */
 void sick_near(void);              /* ... it has just taken something that others may wait for */
@@ -206,6 +209,7 @@ void conductor_reset(void);
 bool conductor_ready(void);      /* is there something that it can do now? */
 bool conductor_wait(uint64_t *raw); /* ... or at that true time? false: never */
 bool conductor_done(void);
+bool conductor_can_spare(unsigned core); /* are others left to go on without it? */
 void conductor_act(void);
 
 /* explore.c: called at each step of a core */

@@ -9,7 +9,7 @@
 # make sim-mutants                 the simulator finds what is broken on purpose
 
 SIM_SRC := $(CLOCK_SRC) \
-	smp/request.c smp/stop.c hv/sync.c hv/place.c \
+	smp/request.c smp/stop.c test/sim/watch.c hv/sync.c hv/place.c \
 	$(addprefix test/sim/,machine.c world.c conductor.c sick.c pre15.c explore.c score.c main.c)
 SIM_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/sim/*.h test/sim/include/*.h test/sim/include/*/*.h)
 SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -Itest/sim/include -I. -Itest/sim

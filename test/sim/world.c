@@ -187,7 +187,7 @@ static void look(struct reading *r)
 	r->raw = sim.raw;
 	r->low = r->high = own;
 	for (unsigned i = 0; sim.far && i < sim.cores; i++) {
-		if (!the_clock.core[i].online || !the_clock.core[i].synced)
+		if (!the_clock.core[i].online || !the_clock.core[i].synced || sim.core[i].late_raw == NEVER)
 			continue;
 		uint64_t ns = sync_read(i, sim.raw);
 
@@ -348,6 +348,12 @@ static void check_entry(unsigned v)
 			      tempo_at(&c->core.tempo, sim.raw)->khz, cc->tempo_khz);
 }
 
+/* The first of the two. 0: never. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
 /* In the guest until a kick. */
 static void run_guest(unsigned v)
 {
@@ -365,7 +371,7 @@ static void run_guest(unsigned v)
 		score_in();
 	uint64_t due_ns = sim.far ? clock_due_ns(&the_clock) : UINT64_MAX;
 
-	uint64_t due_raw = due_ns == UINT64_MAX ? 0 : sim.raw + due_ns;
+	uint64_t due_raw = sooner(due_ns == UINT64_MAX ? 0 : sim.raw + due_ns, sim_slice());
 
 	self()->wake_raw = due_raw;
 	for (;;) {
@@ -462,7 +468,11 @@ static void do_task(struct sim_core *c)
 static void halt(const char *why)
 {
 	core_at(why, 0);
-	halt_until_nmi();
+	self()->wake_raw = sim_slice();
+	if (!self()->wake_raw)
+		halt_until_nmi();
+	else if (!this_core()->requests && !sim_kicked())
+		sim_rest(FIBER_RESTING);
 }
 
 static void run_something(struct sim_core *c)
@@ -485,7 +495,7 @@ static void run_something(struct sim_core *c)
 	if (clock_learns(&the_clock, (unsigned)sim.current)) {
 		if (sim.score)
 			score_unsynced();
-		c->wake_raw = sim.raw + clock_due_ns(&the_clock);
+		c->wake_raw = sooner(sim.raw + clock_due_ns(&the_clock), sim_slice());
 		if (!this_core()->requests)
 			sim_rest(FIBER_RESTING);
 		sim_kicked();
@@ -520,10 +530,14 @@ _Noreturn void world_core(void)
 			do_task(c);
 			if (!me->leave)
 				run_something(c);
+			if (sim.sick && me->requests & REQ_TOP) /* it asks itself, until somebody has done something */
+				sim_yield();
 		}
 		sim_log("off");
 		c->task = TASK_NONE; /* it took itself down */
 		me->requests = 0;
+		if (me->state >= CORE_FENCED)
+			core_halt();
 		me->state = CORE_OFF;
 		score_idle();
 		c->came = true; /* next time */
@@ -556,6 +570,6 @@ void world_settled(void)
 		sim.current = -1;
 	}
 	for (unsigned v = 0; v < guest.vcpu_count; v++)
-		if (!the_clock.core[vcpus[v].core].online)
+		if (!the_clock.core[vcpus[v].core].online && !vcpu_lost(&vcpus[v]))
 			sim_violation(V_LOST, "vCPU %u is left on core %u, which is off", v, vcpus[v].core);
 }

@@ -25,7 +25,8 @@ enum sim_rmw { SIM_OR, SIM_AND, SIM_ADD, SIM_XCHG };
 uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t value);
 
 #define atomic_init(p, v) ((void)(*(p) = (v)))
-#define atomic_load_explicit(p, order) ((void)(order), sim_load(p, sizeof(*(p))))
+/* The comma: of what type the value is, not the object. */
+#define atomic_load_explicit(p, order) ((void)(order), (__typeof__(((void)0, *(p))))sim_load(p, sizeof(*(p))))
 #define atomic_load(p) sim_load(p, sizeof(*(p)))
 #define atomic_store_explicit(p, v, order) sim_store(p, sizeof(*(p)), (uint64_t)(v), order)
 #define atomic_fetch_or_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_OR, v))
