@@ -220,7 +220,7 @@ static unsigned sickness(const char *name)
 	unsigned sick = (strstr(name, "late") ? SICK_LATE : 0) | (strstr(name, "deaf") ? SICK_DEAF : 0) |
 			(strstr(name, "dead") ? SICK_DEAD : 0);
 
-	if (sick)
+	if (sick || !strcmp(name, "none"))
 		return sick;
 	fprintf(stderr, "sim: late, deaf or dead, or some of them with +, not %s\n", name);
 	exit(2);

@@ -40,6 +40,8 @@ sim-campaign: build/sim/sim
 	parallel $(SSH) --will-cite --halt now,fail=1 --tag \
 		$(CURDIR)/build/sim/sim storm $(POLICY) {2} 100 {1} $(SEEDS) {3} ::: $$(seq 1 $(SEEDS) 10000) \
 		::: 2 3 4 8 16 ::: storm tempo hotplug </dev/null
+	parallel $(SSH) --will-cite --halt now,fail=1 --tag \
+		$(CURDIR)/build/sim/sim storm rfc15 {2} 100 {1} $(SEEDS) storm 0 dead ::: $$(seq 1 $(SEEDS) 2000) ::: 4 8 </dev/null
 # Every policy, in the simulator and on Bochs: tables, pictures, docs/policies.md.
 .PHONY: score
 score: all build/sim/sim | tools-test

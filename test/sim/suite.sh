@@ -46,7 +46,7 @@ same() {
 	cmp "$log.1" "$log.2" && cat "$log.1"
 }
 
-echo 1..33
+echo 1..38
 check 'races of the mail' '^races: PASS' "$sim" races "${SCHEDULES:-90000}"
 check 'rfc15, 4 cores' 'no violation' "$sim" storm rfc15 4 100 1 3000
 check 'rfc15, 8 cores' 'no violation' "$sim" storm rfc15 8 100 1 1000
@@ -81,6 +81,11 @@ check 'scale, 4 cores' 'no violation' "$sim" storm scale 4 100 1 1000
 check 'scale, 8 cores' 'no violation' "$sim" storm scale 8 100 1 300
 check 'scale, 4 cores, tempo' 'no violation' "$sim" storm scale 4 100 1 500 tempo
 check 'scale, ASan and UBSan, 8 cores' 'no violation' "$asan" storm scale 8 100 1 50
+check 'rfc15, late and deaf cores, 4 cores' 'no violation' "$sim" storm rfc15 4 100 1 500 storm 0 late+deaf
+check 'rfc15, dead cores, 8 cores' 'no violation' "$sim" storm rfc15 8 100 1 200 storm 0 dead
+check 'rfc15, dead cores, 4 cores' 'no violation' "$sim" storm rfc15 4 100 1 500 storm 0 dead
+check 'rfc15, dead cores, short storms of 3 cores' 'no violation' "$sim" storm rfc15 3 5 1 5000 storm 0 dead
+check 'rfc15, dead cores, ASan and UBSan' 'no violation' "$asan" storm rfc15 4 100 1 50 storm 0 dead
 check 'a failing seed, twice' 'replayed' again
 echo "$((number - failed)) passed, $failed failed"
 [ $failed = 0 ]
