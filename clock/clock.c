@@ -3,7 +3,7 @@
 
 #include "clock/port.h"
 
-#define LATE_NS  1000000u      /* a slice of a guest, the worst that is usual */
+#define LATE_NS  200000u       /* what a core is taken to be late by, until it shows */
 #define CHECK_NS 1000000000ull /* how often all cores are held against the base: a line is off by 0.23 ns then */
 
 static const struct policy *const policies[] = { &howler_policy, &scale_policy, &rfc15_policy, &rendezvous_policy };
@@ -20,11 +20,11 @@ void clock_init(struct clock *c, const struct policy *p, struct clock_core *core
 {
 	*c = (struct clock){ .policy = p, .core = cores, .count = count,
 			     .rounds_min = 16, .rounds_first = 256, .rounds_max = 4000, .rtt_pair_percent = 125,
-			     .rtt_any_percent = 200 };
+			     .rtt_any_percent = 150 };
 	atomic_init(&c->base, base | p->first_base);
 	for (unsigned i = 0; p->name[i] && i + 1 < sizeof(c->howler.page.policy); i++)
 		c->howler.page.policy[i] = p->name[i];
-	c->howler.late_first_ns = LATE_NS;
+	atomic_init(&c->howler.late_ns, LATE_NS);
 	atomic_init(&c->howler.check_ns, CHECK_NS);
 	for (unsigned i = 0; i < count; i++)
 		cores[i] = (struct clock_core){ .tempo_khz = 0 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "clock/decide.h"
 
-enum { LATE_PARTS = 16, ROUNDING_NS = 3, ROUNDING_PPB = 1 }; /* of a line's arithmetic: 2^-32 of itself, and a ns here and there */
+enum { ROUNDING_NS = 3, ROUNDING_PPB = 1 }; /* of a line's arithmetic: 2^-32 of itself, and a ns here and there */
 
 static uint64_t middle(uint64_t a, uint64_t b)
 {
@@ -17,16 +17,20 @@ static uint64_t within(uint64_t x, const struct span *s)
  * Where in the span? The first time in the middle of all. Then where it was
  * against the base: quickest messages are as quick as ever, so a measurement
  * that is wider than the last one is so on either side, nobody knows on which.
+ * A line that is in between stays, else it goes no further than that says: what is
+ * wide by a time slice of the host's says nothing, or something of one side only.
  * That keeps what this core once agreed on with others, though now it asked the
  * base only. If it has met some for the first time, it must suit them, too; if it
  * can't suit all of them, each of the two that disagree most bears half of it.
  */
 static uint64_t aim(const struct clock_input *in, int64_t *moved)
 {
+	uint64_t is = in->continues ? line_read(&in->old, in->tsc) : 0;
+
 	*moved = 0;
 	if ((in->gap_in == GAP_UNKNOWN || in->gap_out == GAP_UNKNOWN) && in->continues && in->all.lo <= in->all.hi) {
 		/* Nothing says that the line is wrong, as long as it is between the ends. */
-		uint64_t is = line_read(&in->old, in->tsc), x = within(is, &in->all);
+		uint64_t x = within(is, &in->all);
 
 		*moved = (int64_t)(x - is);
 		return x;
@@ -34,7 +38,9 @@ static uint64_t aim(const struct clock_input *in, int64_t *moved)
 	if (in->gap_in == GAP_UNKNOWN || in->gap_out == GAP_UNKNOWN)
 		return middle(in->all.lo, in->all.hi);
 	uint64_t from_hi = in->base.hi > in->gap_out ? in->base.hi - in->gap_out : 0;
-	uint64_t was = within(middle(in->base.lo + in->gap_in, from_hi), &in->base);
+	struct span room = { in->base.lo + in->gap_in, from_hi };
+	bool wide = in->continues && room.lo <= room.hi;
+	uint64_t was = within(wide ? within(is, &room) : middle(room.lo, room.hi), &in->base);
 	uint64_t x = in->all.lo > in->all.hi ? middle(in->all.lo, in->all.hi) : within(was, &in->all);
 
 	*moved = (int64_t)(x - was);
@@ -48,33 +54,16 @@ static uint64_t apart(uint64_t a, uint64_t b)
 
 void decide(const struct clock_input *in, struct clock_decision *out)
 {
-	uint64_t x = aim(in, &out->moved_ns), age = ticks_ns(in->now_tsc - in->tsc, in->khz, in->rate_ppb), target = x + age;
-	uint64_t value = in->continues ? line_read(&in->old, in->now_tsc) : target < in->last_ns ? in->last_ns : target;
-	uint64_t off = apart(value, target), width = in->base.hi - in->base.lo, known = (uint64_t)in->gap_in + in->gap_out;
-	/* So slow that being late does not matter. */
-	uint64_t most = off > 1000 || in->rate_err_ppb > SLEW_PPB / 2 ? SLEW_PPB_MAX : SLEW_PPB;
+	uint64_t x = aim(in, &out->moved_ns), age = ticks_ns(in->now_tsc - in->tsc, in->khz, in->rate_ppb), value = x + age;
 	int32_t pull = value < in->pull_until_ns ? in->pull_ppb : 0;
-	uint64_t left = SLEW_PPB_MAX - magnitude(pull);
 
-	most = most < left ? most : left;
-	uint64_t slow = in->late_ns ? off * (1000000000 / LATE_PARTS) / in->late_ns + 1 : most;
-	int32_t slew = (int32_t)(slow < most ? slow : most) * (value > target ? -1 : 1);
-
-	/* A measurement that is wider than one before it can't tell so small an error from none. */
-	bool good = off <= 1 || (in->continues && in->gap_in != GAP_UNKNOWN && !out->moved_ns &&
-				 width > known && off <= (width - known) / 2 + 1);
-	if (good)
-		slew = 0;
-	line_start_steeper(&out->line, in->now_tsc, value, in->khz, in->rate_ppb + slew + pull);
-	uint32_t steep = magnitude(slew);
-	out->straight_ns = steep ? value + off * (1000000000 / steep) : 0;
-	if (pull && (!steep || in->pull_until_ns < out->straight_ns))
-		out->straight_ns = in->pull_until_ns;
+	line_start_steeper(&out->line, in->now_tsc, value, in->khz, in->rate_ppb + pull);
+	out->straight_ns = pull ? in->pull_until_ns : 0;
 	out->x_ns = x;
 	uint64_t low = apart(x, in->base.lo), high = apart(x, in->base.hi);
 	/* When it was measured, there may have been no pull yet; or there was one that is over. */
 	uint64_t pulls = x < in->pull_until_ns ? magnitude(in->pull_ppb) : 0;
-	out->radius_ns = (low > high ? low : high) + off + ROUNDING_NS + age * (in->rate_err_ppb + pulls) / 1000000000;
+	out->radius_ns = (low > high ? low : high) + ROUNDING_NS + age * (in->rate_err_ppb + pulls) / 1000000000;
 	/* A core that was not told of the pull yet, or not of its end, is off by that more. */
-	out->growth_ppb = ROUNDING_PPB + in->rate_err_ppb + steep + magnitude(pull);
+	out->growth_ppb = ROUNDING_PPB + in->rate_err_ppb + magnitude(pull);
 }

@@ -14,9 +14,6 @@
 #include "clock/line.h"
 
 #define GAP_UNKNOWN UINT32_MAX
-/* No reading gains or loses more than that while an error is made good, nor than 500 ppm in a hurry, a pull included. */
-#define SLEW_PPB     100000
-#define SLEW_PPB_MAX 500000
 
 /* Of a rate: how much it is off, either way. */
 static inline uint32_t magnitude(int32_t ppb)
@@ -32,7 +29,7 @@ struct clock_input {
 	uint32_t khz;
 	int32_t rate_ppb;     /* its TSC is slower than told by that */
 	uint32_t rate_err_ppb; /* ... give or take that */
-	uint32_t continues;   /* it has a line, which may not step; else it has none that fits its tempo */
+	uint32_t continues;   /* it has a line, which stays unless something is wrong with it; else it has none that fits its tempo */
 	struct line old;
 	uint64_t last_ns;     /* what it has shown by now at most */
 	uint64_t tsc, now_tsc; /* of the measurement; of the decision */
@@ -40,7 +37,6 @@ struct clock_input {
 	struct span base;     /* ... with the base: from this the radius comes */
 	int32_t pull_ppb;     /* all lines are steeper by that until the clock shows pull_until_ns: discipline */
 	uint64_t pull_until_ns;
-	uint64_t late_ns;     /* how late this core may be to go straight again */
 	uint32_t gap_in, gap_out; /* how long the quickest message from the base, to it, took on the clocks; or GAP_UNKNOWN */
 };
 
@@ -50,7 +46,7 @@ struct clock_decision {
 	int64_t moved_ns;     /* that much ahead of where it was, against the base, to suit those that it met */
 	uint64_t radius_ns;   /* the line is off the base's by at most that now, */
 	uint32_t growth_ppb;  /* and so much more as time goes on */
-	uint64_t straight_ns; /* an error is made good, or the pull ends, when the clock shows this; 0: neither */
+	uint64_t straight_ns; /* the pull ends when the clock shows this; 0: there is none */
 };
 
 void decide(const struct clock_input *in, struct clock_decision *out);

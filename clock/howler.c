@@ -278,7 +278,6 @@ static void howler_bring_up(struct clock *c, unsigned core)
 		atomic_store_explicit(&h->learns, c->howler.rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
 	}
 	h->rate.anchor_tsc = 0;
-	h->late_ns = c->howler.late_first_ns;
 	h->pass_from_ns = 0;
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->online, 1, memory_order_release);

@@ -29,7 +29,7 @@ struct howler {
 	struct span *span;        /* [count]: by what each other core said, .. */
 	uint32_t *placed;         /* [count]: .. where it was then */
 	/* discipline; busy: the base writes, at the top of its loop, all read while they take a line */
-	uint32_t late_first_ns;   /* fixed at start: what a core is taken to be late by, until it shows */
+	_Atomic uint64_t late_ns; /* what a core may be late by: what any was; relaxed: one that is lost comes again */
 	bool use_timebase;        /* fixed at start */
 	bool timebase_set;
 	uint64_t timebase_ns, timebase_ref_ns, timebase_doubt_ns; /* when the clock began, by both, and give or take */
@@ -73,11 +73,11 @@ struct howler_core {
 	uint32_t asked;             /* whom it answered last */
 	uint32_t checks;            /* as the base: it holds all against itself, because it was time */
 	uint32_t looked;            /* the last generation that it held against the timebase, as the base */
-	uint64_t late_ns;           /* how late it was to go straight, lately */
 	uint64_t pass_from_ns;      /* as the base: when it began to check all; 0: it is done */
-	uint64_t straight_ns;       /* of its line, as decided; 0: it is straight */
+	uint64_t straight_ns;       /* of its line, as decided: when the pull ends; 0: it is straight */
 	uint32_t ready;             /* all is measured, only `busy` was missing */
 	uint32_t rounds, narrowed;  /* exchanges with this partner, and which one said something new */
+	uint32_t quick;             /* ... how many were as quick as the best one until then, or half as quick */
 	uint64_t tag;               /* the leader's line that `span` goes by */
 	uint64_t tsc;               /* the instant that all spans of one measurement are of; 0: none yet */
 	struct span span;

@@ -30,7 +30,7 @@ bool howler_take(struct clock *c, const struct clock_decision *d, uint32_t gener
 	struct clock_core *me = self(c);
 	uint64_t now = d->line.ref_ns;
 	struct bound *b = &c->howler.bound[port_core()];
-	/* A line that was stale is left by a step. Until then both bounds hold. */
+	/* While it was out, a line may step. Until then both bounds hold. */
 	bool steps = flag(&me->synced) && line_read(&me->line, d->line.tsc) != now;
 	uint64_t was = steps ? bound_radius(c, port_core(), now) : 0;
 
@@ -150,8 +150,10 @@ static void begin_with(struct clock *c, unsigned other)
 			return;
 		if (fresh_ns(c, port_core())) /* should it be stale in the end, it may begin anew */
 			howler_note(c);
+		else if (flag(&me->synced)) /* it shows no more until it has another line */
+			atomic_store_explicit(&me->last_ref_ns, clock_now(c), memory_order_relaxed);
 	}
-	h->rounds = h->narrowed = 0;
+	h->rounds = h->narrowed = h->quick = 0;
 	h->tag = 0;
 	h->span = (struct span){ 0, UINT64_MAX };
 	h->with = other;
@@ -162,8 +164,9 @@ static void begin_with(struct clock *c, unsigned other)
 }
 
 /* What the last round says of where the leader's reference was at h->tsc. */
-static void narrow(struct clock_core *me)
+static void narrow(struct clock *c)
 {
+	struct clock_core *me = self(c);
 	struct howler_core *h = &me->howler;
 	const struct exchange *x = &me->exchange;
 	uint64_t ref = line_read(&x->line, x->leader);
@@ -176,6 +179,9 @@ static void narrow(struct clock_core *me)
 		h->rounds = h->narrowed = 0;
 	}
 	h->rounds++;
+	h->quick += x->after - x->before <= 2 * x->best_rtt;
+	/* However long: host or leader took that long to come back. */
+	late(c, ticks_ns(x->after - x->before, me->tempo_khz, 0));
 	/* Rounded outwards, and a tick takes a little less or more time than was told. */
 	uint64_t since_lo = ticks_ns(x->after - h->tsc, me->tempo_khz, h->rate.now.hi) + 1;
 	uint64_t since_hi = ticks_ns(x->before - h->tsc, me->tempo_khz, h->rate.now.lo);
@@ -204,8 +210,11 @@ static bool enough(struct clock *c, const struct howler_core *h, unsigned partne
 
 	if (in != GAP_UNKNOWN && out != GAP_UNKNOWN)
 		limit = ((uint64_t)in + out) * c->rtt_pair_percent / 100;
-	/* Who has a line already does not stay out for long: if this says nothing, the line stays as it is. */
-	if (h->rounds >= (clock_synced(c, port_core()) ? 4 * c->rounds_min : c->rounds_max))
+	/*
+	 * Who has a line already does not stay out for long: if this says nothing, the line stays as it is. Who has
+	 * none stays out until it knows; but if so many were as quick as any, quicker ones there are not.
+	 */
+	if (clock_synced(c, port_core()) ? h->rounds >= 4 * c->rounds_min : h->quick >= c->rounds_max)
 		return true;
 	if (h->rounds - h->narrowed < (any ? c->rounds_min : c->rounds_first) - 1)
 		return false;
@@ -379,7 +388,7 @@ static void conclude(struct clock *c)
 		.last_ns = atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed),
 		.tsc = h->tsc, .now_tsc = port_tsc(), .all = h->base_span, .base = h->base_span,
 		.gap_in = GAP_UNKNOWN, .gap_out = GAP_UNKNOWN,
-		.pull_ppb = c->howler.pull_ppb, .pull_until_ns = c->howler.pull_until_ns, .late_ns = h->late_ns,
+		.pull_ppb = c->howler.pull_ppb, .pull_until_ns = c->howler.pull_until_ns,
 	};
 	struct clock_decision d;
 
@@ -395,13 +404,18 @@ static void conclude(struct clock *c)
 	bool lost = in.gap_in == GAP_UNKNOWN && !in.continues;
 
 	decide(&in, &d);
+	if (d.line.ref_ns < in.last_ns) { /* it has shown that already: out until the time has come */
+		bound_done(c);
+		return;
+	}
 	place(c, &in, &d, lost);
 	trace_put(&h->trace, &(struct trace_record){ .base = base, .generation = h->generation, .rounds = h->rounds,
 						     .in = in, .out = d });
 	if (!flag(&me->synced) || lost || d.moved_ns) /* who was stale is back where it was */
 		atomic_fetch_add_explicit(&h->placed, 1, memory_order_relaxed);
 	howler_let_go(c);
-	uint64_t carry = h->carry_ns, known = bound_radius(c, my, d.line.ref_ns);
+	uint64_t carry = h->carry_ns, now = d.line.ref_ns, was = line_read(&in.old, d.line.tsc);
+	uint64_t known = bound_radius(c, my, now) + (was > now ? was - now : now - was);
 
 	/* A line that only goes on is off by no more than was known before. */
 	if (in.continues && known < d.radius_ns) {
@@ -456,7 +470,7 @@ void howler_follow(struct clock *c)
 	}
 	if (!exchange_round(&me->exchange))
 		return;
-	narrow(me);
+	narrow(c);
 	if (!enough(c, h, partner - 1))
 		return;
 	if (partner - 1 == h->base)

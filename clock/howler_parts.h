@@ -56,6 +56,13 @@ static inline uint64_t lately(uint64_t ns, uint64_t before)
 	return ns > before - before / 8 ? ns : before - before / 8;
 }
 
+/* A core was held up for so long. */
+static inline void late(struct clock *c, uint64_t ns)
+{
+	if (ns > atomic_load_explicit(&c->howler.late_ns, memory_order_relaxed))
+		atomic_store_explicit(&c->howler.late_ns, ns, memory_order_relaxed);
+}
+
 /* One check more is over; or enough is learned. True: more are to come. */
 static inline bool learn_on(_Atomic uint32_t *learns, bool enough)
 {

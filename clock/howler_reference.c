@@ -10,6 +10,7 @@ enum {
 	/* Between looks at the timebase, when rates are not known; and less, for the reference not to be off by more. */
 	LOOK_NS = 20000000, LOOK_OFF_NS = 400, READINGS = 3,
 	TRUTH_PPB = 10000,
+	LATE_TIMES = 16, /* who was late may be later */
 };
 
 /* The quickest of some readings: something may come in between, as an SMI, or an emulator's next core. */
@@ -209,9 +210,10 @@ static bool look_at_timebase(struct clock *c)
 	 * Quicker than the reference may run away by itself; but who is told last, or is
 	 * late to end it, must not be off by more than a part of a round trip.
 	 */
-	uint64_t lag = h->pass_ns > me->howler.late_ns ? h->pass_ns : me->howler.late_ns;
+	uint64_t lag = LATE_TIMES * atomic_load_explicit(&h->late_ns, memory_order_relaxed);
+	lag = h->pass_ns > lag ? h->pass_ns : lag;
 	bool boots = atomic_load_explicit(&h->boots, memory_order_relaxed); /* nobody looks yet */
-	uint64_t most_ppb = lag && !boots ? part_of_rtt(c) * 1000000000 / lag + 1 : SLEW_PPB_MAX;
+	uint64_t most_ppb = lag && !boots ? part_of_rtt(c) * 1000000000 / lag + 1 : PULL_PPB_MAX;
 	int32_t pull = boots ? PULL_PPB_MAX : PULL_PPB + (int32_t)h->rates.reference_ppb;
 
 	if (most_ppb < (uint64_t)pull)
@@ -259,12 +261,12 @@ bool howler_straighten(struct clock *c)
 		return true;
 	if (!bound_try(c))
 		return false;
-	uint64_t late = now - me->howler.straight_ns;
+	uint64_t over = now - me->howler.straight_ns;
 
-	me->howler.late_ns = lately(late, me->howler.late_ns);
+	late(c, over);
 	/* The reference was pulled for longer; who learns how it goes reckons with that. */
 	if (clock_base(c) == port_core() && me->howler.straight_ns == c->howler.pull_until_ns)
-		c->howler.pulled_ns += (int64_t)late * c->howler.pull_ppb / 1000000000;
+		c->howler.pulled_ns += (int64_t)over * c->howler.pull_ppb / 1000000000;
 	straight_line(c, tsc, now);
 	if (clock_base(c) == port_core())
 		set_drift(c, bound_aged(c->howler.drift_ns, c->howler.drift_at_ns, c->howler.drift_ppb, now), now);

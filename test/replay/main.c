@@ -12,7 +12,7 @@
 #include "clock/decide.h"
 #include "clock/port.h"
 
-enum { WORDS = 3 + 20 + 9 };
+enum { WORDS = 3 + 19 + 9 };
 
 static bool same(const struct clock_decision *a, const struct clock_decision *b)
 {
@@ -39,11 +39,11 @@ int main(void)
 		int n = scanf("%" SCNu64 "%" SCNu64 "%" SCNu64
 			      "%" SCNu32 "%" SCNd32 "%" SCNu32 "%" SCNu32 "%" SCNu64 "%" SCNu64 "%" SCNu32 "%" SCNd8
 			      "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64
-			      "%" SCNd32 "%" SCNu64 "%" SCNu64 "%" SCNu32 "%" SCNu32
+			      "%" SCNd32 "%" SCNu64 "%" SCNu32 "%" SCNu32
 			      "%" SCNu64 "%" SCNu64 "%" SCNu32 "%" SCNd8 "%" SCNu64 "%" SCNd64 "%" SCNu64 "%" SCNu32 "%" SCNu64,
 			      &core, &base, &generation, &i.khz, &i.rate_ppb, &i.rate_err_ppb, &i.continues, &i.old.tsc,
 			      &i.old.ref_ns, &i.old.mul, &i.old.shift, &i.last_ns, &i.tsc, &i.now_tsc, &i.all.lo, &i.all.hi,
-			      &i.base.lo, &i.base.hi, &i.pull_ppb, &i.pull_until_ns, &i.late_ns, &i.gap_in, &i.gap_out,
+			      &i.base.lo, &i.base.hi, &i.pull_ppb, &i.pull_until_ns, &i.gap_in, &i.gap_out,
 			      &was.line.tsc, &was.line.ref_ns, &was.line.mul, &was.line.shift, &was.x_ns, &was.moved_ns,
 			      &was.radius_ns, &was.growth_ppb, &was.straight_ns);
 		if (n == EOF)

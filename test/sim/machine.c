@@ -122,7 +122,7 @@ void machine_reset(void)
 	the_stop = (struct stop){ 0 };
 	clock_init(&the_clock, sim.policy, clocks, sim.cores, 0);
 	the_clock.howler.use_timebase = true;
-	the_clock.howler.late_first_ns = 0; /* here timers are exact */
+	atomic_init(&the_clock.howler.late_ns, 0); /* here timers are exact */
 	the_clock.howler.rates.bound_ppb = sim.tempo_error * 1000;
 	clock_pairs(&the_clock, sim.cores <= PAIRS_MAX ? gaps : 0, spans, placed, bounds);
 	/* Here a round trip has no least time that others could be held against. */

@@ -11,6 +11,7 @@ enum {
 	READ_NS = 500, /* of all cores together, from one reading to the next, on average, when it is measured */
 	ROUNDING_NS = 2,
 	PIECE_CUT_NS = 3, /* line.h: by the old line 1, by the new one 2 */
+	PULL_PPB_MAX = 400000,
 	/* from the TSC of a reading on to that of one that knows of it, beside the message: tell, see, read the page */
 	READ_PATH_NS = 8 * STEP_NS,
 };
@@ -90,14 +91,26 @@ static bool scales(void)
 	return sim.policy->scales;
 }
 
-/* Who makes an error good, or is pulled to the timebase, gains and loses no more than that in a second. */
+/* Who is pulled to the timebase gains and loses no more than that in a second. */
 static void check_slope(const struct clock_core *cc)
 {
 	uint64_t second = cc->tempo_khz * 1000ull, ns = line_read(&cc->line, cc->line.tsc + second) - cc->line.ref_ns;
 	uint64_t exact = ticks_ns(second, cc->tempo_khz, rate_ppb(&cc->howler.rate)), off = ns > exact ? ns - exact : exact - ns;
 
-	if (off > SLEW_PPB_MAX + ROUNDING_NS)
+	if (off > PULL_PPB_MAX + ROUNDING_NS)
 		sim_violation(V_STEP, "the clock of core %d gains or loses %lu ns a second", sim.current, (unsigned long)off);
+}
+
+static uint64_t skew_bound(uint64_t now)
+{
+	const struct bound_page *p = &the_clock.howler.page;
+
+	return bound_aged(p->skew_ns, p->at_ns, p->skew_ppb, now);
+}
+
+static uint32_t measured(const struct clock_core *cc)
+{
+	return cc->howler.trace.head + cc->howler.trace.lost;
 }
 
 /*
@@ -112,34 +125,39 @@ static void check_piece(struct sim_core *c, const struct clock_core *cc, uint64_
 	uint64_t raw = (uint64_t)(origin / core->mult) + 1;
 	int64_t step = (int64_t)(tempo_piece_tsc(&new, raw) - tempo_piece_tsc(&c->shown_tsc, raw));
 
-	if (scales() && c->shown.mul && c->shown_out == out && cc->line_count == c->shown_count + 1 &&
-	    (step < -PIECE_CUT_NS || step > 1))
+	if (scales() && c->shown.mul && c->shown_out == out && measured(cc) == c->shown_measured &&
+	    cc->line_count == c->shown_count + 1 && (step < -PIECE_CUT_NS || step > 1))
 		sim_violation(V_STEP, "the TSC of guests on core %d steps by %ld", sim.current, (long)step);
 	c->shown_tsc = new;
 }
 
-/* A line continues the one before it, unless the core was out in between. */
+/*
+ * A line continues the one before it, unless the core was out in between: then it is where it
+ * ought to be, and that is not further ahead than was published, when it ran last or now.
+ * (No reading of its own is below one before it: check_order.)
+ */
 static void note_exact(struct sim_core *c, const struct clock_core *cc)
 {
 	uint64_t out = cc->howler.out_tsc, step;
 
 	if (c->shown.mul && c->shown_out == out) {
 		uint64_t old = line_read(&c->shown, cc->line.tsc), new = cc->line.ref_ns;
-		/* There may have been others between the two, which made errors good. */
-		uint64_t slewed = 1 + (old - c->shown.ref_ns) / (1000000000 / SLEW_PPB_MAX);
+		uint64_t now = skew_bound(old), most = c->shown_skew_ns > now ? c->shown_skew_ns : now;
 
-		/* A guest saw the one before it: to the nanosecond. */
-		if (cc->line_count == c->shown_count + 1)
-			slewed = 0;
-		step = new > old ? new - old : 0;
+		/* A guest saw the one before it, and nothing was measured since: to the nanosecond; others in between were pulled. */
+		if (measured(cc) == c->shown_measured)
+			most = cc->line_count == c->shown_count + 1 ? 0 :
+			       1 + (old - c->shown.ref_ns) / (1000000000 / PULL_PPB_MAX);
+		step = new > old ? new - old : old - new;
 		sim.truth.worst_step_ns = step > sim.truth.worst_step_ns ? step : sim.truth.worst_step_ns;
-		if (new + slewed < old || step > slewed)
+		if (step > most)
 			sim_violation(V_STEP, "the clock of core %d steps by %ld ns", sim.current, (long)(new - old));
 	}
 	check_piece(c, cc, out);
 	c->shown = cc->line;
 	c->shown_count = cc->line_count;
 	c->shown_out = out;
+	c->shown_measured = measured(cc);
 	check_slope(cc);
 	sim_log("line %u: %lu ns at tsc %lu, %u kHz, generation %u; off the base by %lu ns at most", cc->line_count,
 		(unsigned long)cc->line.ref_ns, (unsigned long)cc->line.tsc, cc->tempo_khz, cc->generation,
@@ -367,6 +385,7 @@ static void run_guest(unsigned v)
 	sim_fence(memory_order_seq_cst); /* VM entry serializes */
 	check_entry(v);
 	self()->tsc = sync_tsc((unsigned)sim.current, sim.raw);
+	self()->shown_skew_ns = skew_bound(line_read(&the_clock.core[sim.current].line, tempo_tsc(&me->tempo, sim.raw)));
 	if (sim.score)
 		score_in();
 	uint64_t due_ns = sim.far ? clock_due_ns(&the_clock) : UINT64_MAX;

@@ -65,10 +65,10 @@ static void test_keeps_place(void **state)
 	(void)state;
 	decide(&in, &d);
 	assert_int_equal(d.x_ns, LO + 30);
-	/* 300 wider: on which side, nobody knows. */
+	/* 300 wider: on which side, nobody knows; so a line stays. */
 	in.base = in.all = (struct span){ LO - 100, LO + 300 };
 	decide(&in, &d);
-	assert_int_equal(d.x_ns, LO + 80);
+	assert_int_equal(d.x_ns, LO + 30);
 	assert_int_equal(d.moved_ns, 0);
 	/* Narrower, and even off its place. */
 	in.base = in.all = (struct span){ LO, LO + 20 };
@@ -109,69 +109,36 @@ static int64_t steepness(const struct line *l)
 	return (int64_t)(line_read(l, l->tsc + 1000000000) - l->ref_ns) - 1000000000;
 }
 
-static void test_no_line_steps_back(void **state)
-{
-	struct clock_input in = first();
-	struct clock_decision d;
-
-	(void)state;
-	in.last_ns = LO + 550;
-	decide(&in, &d);
-	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 550);
-	assert_int_equal(d.straight_ns, 0);
-	in.last_ns = LO + 650; /* 100 more than it should be: it waits until the others are there */
-	decide(&in, &d);
-	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 650);
-	assert_in_range(-steepness(&d.line), SLEW_PPB - 2, SLEW_PPB + 2);
-	assert_int_equal(d.straight_ns, LO + 650 + 100 * (1000000000 / SLEW_PPB));
-	assert_in_range(d.radius_ns, 150, 155);
-	assert_in_range(d.growth_ppb, SLEW_PPB + 1, SLEW_PPB + 2);
-	in.last_ns = LO + 550 + 100000; /* in a hurry */
-	decide(&in, &d);
-	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 100550);
-	assert_in_range(-steepness(&d.line), SLEW_PPB_MAX - 2, SLEW_PPB_MAX + 2);
-	in.last_ns = 0; /* and without any it may go on from wherever the base is */
-	decide(&in, &d);
-	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 550);
-}
-
 static void test_continues(void **state)
 {
 	struct clock_input in;
 	struct clock_decision d;
 
 	(void)state;
-	for (int off = -3000; off <= 3000; off++) { /* against its place, LO + 30 */
+	for (int off = -3000; off <= 3000; off++) { /* against its place, LO + 30: it is back there at once */
 		in = again(LO + 30 + (uint64_t)off);
 		decide(&in, &d);
-		unsigned by = (unsigned)(off < 0 ? -off : off), ppb = by <= 1 ? 0 : by <= 1000 ? SLEW_PPB : SLEW_PPB_MAX;
-		int64_t steep = steepness(&d.line);
-
-		assert_int_equal(line_read(&d.line, in.now_tsc), LO + 530 + (uint64_t)off);
-		assert_in_range((off < 0 ? steep : -steep) + 2, ppb, ppb + 4);
-		assert_int_equal(d.straight_ns, ppb ? LO + 530 + (uint64_t)off + by * (1000000000ull / ppb) : 0);
+		assert_int_equal(line_read(&d.line, in.now_tsc), LO + 530);
+		assert_in_range(steepness(&d.line) + 2, 0, 4);
+		assert_int_equal(d.straight_ns, 0);
 	}
-	/* A measurement that is 300 wider can't tell 151 from nothing, but 152. */
-	for (unsigned i = 0; i < 2; i++) {
-		in = again(LO + 80 + 151 + i);
+	/* A measurement that is 300 wider can't tell 150 from nothing; what is more, it can. */
+	for (int off = -152; off <= 152; off++) {
+		in = again(LO + 80 + (uint64_t)off);
 		in.base = in.all = (struct span){ LO - 100, LO + 300 };
 		decide(&in, &d);
-		assert_int_equal(line_read(&d.line, in.now_tsc), LO + 580 + 151 + i);
-		assert_int_equal(d.straight_ns != 0, i);
-		assert_true(d.radius_ns >= 180 + 151 + i);
+		assert_int_equal(d.x_ns, LO + 80 + (uint64_t)(off < -150 ? -150 : off > 150 ? 150 : off));
 	}
-	/* But whoever was moved, or has no line, is not let off. */
-	in = again(LO + 80 + 151);
-	in.base = (struct span){ LO - 100, LO + 300 };
-	in.all = (struct span){ LO + 90, LO + 300 };
+	/* One that is wide on one side by a time slice says what it says on the other, and no more. */
+	in = again(LO + 50);
+	in.base = in.all = (struct span){ LO - 4000000, LO + 100 };
 	decide(&in, &d);
-	assert_true(d.moved_ns == 10 && d.straight_ns);
-	in = again(0);
+	assert_int_equal(d.x_ns, LO + 30);
+	/* Who has no line has nothing better than the middle. */
 	in.base = in.all = (struct span){ LO - 100, LO + 300 };
 	in.continues = 0;
-	in.last_ns = LO + 580 + 100;
 	decide(&in, &d);
-	assert_true(d.straight_ns);
+	assert_int_equal(d.x_ns, LO + 80);
 }
 
 /* The pull of the timebase is all cores' alike: it comes to whatever else is there, and ends in time. */
@@ -191,14 +158,6 @@ static void test_pull(void **state)
 	assert_in_range(-steepness(&d.line), 49998, 50002);
 	assert_int_equal(d.straight_ns, LO + 531);
 	assert_in_range(d.growth_ppb, 50001, 50002);
-	in.old.ref_ns -= 100; /* with an error of 100, which is made good in 1 ms: the earlier end counts */
-	decide(&in, &d);
-	assert_in_range(steepness(&d.line), 49998, 50002);
-	assert_int_equal(d.straight_ns, LO + 531);
-	in.pull_until_ns = LO + 10000000;
-	decide(&in, &d);
-	assert_int_equal(d.straight_ns, LO + 430 + 1000000);
-	assert_in_range(d.growth_ppb, 150001, 150002);
 	/* The longer ago it was measured, the more of a pull it may have missed, though that is over by now. */
 	in = again(LO + 30);
 	in.now_tsc = AT + 1000000;
@@ -239,7 +198,7 @@ static struct clock_input any(struct random *r)
 	return in;
 }
 
-/* Whatever was measured: a line that does not step, is not steep, is off by the radius at most, and is right in time. */
+/* Whatever was measured: a straight line from where it ought to be, off by the radius at most. */
 static void test_any(void **state)
 {
 	(void)state;
@@ -257,31 +216,15 @@ static void test_any(void **state)
 			wrong = "not from now on";
 		else if (d.x_ns < in.all.lo || d.x_ns > in.all.hi)
 			wrong = "it does not agree with what was measured";
-		else if (in.continues ? value != line_read(&in.old, in.now_tsc) : value < in.last_ns || value < target ||
-			 (value > target && value != in.last_ns))
-			wrong = "the clock steps";
+		else if (value != target)
+			wrong = "it does not begin where it ought to";
 		else if (value > lo + d.radius_ns || hi > value + d.radius_ns)
 			wrong = "off by more than the radius";
 		uint64_t second = in.khz * 1000ull;
 		int64_t exact = (int64_t)ticks_ns(second, in.khz, in.rate_ppb);
 		int64_t steep = (int64_t)(line_read(&d.line, in.now_tsc + second) - value) - exact;
-		if (steep > SLEW_PPB_MAX + 6 || steep < -SLEW_PPB_MAX - 6)
-			wrong = "too steep";
-		if (!d.straight_ns ? steep > 16 || steep < -16 : (steep > 0) != (value < target))
-			wrong = "it goes the wrong way";
-		/* When the clock shows straight_ns, it is where it should be. */
-		if (d.straight_ns) {
-			uint64_t ticks = 0;
-
-			for (uint64_t bit = 1ull << 44; bit; bit /= 2)
-				ticks += line_read(&d.line, in.now_tsc + ticks + bit) <= d.straight_ns ? bit : 0;
-			uint64_t right = target + ticks_ns(ticks, in.khz, in.rate_ppb), then = line_read(&d.line, in.now_tsc + ticks);
-			uint64_t off = target > value ? target - value : value - target;
-			uint64_t error = right > then ? right - then : then - right;
-
-			if (error > 16 + off / 1000)
-				wrong = "the error is not made good in time";
-		}
+		if (steep > 16 || steep < -16 || d.straight_ns)
+			wrong = "it is not straight";
 		if (wrong)
 			fail_msg("seed %u: %s", seed, wrong);
 	}
@@ -291,7 +234,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_middle), cmocka_unit_test(test_keeps_place), cmocka_unit_test(test_suits_others),
-		cmocka_unit_test(test_no_line_steps_back), cmocka_unit_test(test_continues), cmocka_unit_test(test_pull),
+		cmocka_unit_test(test_continues), cmocka_unit_test(test_pull),
 		cmocka_unit_test(test_any),
 	};
 
