@@ -24,16 +24,19 @@ make_mutant() { # DIR
 }
 
 judge() { # STATUS LOG OUTPUT
-	local line pattern
+	local line pattern measured=''
 
 	! grep -m 1 -o 'no verdict: the host.*' "$3" || return
 	[ -s "$2" ] || { echo 'no log'; return; }
-	[ "$1" = "$expected" ] || echo "$([ "$1" = 0 ] && echo 'verdict: pass' || echo 'no verdict')"
+	case "${checks[*]}" in *'? '*) measured=1 ;; esac
+	[ "$1" = "$expected" ] || [ "$1$measured" = 01 ] || echo "$([ "$1" = 0 ] && echo 'verdict: pass' || echo 'no verdict')"
 	for line in "${checks[@]}"; do
 		pattern=${line#* }
 		case $line in
 		+*) grep -a -q -E -e "$pattern" "$2" || echo "no line matches: $pattern" ;;
 		-*) ! grep -a -m 1 -E -e "$pattern" "$2" || echo "^ a line matches: $pattern" ;;
+		'?'*) ! grep -a '^{' "$2" | jq -cR 'fromjson?' | jq -e -s "def verdict: last; $pattern" >/dev/null ||
+			echo "true all the same: $pattern" ;;
 		*) echo "mutants.cfg: no such check: $line" ;;
 		esac
 	done
