@@ -123,6 +123,7 @@ case $door in
 bios|uefi)
 	image
 	bochs_files
+	[ "$cores" -lt 15 ] || ticks='' # Bochs has no timer left for them
 	command=(bochs -unlock ${ticks:+-dumpstats "$ticks"} -q -f "$out/bochsrc" -rc "$out/bochs.rc") ;;
 qemu)
 	command=("${qemu[@]}" -kernel "$howler" -append "$options" ${guest:+-initrd "$guest"}) ;;
