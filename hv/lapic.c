@@ -169,9 +169,10 @@ void lapic_timer_poll(struct vcpu *v, uint64_t now)
 void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t now, uint64_t then, bool one_counter)
 {
 	struct lapic *a = &v->lapic;
-	bool same = one_counter || a->tsc_core == v->core;
+	bool same = one_counter || (a->tsc_core == v->core && !a->moved); /* a core that was off has another counter */
 
 	a->tsc_core = v->core;
+	a->moved = false;
 	if (now == then && tsc->mult == a->tsc.mult && tsc->offset == a->tsc.offset)
 		return;
 	uint64_t left = then < a->timer_raw ? a->timer_tsc - tsc_at(v, then) : 0;

@@ -36,6 +36,7 @@ struct lapic {
 	 */
 	uint64_t timer_tsc, timer_raw;
 	struct tempo_piece tsc;
+	bool moved;          /* written in a stopped machine: it has been on another core since, maybe not run there */
 	unsigned tsc_core;
 	bool is_deadline; /* its mode; the processor may have written the LVT register already (30.4.3.2) */
 };

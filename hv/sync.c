@@ -148,6 +148,7 @@ static void place(const struct stopped *s)
 		if (core_of[i] != PLACE_STAYS && guest.vcpu[i].core != core_of[i]) {
 			guest.vcpu[i].moves += guest.vcpu[i].core < core_count; /* else it is its first */
 			guest.vcpu[i].core = core_of[i];
+			guest.vcpu[i].lapic.moved = true;
 		}
 }
 

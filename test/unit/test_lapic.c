@@ -622,6 +622,23 @@ static void timer_goes_to_another_raw_tsc(void **state)
 	}
 }
 
+/* Its core was taken down and came up again, with another counter, before it ran elsewhere. */
+static void timer_outlives_its_core(void **state)
+{
+	struct vcpu *v = &vcpus[1];
+
+	(void)state;
+	v->core = 1;
+	tsc_is(1, UNIT, 1ull << 40);
+	lapic_write(v, APIC_LVT_TIMER, TIMER_DEADLINE << 17 | 0x40);
+	deadline_set(1, (1ull << 40) + 6000);
+	v->lapic.moved = true;
+	tsc_is(1, UNIT, 1000);
+	assert_in_range(v->lapic.timer_raw - now, 6000, 6001);
+	assert_false(v->lapic.moved);
+	goes_off(1, v->lapic.timer_tsc);
+}
+
 static void timer_moves_with_tsc_writes(void **state)
 {
 	struct vcpu *v = &vcpus[1];
@@ -857,7 +874,7 @@ int main(void)
 		TEST(destinations_xapic), TEST(destinations_x2apic), TEST(lowest_priority), TEST(vectors_below_16_are_none),
 		TEST(priorities), TEST(task_priority), TEST(disabled_by_svr), TEST(registers_keep_their_bits),
 		TEST(timer_one_shot), TEST(timer_divides), TEST(timer_periodic), TEST(timer_periodic_short), TEST(timer_deadline), TEST(timer_deadline_far),
-		TEST(timer_follows_tempo), TEST(timer_follows_core), TEST(timer_goes_to_another_raw_tsc),
+		TEST(timer_follows_tempo), TEST(timer_follows_core), TEST(timer_goes_to_another_raw_tsc), TEST(timer_outlives_its_core),
 		TEST(timer_moves_with_tsc_writes),
 		TEST(base_transitions), TEST(its_place), TEST(off), TEST(x2apic_registers),
 		TEST(init_and_sipi), TEST(reset_is_power_up), TEST(nmis_are_counted), TEST(lint0),
