@@ -45,7 +45,8 @@ struct timer {
 	struct truth *rate; /* what it says of the raw TSC's */
 };
 static struct truth other_rate;
-static struct timer best = { .rate = &the_truth }, other = { .rate = &other_rate }; /* which only checks the best one */
+static struct timer best = { .rate = &the_truth };
+static struct timer other = { .rate = &other_rate, .counter.den = 1 }; /* which only checks the best one; none: of no period */
 static uint64_t looked_raw, look_raw; /* the last look, the next one; the seat's */
 static bool wandered;     /* ... it has said so */
 
