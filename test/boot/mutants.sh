@@ -9,20 +9,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 out=${MUTANTS_OUT:-build/mutants}
 table=$here/mutants.cfg
 
-# The changed tree; the loader and the guest are those of the sound one.
-make_mutant() { # DIR
-	local line file script
-
-	rm -rf "$1" && mkdir -p "$1" || return
-	cp -r Makefile linker.ld boot clock hv smp test "$1" || return
-	for line in "${changes[@]}"; do
-		file=${line%% *} script=${line#* }
-		sed -i.sound -E "$script" "$1/$file" || return
-		! cmp -s "$1/$file" "$1/$file.sound" || { echo "nothing to change in $file: $script"; return 1; }
-	done
-	make -C "$1" "$elf" >"$1/make.txt" 2>&1 || { echo "does not build: $(grep -m 1 'error:' "$1/make.txt")"; return 1; }
-}
-
 judge() { # STATUS LOG OUTPUT
 	local line pattern measured=''
 
@@ -63,7 +49,8 @@ run_mutant() { # NAME
 		*) checks+=("$line") ;;
 		esac
 	done
-	make_mutant "$dir" || { echo 'no mutant'; return; }
+	# The loader and the guest are those of the sound tree.
+	"$here/../tree.sh" "$dir" "$elf" "${changes[@]}" || { echo 'no mutant'; return; }
 	CORES=$cores MODEL=$model LIMIT=$limit TICKS=$ticks RAM=$ram OPTIONS="seed=1 $options" OUT=$dir/run HOWLER=$dir/$elf \
 		EFI=build/BOOTX64.EFI GUEST=build/guest.elf VERBOSE='' "$here/run.sh" bios >"$dir/run.out" 2>&1
 	judge $? "$dir/run/howler.txt" "$dir/run.out"
