@@ -8,7 +8,7 @@
 # make bench      what exits cost, against test/bench/expected
 # make campaign   boots with many seeds, longer
 # make image      build/howler.iso for a CD or a stick, BIOS and UEFI
-# make floors headers size   rules of the tree
+# make floors headers size docs-fresh  rules of the tree
 #
 # For example: make run CORES=8 SEED=42 EVENTS=100 SYNC=rfc15 ARGS="acpi=off"
 
@@ -53,7 +53,6 @@ ECFLAGS := $(FREE) -fpic -fshort-wchar -DGNU_EFI_USE_MS_ABI -isystem /usr/includ
 	-isystem /usr/include/efi/x86_64
 
 .PHONY: all howler efi guest run run-uefi run-qemu run-qemu-uefi guest-qemu test unit image floors headers size clean tools
-.PHONY: boot mutants campaign
 .DELETE_ON_ERROR:
 
 all: howler efi guest $(B)/example.elf
@@ -119,18 +118,9 @@ guest-qemu: all tools-test
 	$(RUN) qemu-guest
 
 # In the order of cost: rules of the tree, this machine, the simulator, emulators.
-test: floors headers size unit fuzz host-test sim-test sim-mutants threads model replay-test bench boot mutants
+test: floors headers size docs-fresh unit fuzz host-test sim-test sim-mutants threads model replay-test bench boot mutants
 
-# Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
-boot: all $(addprefix $(B)/,foreign.elf headers.elf flat.bin flat64.elf) tools-test
-	@test/boot/limits.sh >$(B)/limits.txt & test/boot/suite.sh -g quick; suite=$$?; \
-		wait $$!; limits=$$?; cat $(B)/limits.txt; exit $$((suite ? suite : limits))
-mutants: all tools-test
-	test/boot/mutants.sh
-campaign: all tools-test sim-campaign host-mutants host-campaign
-	test/boot/suite.sh -g long
-
-include test/guest/guest.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk \
+include test/guest/guest.mk test/boot/boot.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk \
 	test/bench/bench.mk test/entry/entry.mk test/sick/sick.mk test/host/host.mk
 
 # Includes look down only: hv > smp > boot/boot_info.h, multiboot.h > clock. A name without a
@@ -164,7 +154,7 @@ BUILD_NEEDS := gcc=gcc nasm=nasm ld=binutils /usr/include/elf.h=libc6-dev $(EFI_
 	grub-mkimage=grub-common $(FONT)=grub-common /usr/lib/grub/i386-pc/boot_hybrid.img=grub-pc-bin \
 	xorriso=xorriso mformat=mtools bochs=bochs bochs=bochs-term jq=jq /usr/share/bochs/BIOS-bochs-latest=bochsbios \
 	/usr/share/bochs/VGABIOS-lgpl-latest=vgabios /usr/share/ovmf/OVMF.fd=ovmf $(if $(findstring clang,$(CC)),clang=clang)
-TEST_NEEDS := qemu-system-x86_64=qemu-system-x86 /usr/include/cmocka.h=libcmocka-dev prove=perl parallel=parallel gnuplot=gnuplot-nox spin=spin clang=clang \
+TEST_NEEDS := qemu-system-x86_64=qemu-system-x86 iasl=acpica-tools /usr/include/cmocka.h=libcmocka-dev prove=perl parallel=parallel gnuplot=gnuplot-nox spin=spin clang=clang \
 	/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a=libclang-rt-14-dev
 lacking = $(sort $(shell for n in $(1); do w=$${n%%=*}; command -v $$w >/dev/null || [ -e $$w ] || echo $${n/*=/}; done))
 ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo ))

@@ -7,7 +7,8 @@
 #
 # BIOS: El Torito and a hybrid MBR, GRUB, multiboot. UEFI: the same FAT volume
 # as El Torito image and as an MBR partition of type 0xEF, so that it starts
-# from a CD and from a stick. Everything temporary is beside OUT: parallel runs
+# from a CD and from a stick. For tests: GRUB_COMMANDS, a line each, are done before
+# multiboot, or nothing starts; TABLES are files for them, in /tables. Everything temporary is beside OUT: parallel runs
 # with different options do not meet.
 set -eu
 
@@ -25,6 +26,8 @@ quoted() { (set -f; for w in $1; do printf " '%s'" "$w"; done); }
 	echo 'set timeout=0'
 	echo 'set default=0'
 	echo 'menuentry "Howler" {'
+	printf '%s\n' "${GRUB_COMMANDS-}" |
+		sed "s/..*/if &; then true; else serial; terminal_output serial; echo 'GRUB: &: no'; halt; fi/"
 	echo "	multiboot /howler/howler.elf $(quoted "$options")"
 	if [ -n "$guest" ]; then
 		cp "$guest" "$work/tree/howler/guest.elf"
@@ -38,12 +41,19 @@ quoted() { (set -f; for w in $1; do printf " '%s'" "$w"; done); }
 	done
 	echo '}'
 } >"$work/tree/boot/grub/grub.cfg"
+[ -z "${TABLES-}" ] || { mkdir "$work/tree/tables" && cp $TABLES "$work/tree/tables"; }
 printf '%s\n' "$options" >"$work/cmdline.txt"
 printf '%s\n' "$words" >"$work/guest.cmd"
 
-# GRUB with the few modules it needs inside: nothing else to find and to read.
+# GRUB with the few modules it needs inside: nothing else to find and to read. To a script a command that there isn't
+# is as good as one that was done.
+extra=${GRUB_COMMANDS:+true serial terminal echo halt}
+for command in $(printf '%s\n' "${GRUB_COMMANDS-}" | sed 's/ .*//'); do
+	extra="$extra $(sed -n "s/^\**$command: //p" "$grub/command.lst" | grep .)" || { echo "GRUB has no $command" && exit 1; }
+done
 grub-mkimage -d "$grub" -O i386-pc-eltorito -p /boot/grub -o "$work/tree/boot/grub/bios.img" \
-	biosdisk iso9660 normal multiboot
+	biosdisk iso9660 normal multiboot \
+	$extra
 
 # FAT with room for the files and a little more, in sectors of 512 bytes.
 bytes=$(cat "$howler" "$efi" ${guest:+"$guest"} "$@" | wc -c)

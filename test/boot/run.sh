@@ -31,6 +31,10 @@ bios=${BIOS:-/usr/share/bochs/BIOS-bochs-latest} # of Bochs
 until=${UNTIL-} # a pattern: enough when the serial line has it; for what ends in no verdict
 msrs=${MSRS-} # more lines for Bochs' table of MSRs
 ram=${RAM-} # two hex digits: what each byte of Bochs' RAM is at power-on; else 0
+# What is wrong with the machine, as faults.cfg tells: more arguments for QEMU, in words; more lines of Bochs'; lines
+# "ERE => COMMAND" for QEMU's monitor; GRUB's commands; ACPI tables. com: the serial port that is the log, or screen.
+args=${QEMU_ARGS-} lines=${BOCHS_LINES-} monitor=${MONITOR-} grub=${GRUB_COMMANDS-} tables=${TABLES-} com=${COM:-1}
+[ -z "$grub" ] || until="${until:+$until|}^GRUB: .*: no"
 
 say() { echo "run.sh: $*" >&2; }
 die() { say "$*"; exit 2; }
@@ -43,14 +47,15 @@ if [ -n "${OUT-}" ]; then
 else
 	out=$(mktemp -d "${TMPDIR:-/tmp}/howler.XXXXXX") || die "no temporary folder"
 fi
-serial=$out/serial.txt emulator='' follower='' watcher='' first=howler accel=${ACCEL:-tcg}
+serial=$out/serial.txt emulator='' follower='' watcher='' hands='' first=howler accel=${ACCEL:-tcg}
 : >"$serial"
 
 cleanup() {
 	[ -z "$emulator" ] || kill "$emulator" 2>/dev/null
 	[ -z "$follower" ] || kill "$follower" 2>/dev/null
 	[ -z "$watcher" ] || kill "$watcher" 2>/dev/null
-	rm -f "$out/howler.iso" "$out/howler.iso.lock" "$out/ram" "$out/ram-low"
+	[ -z "$hands" ] || kill "$hands" 2>/dev/null
+	rm -f "$out/howler.iso" "$out/howler.iso.lock" "$out/monitor" "$out/ram" "$out/ram-low"
 	[ -n "${OUT-}" ] || [ "$1" != 0 ] || rm -rf "$out"
 }
 trap 'cleanup $?' EXIT
@@ -63,7 +68,7 @@ plain() {
 }
 
 image() {
-	"$(dirname "$0")/../../boot/image.sh" "$out/howler.iso" "$howler" "$efi" "$guest" "$options" "$words" $modules \
+	GRUB_COMMANDS=$grub TABLES=$tables "$(dirname "$0")/../../boot/image.sh" "$out/howler.iso" "$howler" "$efi" "$guest" "$options" "$words" $modules \
 		>"$out/image.log" 2>&1 || { cat "$out/image.log" >&2; die "the image can't be made"; }
 }
 
@@ -78,6 +83,7 @@ bochs_files() {
 			echo "$msr 0 00000000 00000000 00000000 00000000 00000000 00000000"
 		done
 		[ -z "$msrs" ] || cat "$msrs"
+		sed -n 's/^msr //p' <<<"$lines"
 	} >"$out/msrs.def"
 	rom="file=\"$bios\", address=0x00000000, options=fastboot"
 	[ "$door" = bios ] || rom="file=\"$ovmf\", address=0xffe00000, options=none"
@@ -104,8 +110,10 @@ bochs_files() {
 	info: action=ignore
 	error: action=report
 	panic: action=fatal
-	com1: enabled=true, mode=file, dev=$serial
+	com1: enabled=false
+	com$com: enabled=true, mode=file, dev=$serial
 	$full
+	$(sed '/^msr /d' <<<"$lines")
 	END
 	# The debugger of Debian's build: continue, and quit at any stop. It says where each core is then.
 	printf 'c\nq\n' >"$out/bochs.rc"
@@ -115,8 +123,14 @@ processor=(-accel "tcg,thread=multi" -cpu max)
 # Without the last QEMU wants an MSR of the host's that not every KVM lets it have.
 [ "$accel" = tcg ] || processor=(-accel "$accel" -cpu "host,arch-capabilities=off")
 qemu=(qemu-system-x86_64 -machine q35 "${processor[@]}" -smp "$cores" -m "$mem"
-	-display none -monitor none -no-reboot -serial "file:$serial"
-	-device isa-debug-exit,iobase=0xf4,iosize=4)
+	-display none -monitor none -no-reboot)
+# The screen is read as long as there is one: nothing ends that machine but who waits for it.
+[ "$com" != screen ] || { qemu+=(-serial none) && com=0; }
+for ((i = 1; i < com; i++)); do qemu+=(-serial none); done
+[ "$com" = 0 ] || qemu+=(-serial "file:$serial" -device isa-debug-exit,iobase=0xf4,iosize=4)
+[ -z "$monitor" ] && [ "$com" != 0 ] || qemu+=(-qmp stdio)
+read -ra args <<<"$args"
+qemu+=("${args[@]}")
 threads=1 # that compute
 [[ $door != qemu* ]] || threads=$cores
 case $door in
@@ -201,14 +215,49 @@ watch() {
 	done 2>/dev/null
 }
 
+# A command for QEMU's monitor; the answer has the same id.
+tell() { # ID COMMAND
+	jq -nc --arg id "$1" --arg line "$2" \
+		'{ execute: "human-monitor-command", id: $id, arguments: { "command-line": $line } }' >&8
+}
+
+# What monitor= says, one after the other: each when a line of the log matches that comes after the last one's.
+hands() {
+	local line rule number=0 same=0 rules
+
+	mapfile -t rules <<<"$monitor"
+	echo '{ "execute": "qmp_capabilities" }' >&8
+	# 25 lines of 80 cells; when nothing has come for 100 looks nothing will.
+	while [ "$com" = 0 ] && kill -0 "$emulator" 2>/dev/null && [ $((same += 1)) -le 100 ]; do
+		tell screen "pmemsave 0xb8000 4000 \"$out/screen\""
+		sleep 0.2
+		perl -0777 -pe 's/(.)./$1/gs; s/(.{80})/$1\n/g; s/[\0 ]+$//gm' "$out/screen" >"$out/screen.txt" 2>/dev/null
+		cmp -s "$out/screen.txt" "$serial" || { same=0 && cat "$out/screen.txt" >"$serial"; }
+	done
+	tail -n +1 -s 0.1 -f --pid="$emulator" "$serial" 2>/dev/null | while read -r line && [ -n "${rules[number]-}" ]; do
+		rule=${rules[number]}
+		[[ ${line%$'\r'} =~ ${rule%% => *} ]] || continue
+		number=$((number + 1))
+		tell "$number" "${rule#* => }"
+	done
+}
+
+exec 8</dev/null
+if [[ " ${command[*]} " == *' -qmp '* ]]; then
+	mkfifo "$out/monitor" && exec 8<>"$out/monitor" || die "no pipe for QEMU's monitor"
+fi
 if [ "${command[0]}" = bochs ]; then
 	exec 9<"$(command -v bochs)" && flock 9
 fi
 # UTC: Bochs sets its CMOS clock by local time. By lines: ticks are told there.
-TZ=UTC0 stdbuf -oL "${command[@]}" </dev/null >"$out/emulator.txt" 2>&1 9<&- &
+TZ=UTC0 stdbuf -oL "${command[@]}" <&8 >"$out/emulator.txt" 2>&1 9<&- &
 emulator=$!
 watch 9<&- &
 watcher=$!
+if [ -p "$out/monitor" ]; then
+	hands 9<&- &
+	hands=$!
+fi
 if [ "${command[0]}" = bochs ]; then
 	while kill -0 "$emulator" 2>/dev/null && ! listens "$emulator"; do
 		sleep 0.02
@@ -224,7 +273,8 @@ status=$?
 emulator=''
 kill "$watcher" 2>/dev/null
 wait "$watcher" 2>/dev/null
-watcher='' cut=$(cat "$out/cut.txt" 2>/dev/null)
+[ -z "$hands" ] || wait "$hands"
+watcher='' hands='' cut=$(cat "$out/cut.txt" 2>/dev/null)
 [ -z "$follower" ] || wait "$follower"
 follower=''
 plain <"$serial" >"$out/howler.txt"

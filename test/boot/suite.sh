@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Boot the cases of cases.cfg and print TAP: suite.sh [-l] [-g GROUP] [PATTERN]
+# Boot the cases of cases.cfg and faults.cfg and print TAP: suite.sh [-l] [-s] [-g GROUP] [PATTERN]
 #
 #   -l        list them only
+#   -s        those of faults.cfg, on sound machines: each must fail, or its fault may be none
 #   -g GROUP  only this group; PATTERN: only names that match this glob, as 'uefi-*'
 #
 # JOBS at a time (default: as many as processors); a log of each in BOOT_OUT/NAME
@@ -13,18 +14,20 @@ set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 out=${BOOT_OUT:-build/suite}
-table=${CASES:-$here/cases.cfg}
+read -ra tables <<<"${CASES:-$here/cases.cfg $here/faults.cfg}"
+sound=${SOUND-}
+faults='[=%*$~@] ' # how the lines begin that say what is wrong with the machine
 
 die() { echo "suite.sh: $*" >&2; exit 2; }
 
 # The names in a group that match a pattern: first those of Bochs, then those of QEMU.
 list() { # GROUP PATTERN
-	awk '/^[^# \t]/ { n = qemu = 0
+	awk "${sound:+FILENAME ~ /faults/ && ! / same=sound / &&}"' /^[^# \t]/ { n = qemu = 0
 		for (i = 3; i <= NF && $i != "|"; i++) {
 			if ($i ~ /^repeat=/) n = substr($i, 8) + 0
 			if ($i ~ /^door=qemu/) qemu = 1
 		}
-		for (i = n > 0; i <= n; i++) print qemu, $1, $2 (n ? "." i : "") }' "$table" | sort -s -n -k 1,1 |
+		for (i = n > 0; i <= n; i++) print qemu, $1, $2 (n ? "." i : "") }' "${tables[@]}" | sort -s -n -k 1,1 |
 		while read -r qemu group name; do
 			# shellcheck disable=SC2053 # patterns they are
 			[[ $group == ${1:-*} && $name == ${2:-*} ]] && echo "$qemu $name"
@@ -47,8 +50,55 @@ boot() { # DIR OPTIONS
 	# What has no verdict is over when it said what it should.
 	[ "$verdict" != none ] || until=${checks[0]#+ }
 	CORES=$cores MODEL=$model MEM=$mem LIMIT=$limit TICKS=$ticks OPTIONS=$2 OUT=$1 VERBOSE='' BIOS=$bios UNTIL=$until \
-		WORDS=$words MODULES=$modules \
+		WORDS=$words MODULES=$modules QEMU_ARGS=${fault['%']//$'\n'/ } BOCHS_LINES=${fault['*']-} \
+		GRUB_COMMANDS=${fault['$']-} MONITOR=${fault['~']-} TABLES=$aml COM=$com \
 		RAM=$ram HOWLER=$elf EFI=build/BOOTX64.EFI GUEST=$image "$here/run.sh" "$door" >"$1.out" 2>&1
+}
+
+# Each command was given, and QEMU had nothing to say to it.
+monitor_answers() { # DIR
+	local number=0 rule answer
+
+	[ -z "${fault['~']-}" ] || while read -r rule; do
+		number=$((number + 1))
+		answer=$(jq -rR --arg id $number 'fromjson? | select(.id == $id) | .return // .error.desc' "$1/emulator.txt")
+		if ! grep -q "\"id\": \"$number\"" "$1/emulator.txt"; then
+			echo "too late, or no line matches: ${rule%% => *}"
+		elif [ -n "$answer" ]; then
+			echo "QEMU's monitor: ${rule#* => }: $answer"
+		fi
+	done <<<"${fault['~']}"
+}
+
+# What is wrong with the machine, made: tables, a tree. What would have no effect is an error.
+make_faults() { # DIR
+	local file base changes
+
+	case $door in
+	qemu*) [ -z "${fault['*']-}" ] || { echo "door=$door has no bochsrc"; return 1; } ;;
+	*) [ -z "${fault['%']}${fault['~']-}" ] || { echo "door=$door is not QEMU's"; return 1; } ;;
+	esac
+	case $door in
+	bios|qemu-bios) ;;
+	*) [ -z "${fault['$']-}" ] || { echo "door=$door has no GRUB"; return 1; } ;;
+	esac
+	for file in ${table//,/ }; do
+		base=$1/$(basename "${file%.*}").aml
+		case $file in
+		*.asl) iasl -p "${base%.aml}" "$here/tables/$file" >"$1/iasl.txt" 2>&1 ;;
+		*.hex) perl -ne 's/#.*//; s/\s//g; print pack("H*", $_)' "$here/tables/$file" >"$base" ;;
+		*) cp "$here/tables/$file" "$base" ;;
+		esac && [ -s "$base" ] || { echo "no table can be made of $file"; grep -m 1 Error "$1/iasl.txt"; return 1; }
+		aml+="$base "
+		case "$door ${fault['$']-}" in
+		*/tables/"${base##*/}"*) ;;
+		qemu*) fault['%']+=" -acpitable file=$base" ;;
+		*) echo "nobody loads $file: \$ acpi /tables/${base##*/}"; return 1 ;;
+		esac
+	done
+	[ -n "${fault['@']-}" ] || return 0
+	mapfile -t changes <<<"${fault['@']}"
+	"$here/../tree.sh" "$1/tree" "$elf" "${changes[@]}" && elf=$1/tree/$elf
 }
 
 # What is wrong, a line each; nothing if all is well.
@@ -68,6 +118,8 @@ judge() { # STATUS DIR
 	grep -a '^{' "$log" | jq -cR 'fromjson?' >"$2/objects.json"
 	[ "$verdict" = none ] || [ "$door" = qemu-guest ] || checks+=('? map(select(has("verdict"))) | length == 1')
 	case $options in *log=json*) checks+=('? (events | length) == verdict.events and verdict.events > 0') ;; esac
+	grep -a -h -m 1 -o -E 'GRUB( has no|: ).*' "$2.out" "$2/serial.txt"
+	monitor_answers "$2"
 	for check in "${checks[@]}"; do
 		kind=${check%% *} check=${check#* }
 		case $kind in
@@ -76,7 +128,7 @@ judge() { # STATUS DIR
 		'?') jq -e -s "def vcpus: map(select(has(\"vcpu\"))); def events: map(select(has(\"event\")));
 			def verdict: last; $check" "$2/objects.json" >/dev/null 2>"$2/jq.txt" ||
 			{ echo "not true: $check"; head -n 1 "$2/jq.txt"; } ;;
-		*) echo "cases.cfg: no such check: $kind $check" ;;
+		*) echo "no such check: $kind $check" ;;
 		esac
 	done
 }
@@ -87,23 +139,32 @@ unseeded() { grep -v 'seed[="]' "$1/howler.txt"; }
 run_case() { # NAME[.NUMBER]
 	local name=${1%.*} number='' dir=$out/$1 word options line second
 	local door=bios cores=4 model=corei7_skylake_x mem=128 limit=300 ticks=2500 verdict=pass
-	local guest='' howler='' rom='' ram='' pad=0 again='' repeat words='' modules=''
+	local guest='' howler='' rom='' ram='' pad=0 again='' repeat words='' modules='' com=1 table='' aml='' same
+	local -A fault=(['%']='')
 	local elf=build/howler.elf kernel=build/guest.elf image bios=/usr/share/bochs/BIOS-bochs-latest
 	local checks=()
 
 	[[ $1 != *.* ]] || number=${1##*.}
-	mapfile -t lines < <(awk -v name="$name" '/^[^ \t]/ { on = !/^#/ && $2 == name } on && NF' "$table")
+	mapfile -t lines < <(awk -v name="$name" '/^[^ \t]/ { on = !/^#/ && $2 == name } on && NF' "${tables[@]}")
 	options=${lines[0]#*|}
 	for word in ${lines[0]%%|*}; do
 		case $word in
-		door=*|cores=*|model=*|mem=*|limit=*|ticks=*|verdict=*|guest=*|howler=*|elf=*|rom=*|ram=*|pad=*|again=*|repeat=*|kernel=*|words=*|modules=*)
+		door=*|cores=*|model=*|mem=*|limit=*|ticks=*|verdict=*|guest=*|howler=*|elf=*|rom=*|ram=*|pad=*|again=*|repeat=*|kernel=*|words=*|modules=*|com=*|table=*|same=sound)
 			declare "$word" ;;
-		*=*) echo "cases.cfg: no such key: $word"; return ;;
+		*=*) echo "no such key: $word"; return ;;
 		esac
 	done
 	for line in "${lines[@]:1}"; do
-		checks+=("${line#"${line%%[! 	]*}"}")
+		line=${line#"${line%%[! 	]*}"}
+		case $line in
+		# shellcheck disable=SC2254 # a pattern it is
+		$faults*) fault[${line%% *}]+="${fault[${line%% *}]+$'\n'}${line#* }" ;;
+		*) checks+=("$line") ;;
+		esac
 	done
+	if [ -n "$sound" ]; then
+		fault=(['%']='') model=corei7_skylake_x rom='' ram='' howler='' table='' com=1 checks=("${checks[0]}")
+	fi
 	image=$kernel words=${words//,/ } modules=${modules//,/ }
 	rm -rf "$dir" && mkdir -p "$dir" || return
 	options="${number:+seed=$number }${options# }"
@@ -116,6 +177,7 @@ run_case() { # NAME[.NUMBER]
 	*) "$here/patch.sh" "$image" "$dir/guest.elf" "$guest" 2>&1 && image=$dir/guest.elf || return ;;
 	esac
 
+	make_faults "$dir" || return
 	boot "$dir/run" "$options"
 	judge $? "$dir/run"
 	[ -n "$again" ] || return
@@ -141,6 +203,13 @@ if [ "${1-}" = --case ]; then
 	begin=$SECONDS
 	mkdir -p "$out"
 	wrong=$(run_case "$2" 2>&1)
+	if [ -n "$sound" ]; then
+		case $wrong in
+		'') wrong='passes on a sound machine, too (same=sound?)' ;;
+		*'no verdict: the host'*) ;;
+		*) wrong='' ;;
+		esac
+	fi
 	printf '%s\t%s\t%s\n' "$2" $((SECONDS - begin)) "${wrong//$'\n'/$'\v'}"
 	exit
 fi
@@ -148,11 +217,12 @@ fi
 # --- all of them
 
 group='' only_list=''
-while getopts lg: option; do
+while getopts lsg: option; do
 	case $option in
 	l) only_list=1 ;;
+	s) export SOUND=1 && sound=1 ;;
 	g) group=$OPTARG ;;
-	*) die "usage: suite.sh [-l] [-g GROUP] [PATTERN]" ;;
+	*) die "usage: suite.sh [-l] [-s] [-g GROUP] [PATTERN]" ;;
 	esac
 done
 shift $((OPTIND - 1))
