@@ -46,7 +46,7 @@ struct boot_info {
 	uint64_t entry_tsc;              /* RDTSC at Howler's own first instruction */
 	uint64_t image_phys;             /* the loaded image */
 	uint64_t trampoline_phys;        /* a page below 1 MiB for starting cores */
-	uint64_t rsdp_phys;              /* 0: the door found none */
+	uint64_t rsdp_phys;              /* 0: the door was told of none */
 	uint64_t fb_phys;
 	uint32_t fb_width, fb_height, fb_pitch; /* pixels, pixels, bytes */
 	uint32_t mem_count;

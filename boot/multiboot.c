@@ -10,7 +10,6 @@
 #define FRAMEBUFFER_RGB  1u
 #define FRAMEBUFFER_TEXT 2u
 #define VGA_TEXT_PHYS    0xb8000u
-#define EBDA_SEGMENT     0x40eu /* a word in the BIOS data area */
 #define LOW_RESERVED     0x10000u
 #define TRAMPOLINE_FROM  0x8000u
 #define TRAMPOLINE_END   0xa0000u
@@ -95,28 +94,9 @@ static void take_screen(struct boot_info *info, const struct multiboot_info *mbi
 	info->fb_pitch = mbi->framebuffer_pitch;
 }
 
-/* ACPI 6.5, 5.2.5.1: in the first KiB of the EBDA or in the BIOS ROM, at 16 bytes. */
-static uint64_t find_rsdp(uint64_t from, uint64_t end)
-{
-	for (uint64_t at = from; at + 20 <= end; at += 16) {
-		const uint8_t *b = low(at);
-		uint8_t sum = 0;
-
-		if (*(const uint64_t *)b != 0x2052545020445352u) /* "RSD PTR " */
-			continue;
-		for (int i = 0; i < 20; i++)
-			sum += b[i];
-		if (sum == 0)
-			return at;
-	}
-	return 0;
-}
-
 void multiboot_enter(const struct multiboot_info *mbi)
 {
 	struct boot_info *info = &boot_info;
-	/* By the high map: gcc takes a small constant address for a null pointer. */
-	uint64_t ebda = (uint64_t)*(const uint16_t *)(HOWLER_BASE + EBDA_SEGMENT) << 4;
 
 	handover_init(info, BOOT_DOOR_MULTIBOOT, multiboot_entry_tsc);
 	info->image_phys = (uint64_t)(image_start - HOWLER_BASE);
@@ -126,9 +106,5 @@ void multiboot_enter(const struct multiboot_info *mbi)
 	take_screen(info, mbi);
 	take_memory(info, mbi);
 	take_trampoline(info);
-	if (ebda != 0)
-		info->rsdp_phys = find_rsdp(ebda, ebda + 1024);
-	if (info->rsdp_phys == 0)
-		info->rsdp_phys = find_rsdp(0xe0000, 0x100000);
 	start64(info);
 }

@@ -177,18 +177,10 @@ static void read_options(const struct boot_info *boot, char *line)
 
 static void find_cores(const struct boot_info *boot)
 {
-	unsigned wanted = options.cores;
-
-	if (cores_find(boot, &machine, options.acpi, &complaint) == TABLES_NOTED)
-		print("howler: %s\n", complaint.text);
-	if (wanted > machine.core_count) {
-		format_complaint(&complaint, "cores=%u: this machine has %u (%s): ask for fewer", wanted,
-				 machine.core_count, machine.source);
-		report_refuse(complaint.text);
-	}
-	if (!wanted)
-		wanted = machine.core_count;
-	cores_init(boot, &machine, wanted > CORES_MAX ? CORES_MAX : wanted, policy_find(options.sync));
+	cores_find(boot, &machine, options.acpi);
+	if (options.cores > machine.core_count)
+		print("howler: cores=%u: this machine has %u (%s): using all\n", options.cores, machine.core_count, machine.source);
+	cores_init(boot, &machine, options.cores ? options.cores : CORES_MAX, policy_find(options.sync));
 	the_clock.howler.rates.bound_ppb = options.tempo_error * 1000;
 	trap_load(cores[0]);
 }

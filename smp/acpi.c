@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ACPI: RSDP -> XSDT or RSDT -> MADT for the cores, FADT and HPET for the
- * timers. Section numbers are those of ACPI 6.4. A damaged table that names
- * cores is refused; one that describes a timer only costs that timer.
+ * timers. Section numbers are those of ACPI 6.4. Each table is believed for
+ * itself: a damaged one costs what it holds, is told, and the next of its kind is tried.
  */
 #include "smp/tables.h"
 #include "smp/lib.h"
-
-#define ACPI_REFUSE "firmware table damaged; update the firmware or boot with acpi=off"
 
 #define ACPI_TABLE_MAX (1u << 20) /* larger than any sane one; bounds the time that a sum takes */
 
 enum {
 	RSDP_CHECKED_V0 = 20, RSDP_SIZE = 36,       /* 5.2.5.3 */
+	RSDP_STEP = 16, SCAN_BLOCK = 1024,          /* 5.2.5.1 */
 	SDT_SIZE = 36,                              /* 5.2.6 */
 	MADT_ENTRIES = 44, MADT_LAPIC = 0,          /* 5.2.12 */
 	MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9,
@@ -23,60 +22,14 @@ enum {
 	GAS_MEMORY = 0, GAS_IO = 1,                 /* 5.2.3.2 */
 };
 
-/* Checks the RSDP (5.2.5.3) and gives the root table. */
-static bool acpi_root(uint64_t rsdp, struct table *root, struct complaint *why)
-{
-	const uint8_t *p = phys_at(rsdp, RSDP_CHECKED_V0);
-	uint32_t length = RSDP_CHECKED_V0;
-	uint8_t sum;
-
-	if (!p || memcmp(p, "RSD PTR ", 8) != 0)
-		return format_complaint(why, "ACPI: RSDP at 0x%lx: %s: " ACPI_REFUSE, rsdp,
-					p ? "no signature \"RSD PTR \"" : "cannot be read");
-	sum = tables_sum(p, RSDP_CHECKED_V0);
-	*root = (struct table){ "ACPI: RSDT", "RSDT", tables_u32(p + 16), NULL, 0 };
-	if (!sum && p[15] >= 2) { /* revision; before ACPI 2.0 it was 0 */
-		p = phys_at(rsdp, RSDP_SIZE);
-		length = p ? tables_u32(p + 20) : 0;
-		p = length >= RSDP_SIZE && length <= ACPI_TABLE_MAX ? phys_at(rsdp, length) : NULL;
-		if (!p)
-			return format_complaint(why, "ACPI: RSDP at 0x%lx: length is %u: " ACPI_REFUSE, rsdp, length);
-		sum = tables_sum(p, length);
-		if (tables_u64(p + 24))
-			*root = (struct table){ "ACPI: XSDT", "XSDT", tables_u64(p + 24), NULL, 0 };
-	}
-	if (sum)
-		return format_complaint(why, "ACPI: RSDP at 0x%lx: checksum is 0x%02x, not 0: " ACPI_REFUSE, rsdp, sum);
-	return true;
-}
-
-/* The first table with this signature in a root that was opened; phys 0: none (5.2.7, 5.2.8). */
-static struct table acpi_find(const struct table *root, const char *signature, const char *name)
-{
-	uint32_t pointer = root->signature[0] == 'X' ? 8 : 4; /* bytes */
-	struct table t = { name, signature, 0, NULL, 0 };
-
-	for (uint32_t at = SDT_SIZE; root->length - at >= pointer; at += pointer) {
-		const uint8_t *p = root->bytes + at, *found;
-		uint64_t phys = pointer == 8 ? tables_u64(p) : tables_u32(p);
-
-		found = phys ? phys_at(phys, 4) : NULL; /* unreadable: not one that we want */
-		if (found && memcmp(found, signature, 4) == 0) {
-			t.phys = phys;
-			break;
-		}
-	}
-	return t;
-}
-
 /* Takes one entry, all of it within the MADT. NULL, or what is wrong with it. */
-static const char *acpi_madt_entry(const uint8_t *e, struct machine *m, uint32_t *repeated)
+static const char *acpi_madt_entry(const uint8_t *e, struct machine *m, struct left_out *left_out)
 {
 	static const uint8_t least[] = { [MADT_LAPIC] = 8, [MADT_LAPIC_ADDRESS] = 12, [MADT_X2APIC] = 16 };
 	uint32_t id, flags, none;
 
 	if (e[0] < sizeof(least) && e[1] < least[e[0]])
-		return "too short for its type: " ACPI_REFUSE;
+		return "too short for its type";
 	switch (e[0]) {
 	case MADT_LAPIC: /* 5.2.12.2 */
 		id = e[3], flags = tables_u32(e + 4), none = 0xff;
@@ -91,91 +44,165 @@ static const char *acpi_madt_entry(const uint8_t *e, struct machine *m, uint32_t
 		return NULL;
 	}
 	/* "Online capable" without "enabled" is a slot for later; the highest id means all cores. */
-	if (!(flags & MADT_ENABLED) || id == none)
-		return NULL;
-	if (!tables_add_core(m, id, repeated))
-		return "more enabled cores than fit: disable some in the firmware setup";
+	if (flags & MADT_ENABLED && id != none)
+		tables_add_core(m, id, left_out);
 	return NULL;
 }
 
-static bool acpi_madt(struct table *t, struct machine *m, struct complaint *why)
+/* Of a list that ends in damage, what comes before it is good: the sum says that the firmware meant it so. */
+static bool acpi_madt(const struct table *t, struct machine *m, struct complaint *why)
 {
-	uint32_t repeated = 0;
+	struct left_out left_out = { 0, 0 };
 
-	if (!tables_open(t, MADT_ENTRIES, ACPI_TABLE_MAX, why, ACPI_REFUSE))
-		return false;
+	m->source = "ACPI MADT";
 	m->lapic_phys = tables_u32(t->bytes + 36);
 	for (uint32_t at = MADT_ENTRIES; at < t->length; at += t->bytes[at + 1]) {
 		const uint8_t *e = t->bytes + at;
 		const char *wrong;
 
 		if (t->length - at < 2 || e[1] > t->length - at)
-			wrong = "runs past the end: " ACPI_REFUSE;
+			wrong = "runs past the end";
 		else if (e[1] < 2) /* would never advance */
-			wrong = "length below 2: " ACPI_REFUSE;
+			wrong = "length below 2";
 		else
-			wrong = acpi_madt_entry(e, m, &repeated);
-		if (wrong)
-			return format_complaint(why, "%s at 0x%lx: entry at byte %u: %s", t->name, t->phys, at, wrong);
+			wrong = acpi_madt_entry(e, m, &left_out);
+		if (wrong) {
+			format_note(why, "%s at 0x%lx: entry at byte %u: %s: not used from there on", t->name, t->phys, at, wrong);
+			break;
+		}
 	}
-	return tables_cores(t, m, repeated, why, ACPI_REFUSE);
+	return tables_cores(t, m, &left_out, why);
 }
 
 /* PM timer, 4.8.3.3. Its extended address counts alone if it is not 0 (5.2.9, X_PM_TMR_BLK). */
-static void acpi_fadt(struct table t, struct machine *m, struct complaint *why)
+static bool acpi_fadt(const struct table *t, struct machine *m, struct complaint *why)
 {
-	uint64_t port;
-	uint32_t flags;
+	uint64_t port = t->bytes[91] == 4 ? tables_u32(t->bytes + 76) : 0; /* PM_TMR_LEN, PM_TMR_BLK */
+	uint32_t flags = tables_u32(t->bytes + 112);
 
-	if (!t.phys || !tables_open(&t, FADT_V1, ACPI_TABLE_MAX, why, "PM timer not used"))
-		return;
-	flags = tables_u32(t.bytes + 112);
-	port = t.bytes[91] == 4 ? tables_u32(t.bytes + 76) : 0; /* PM_TMR_LEN, PM_TMR_BLK */
-	if (t.length >= FADT_X_PM_TMR_END && tables_u64(t.bytes + 212))
-		port = t.bytes[208] == GAS_IO ? tables_u64(t.bytes + 212) : 0;
+	if (t->length >= FADT_X_PM_TMR_END && tables_u64(t->bytes + 212))
+		port = t->bytes[208] == GAS_IO ? tables_u64(t->bytes + 212) : 0;
 	if (!port || flags & FADT_HW_REDUCED)
-		return;
-	if (port > 0xffff - 3) {
-		format_note(why, "%s at 0x%lx: PM timer at 0x%lx is no port: PM timer not used", t.name, t.phys, port);
-		return;
-	}
+		return true;
+	if (port > 0xffff - 3)
+		return format_note(why, "%s at 0x%lx: PM timer at 0x%lx is no port: not used", t->name, t->phys, port);
 	m->pm_timer_port = (uint16_t)port;
 	m->pm_timer_32bit = flags & FADT_TMR_VAL_EXT;
+	return true;
 }
 
-static void acpi_hpet(struct table t, struct machine *m, struct complaint *why)
+static bool acpi_hpet(const struct table *t, struct machine *m, struct complaint *why)
 {
-	uint64_t base;
+	uint64_t base = tables_u64(t->bytes + 44);
 
-	if (!t.phys || !tables_open(&t, HPET_SIZE, ACPI_TABLE_MAX, why, "HPET not used"))
+	if (t->bytes[40] != GAS_MEMORY || !base || base & 7) /* registers are 64 bits wide */
+		return format_note(why, "%s at 0x%lx: no usable base address: not used", t->name, t->phys);
+	m->hpet_phys = base;
+	return true;
+}
+
+static const struct kind {
+	const char *signature, *name;
+	uint32_t least; /* bytes */
+	bool (*take)(const struct table *t, struct machine *m, struct complaint *why);
+} kinds[] = {
+	{ "APIC", "ACPI: MADT", MADT_ENTRIES, acpi_madt },
+	{ "FACP", "ACPI: FADT", FADT_V1, acpi_fadt },
+	{ "HPET", "ACPI: HPET", HPET_SIZE, acpi_hpet },
+};
+
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), ALL_KINDS = (1 << KINDS) - 1 };
+
+struct search {
+	unsigned taken;        /* a bit for each kind */
+	uint64_t tried[KINDS]; /* the last one: RSDT and XSDT list the same */
+};
+
+/* All tables of a root (5.2.7, 5.2.8): the first sound one of each kind that no earlier root had. */
+static void acpi_tables(struct table *root, struct search *s, struct machine *m, struct complaint *why)
+{
+	const uint32_t pointer = root->signature[0] == 'X' ? 8 : 4; /* bytes */
+	const unsigned before = s->taken;
+
+	if (!root->phys || before == ALL_KINDS || !tables_open(root, SDT_SIZE, ACPI_TABLE_MAX, why))
 		return;
-	base = tables_u64(t.bytes + 44);
-	if (t.bytes[40] == GAS_MEMORY && base && !(base & 7)) /* registers are 64 bits wide */
-		m->hpet_phys = base;
-	else
-		format_note(why, "%s at 0x%lx: no usable base address: HPET not used", t.name, t.phys);
+	for (uint32_t at = SDT_SIZE; root->length - at >= pointer; at += pointer) {
+		const uint8_t *p = root->bytes + at;
+		uint64_t phys = pointer == 8 ? tables_u64(p) : tables_u32(p);
+		const uint8_t *found = phys ? phys_at(phys, 4) : NULL; /* unreadable: not one that we want */
+
+		for (unsigned k = 0; found && k < KINDS; k++) {
+			struct table t = { kinds[k].name, kinds[k].signature, phys, NULL, 0 };
+
+			if (memcmp(found, t.signature, 4) != 0 || before & 1u << k || s->tried[k] == phys)
+				continue;
+			s->tried[k] = phys;
+			if (!(s->taken & 1u << k))
+				s->taken |= (unsigned)(tables_open(&t, kinds[k].least, ACPI_TABLE_MAX, why) &&
+						       kinds[k].take(&t, m, why)) << k;
+			else if (kinds[k].take != acpi_hpet) /* of those there may be more than one */
+				format_note(why, "%s at 0x%lx: not the first: not used", t.name, phys);
+		}
+	}
+}
+
+/* By one RSDP (5.2.5.3). Its first sum is for the RSDT, its second for the XSDT. */
+static void acpi_rsdp(uint64_t rsdp, struct search *s, struct machine *m, struct complaint *why)
+{
+	const uint8_t *p = phys_at(rsdp, RSDP_CHECKED_V0);
+	struct table rsdt = { "ACPI: RSDT", "RSDT", 0, NULL, 0 }, xsdt = { "ACPI: XSDT", "XSDT", 0, NULL, 0 };
+	uint32_t length;
+
+	if (!p || memcmp(p, "RSD PTR ", 8) != 0 || tables_sum(p, RSDP_CHECKED_V0)) {
+		format_note(why, "ACPI: RSDP at 0x%lx: %s: not used", rsdp, !p ? "cannot be read" :
+			    memcmp(p, "RSD PTR ", 8) != 0 ? "no signature \"RSD PTR \"" : "wrong checksum");
+		return;
+	}
+	rsdt.phys = tables_u32(p + 16);
+	if (p[15] >= 2) { /* revision; before ACPI 2.0 it was 0 */
+		p = phys_at(rsdp, RSDP_SIZE);
+		length = p ? tables_u32(p + 20) : 0;
+		p = length >= RSDP_SIZE && length <= ACPI_TABLE_MAX ? phys_at(rsdp, length) : NULL;
+		if (p && !tables_sum(p, length))
+			xsdt.phys = tables_u64(p + 24);
+		else
+			format_note(why, "ACPI: RSDP at 0x%lx: wrong %s: its XSDT not used", rsdp,
+				    p ? "extended checksum" : "length");
+	}
+	acpi_tables(&xsdt, s, m, why);
+	acpi_tables(&rsdt, s, m, why);
+	if (!m->core_count && !why->text[0])
+		format_note(why, "ACPI: RSDP at 0x%lx leads to no MADT", rsdp);
+}
+
+/* Where a BIOS has it: in [from, end), whole KiB. False: there is none. */
+static bool acpi_scan(uint64_t from, uint64_t end, struct search *s, struct machine *m, struct complaint *why)
+{
+	bool any = false;
+
+	for (uint64_t block = from; block < end && !m->core_count; block += SCAN_BLOCK) {
+		const uint8_t *p = phys_at(block, SCAN_BLOCK);
+
+		for (uint32_t at = 0; p && at < SCAN_BLOCK && !m->core_count; at += RSDP_STEP)
+			if (tables_u64(p + at) == 0x2052545020445352u) { /* "RSD PTR " */
+				any = true;
+				acpi_rsdp(block + at, s, m, why);
+			}
+	}
+	return any;
 }
 
 int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why)
 {
-	struct table root, madt;
+	struct search s = { 0, { 0 } };
+	bool any = rsdp;
 
 	tables_begin(m, why);
-	if (!rsdp) {
-		format_complaint(why, "ACPI: the firmware gives no RSDP");
-		return tables_end(m, why, TABLES_NONE);
-	}
-	if (!acpi_root(rsdp, &root, why) || !tables_open(&root, SDT_SIZE, ACPI_TABLE_MAX, why, ACPI_REFUSE))
-		return tables_end(m, why, TABLES_BAD);
-	madt = acpi_find(&root, "APIC", "ACPI: MADT");
-	if (!madt.phys) {
-		format_complaint(why, "%s at 0x%lx lists no readable MADT", root.name, root.phys);
-		return tables_end(m, why, TABLES_NONE);
-	}
-	if (!acpi_madt(&madt, m, why))
-		return tables_end(m, why, TABLES_BAD);
-	m->source = "ACPI MADT";
-	acpi_fadt(acpi_find(&root, "FACP", "ACPI: FADT"), m, why);
-	acpi_hpet(acpi_find(&root, "HPET", "ACPI: HPET"), m, why);
-	return tables_end(m, why, TABLES_OK);
+	if (rsdp)
+		acpi_rsdp(rsdp, &s, m, why);
+	any |= acpi_scan(tables_ebda(), tables_ebda() + SCAN_BLOCK, &s, m, why);
+	any |= acpi_scan(0xe0000, 0x100000, &s, m, why);
+	if (!any)
+		format_note(why, "ACPI: the firmware gives no RSDP");
+	return any ? tables_result(m, why) : TABLES_NONE;
 }

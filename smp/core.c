@@ -23,6 +23,7 @@
 #define ANSWER_WAIT_NS 1000000000ull /* a host may have more to do than to give us a processor */
 #define PUT_BACK_NS 100000ull
 #define ROUNDS 24u                 /* to measure a raw TSC by: the quickest counts */
+#define XAPIC_ALL 0xffu            /* the id that means all cores, SDM vol. 3, 10.6.2.1 */
 #define CPUID7_EBX_TSC_ADJUST (1u << 1)
 
 /*
@@ -51,32 +52,49 @@ _Noreturn void core_restart(struct core *c); /* ap.asm: to hv_core on the core's
 
 static void complain(int result, const struct complaint *why)
 {
-	if (result == TABLES_BAD)
-		print("howler: %s\n", why->text);
+	if (result == TABLES_NOTED || result == TABLES_BAD)
+		print("howler: %s (a fault of the firmware's: is there a newer one?)\n", why->text);
 }
 
-int cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi, struct complaint *why)
+/* Where an xAPIC has 8 bits for an id, another core would get what is meant for these. */
+static void leave_out_far(struct machine *m)
 {
-	int result = use_acpi && boot->rsdp_phys ? acpi_read(boot->rsdp_phys, m, why) : TABLES_NONE;
+	uint32_t kept = 0, far = 0;
 
-	if (result < 0) {
-		complain(result, why);
-		result = mptable_read(m, why);
-	}
-	if (result >= 0)
-		return result;
-	complain(result, why);
-	tables_begin(m, why);
-	if (boot->core_count) {
-		for (unsigned i = 0; i < boot->core_count; i++)
-			m->apic_id[m->core_count++] = boot->core_apic_id[i];
+	for (uint32_t i = 0; i < m->core_count; i++)
+		if (apic_x2 || m->apic_id[i] < XAPIC_ALL)
+			m->apic_id[kept++] = m->apic_id[i];
+		else
+			far = m->apic_id[i];
+	if (kept < m->core_count)
+		print("howler: %u of %u cores left out, as APIC id %u: this processor has no x2APIC, and an xAPIC reaches "
+		      "ids below %u only\n", m->core_count - kept, m->core_count, far, XAPIC_ALL);
+	m->core_count = kept;
+}
+
+void cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi)
+{
+	struct left_out left_out = { 0, 0 };
+	struct complaint why;
+
+	tables_begin(m, &why);
+	if (use_acpi)
+		complain(acpi_read(boot->rsdp_phys, m, &why), &why);
+	if (!m->core_count)
+		complain(mptable_read(m, &why), &why);
+	if (!m->core_count && boot->core_count) {
 		m->source = "UEFI MP services";
-		return TABLES_OK;
+		for (unsigned i = 0; i < boot->core_count; i++)
+			tables_add_core(m, boot->core_apic_id[i], &left_out);
+		if (left_out.repeated)
+			print("howler: UEFI MP services: %u repeated APIC ids dropped\n", left_out.repeated);
 	}
+	leave_out_far(m);
+	if (m->core_count)
+		return;
 	m->apic_id[m->core_count++] = apic_id();
 	m->source = "boot core only";
-	format_complaint(why, "cores: neither ACPI, nor MP table, nor firmware names any: running on the boot core alone");
-	return TABLES_NOTED;
+	print("howler: cores: neither ACPI, nor MP table, nor firmware names any: running on the boot core alone\n");
 }
 
 static struct core *make_core(uint32_t index, uint32_t id)
@@ -110,6 +128,11 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 {
 	uint32_t boot_id = apic_id();
 
+	start_page = boot->trampoline_phys;
+	if (!start_page && wanted > 1 && m->core_count > 1) {
+		print("howler: no free page below 1 MiB to start cores from: running on the boot core alone\n");
+		wanted = 1;
+	}
 	cores[core_count++] = make_core(0, boot_id);
 	for (unsigned i = 0; i < m->core_count && core_count < wanted; i++)
 		if (m->apic_id[i] != boot_id) {
@@ -118,8 +141,9 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 		}
 	clock_init(&the_clock, policy, clock_cores, core_count, 0);
 	clock_pairs(&the_clock, gaps, spans, placed, bounds);
-	start_page = boot->trampoline_phys;
-	CHECK(start_page && start_page < MIB && !(start_page & (PAGE_SIZE - 1)));
+	if (!start_page)
+		return;
+	CHECK(start_page < MIB && !(start_page & (PAGE_SIZE - 1)));
 	CHECK(ap_end - ap_start <= (long)PAGE_SIZE && read_cr3() <= UINT32_MAX);
 	memcpy((void *)start_page, ap_start, (size_t)(ap_end - ap_start));
 	*(uint32_t *)(start_page + (uint64_t)(ap_cr3 - ap_start)) = (uint32_t)read_cr3();

@@ -25,7 +25,7 @@ int vformat(char *buf, size_t size, const char *fmt, va_list args)
 
 /* One line: what is wrong, where, and what to do. Empty: nothing to say. */
 struct complaint {
-	char text[192];
+	char text[256];
 };
 
 /* Replaces the complaint's text; what does not fit is cut off. Always false: for who has nothing else to say. */

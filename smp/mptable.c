@@ -6,12 +6,10 @@
 #include "smp/tables.h"
 #include "smp/lib.h"
 
-#define MPTABLE_REFUSE "firmware table damaged; update the firmware or boot with acpi=on"
-
 #define MPTABLE_DEFAULT_LAPIC 0xfee00000u /* 3.6.1 */
 
 enum {
-	BDA_EBDA_SEGMENT = 0x40e, BDA_BASE_KIB = 0x413,
+	BDA_BASE_KIB = 0x413,
 	FLOATING_SIZE = 16,                  /* 4.1 */
 	CONFIG_SIZE = 44,                    /* 4.2 */
 	PROCESSOR = 0, OTHER_LAST = 4,       /* 4.3, entry types */
@@ -41,39 +39,40 @@ static const uint8_t *mptable_scan(uint64_t from, uint32_t bytes, uint64_t *dama
 /* The three places where 4 says that it may be. */
 static const uint8_t *mptable_find(uint64_t *damaged)
 {
-	const uint8_t *word = phys_at(BDA_EBDA_SEGMENT, 2), *found = NULL;
-	uint32_t ebda = word ? tables_u16(word) * 16u : 0, base;
+	const uint8_t *word = phys_at(BDA_BASE_KIB, 2), *found = NULL;
+	uint32_t ebda = tables_ebda(), base = word ? tables_u16(word) : 0;
 
 	if (ebda)
 		found = mptable_scan(ebda, 1024, damaged);
-	word = phys_at(BDA_BASE_KIB, 2);
-	base = word ? tables_u16(word) : 0;
 	if (!found && base && base <= 640)
 		found = mptable_scan((base - 1) * 1024, 1024, damaged);
 	return found ? found : mptable_scan(0xf0000, 0x10000, damaged);
 }
 
-static bool mptable_config(uint32_t phys, struct machine *m, struct complaint *why)
+static void mptable_config(uint32_t phys, struct machine *m, struct complaint *why)
 {
 	struct table t = { "MP table: PCMP", "PCMP", phys, NULL, 0 };
-	uint32_t at = CONFIG_SIZE, size, repeated = 0;
+	struct left_out left_out = { 0, 0 };
+	uint32_t at = CONFIG_SIZE, size;
 
-	if (!tables_open(&t, CONFIG_SIZE, UINT16_MAX, why, MPTABLE_REFUSE))
-		return false;
+	if (!tables_open(&t, CONFIG_SIZE, UINT16_MAX, why))
+		return;
 	for (uint32_t left = tables_u16(t.bytes + 34); left; left--, at += size) {
 		const uint8_t *e = t.bytes + at;
 
 		size = at < t.length && e[0] == PROCESSOR ? PROCESSOR_SIZE : OTHER_SIZE;
-		if (size > t.length - at || e[0] > OTHER_LAST)
-			return format_complaint(why, "%s at 0x%lx: entry at byte %u: %s: " MPTABLE_REFUSE, t.name, t.phys, at,
-						size > t.length - at ? "runs past the end" : "unknown type");
-		/* 4.3.1. An id has 8 bits, 0xff means all cores, so there is room for all. */
+		if (size > t.length - at || e[0] > OTHER_LAST) {
+			format_note(why, "%s at 0x%lx: entry at byte %u: %s: not used from there on", t.name, t.phys, at,
+				    size > t.length - at ? "runs past the end" : "unknown type");
+			break;
+		}
+		/* 4.3.1. An id has 8 bits, and 0xff means all cores. */
 		if (e[0] == PROCESSOR && e[3] & PROCESSOR_ENABLED && e[1] != 0xff)
-			tables_add_core(m, e[1], &repeated);
+			tables_add_core(m, e[1], &left_out);
 	}
 	m->lapic_phys = tables_u32(t.bytes + 36);
 	m->source = "MP table";
-	return tables_cores(&t, m, repeated, why, MPTABLE_REFUSE);
+	tables_cores(&t, m, &left_out, why);
 }
 
 int mptable_read(struct machine *m, struct complaint *why)
@@ -81,27 +80,25 @@ int mptable_read(struct machine *m, struct complaint *why)
 	const uint8_t *floating;
 	uint64_t damaged = 0;
 
-	tables_begin(m, why);
+	m->core_count = 0;
+	why->text[0] = '\0';
 	floating = mptable_find(&damaged);
-	if (!floating && damaged) {
-		format_complaint(why, "MP table: _MP_ at 0x%lx: wrong length or checksum: " MPTABLE_REFUSE, damaged);
-		return tables_end(m, why, TABLES_BAD);
+	if (!floating && !damaged) {
+		format_complaint(why, "MP table: the firmware gives none");
+		return TABLES_NONE;
 	}
 	if (!floating) {
-		format_complaint(why, "MP table: the firmware gives none");
-		return tables_end(m, why, TABLES_NONE);
+		format_complaint(why, "MP table: _MP_ at 0x%lx: wrong length or checksum: not used", damaged);
+	} else if (!floating[11]) {
+		mptable_config(tables_u32(floating + 4), m, why);
+	} else if (floating[11] > DEFAULT_LAST) {
+		format_complaint(why, "MP table: default configuration %u is unknown: not used", floating[11]);
+	} else { /* 5: no table, two cores with ids 0 and 1, registers where they are at reset */
+		m->core_count = 2;
+		m->apic_id[0] = 0;
+		m->apic_id[1] = 1;
+		m->lapic_phys = MPTABLE_DEFAULT_LAPIC;
+		m->source = "MP default configuration";
 	}
-	if (!floating[11])
-		return tables_end(m, why, mptable_config(tables_u32(floating + 4), m, why) ? TABLES_OK : TABLES_BAD);
-	if (floating[11] > DEFAULT_LAST) {
-		format_complaint(why, "MP table: default configuration %u is unknown: "
-				 MPTABLE_REFUSE, floating[11]);
-		return tables_end(m, why, TABLES_BAD);
-	}
-	/* 5: no table, two cores with ids 0 and 1, registers where they are at reset. */
-	m->core_count = 2;
-	m->apic_id[1] = 1;
-	m->lapic_phys = MPTABLE_DEFAULT_LAPIC;
-	m->source = "MP default configuration";
-	return tables_end(m, why, TABLES_OK);
+	return tables_result(m, why);
 }

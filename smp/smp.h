@@ -114,7 +114,7 @@ void stop_join(void);            /* after REQ_STOP was taken */
 void stop_stand(void);           /* as long as a machine stands still */
 
 /* core.c: cores come and go. */
-int cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi, struct complaint *why);
+void cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi); /* at least one; says what it left out */
 void cores_init(const struct boot_info *boot, const struct machine *m, unsigned wanted,
 		const struct policy *policy);
 void cores_start(void);          /* all but the boot core, side by side */

@@ -15,7 +15,7 @@
 struct machine {
 	uint32_t core_count;                 /* enabled ones, in the table's order */
 	uint32_t apic_id[MACHINE_CORES_MAX]; /* no two alike; which one runs is not known here */
-	uint64_t lapic_phys;                 /* a page, as the table says; not 0 */
+	uint64_t lapic_phys;                 /* as the table says, be it true: the processor knows (apic.c) */
 	uint16_t pm_timer_port;              /* 0: none, or not in I/O space */
 	bool pm_timer_32bit;                 /* else it wraps at 24 bits */
 	uint64_t hpet_phys;                  /* 0: none */
@@ -26,7 +26,7 @@ enum tables_result {
 	TABLES_OK = 0,
 	TABLES_NOTED = 1, /* usable, and the complaint says what was left out */
 	TABLES_NONE = -1, /* there is no such table: ask the next source */
-	TABLES_BAD = -2,  /* there is one, but it is damaged */
+	TABLES_BAD = -2,  /* there is one, but it names no core */
 };
 
 /*
@@ -37,12 +37,20 @@ enum tables_result {
 const void *phys_at(uint64_t phys, size_t bytes);
 
 /*
- * Fill *m from ACPI (rsdp: physical address of the RSDP, 0 if the door found
- * none) or from the MP table. Both return enum tables_result and set *why: empty
- * on TABLES_OK, else one line. On a negative result *m is all zero.
+ * acpi_read fills *m from ACPI, by the RSDP at `rsdp` if that is sound (0: the door was not told of any), else by one
+ * where a BIOS has it. mptable_read puts the cores of the MP table into *m, and leaves the timers. Both return enum
+ * tables_result and set *why: empty on TABLES_OK, else one line. On a negative result *m has no cores; it may have timers.
  */
 int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why);
 int mptable_read(struct machine *m, struct complaint *why);
+
+/* A fresh *m and an empty complaint. */
+void tables_begin(struct machine *m, struct complaint *why);
+/* Adds a core; or counts it in *left_out, if its id is there already or there is no room for it. */
+struct left_out {
+	uint32_t repeated, surplus;
+};
+void tables_add_core(struct machine *m, uint32_t apic_id, struct left_out *left_out);
 
 /* For the readers only. */
 
@@ -69,24 +77,14 @@ struct table {
 	uint32_t length; /* all of it readable at `bytes` */
 };
 
-/* Opens the table at t->phys and checks it, least .. most bytes long; `tail` ends the complaint. */
-bool tables_open(struct table *t, uint32_t least, uint32_t most, struct complaint *why, const char *tail);
-/* Was all that it should name in it? */
-bool tables_cores(const struct table *t, const struct machine *m, uint32_t repeated, struct complaint *why,
-		  const char *tail);
+/* Opens the table at t->phys and checks it, least .. most bytes long. */
+bool tables_open(struct table *t, uint32_t least, uint32_t most, struct complaint *why);
+/* Has it named cores? Notes what was left out. */
+bool tables_cores(const struct table *t, const struct machine *m, const struct left_out *left_out, struct complaint *why);
 
 /* The sum of all bytes, modulo 256: 0 in a sound table. */
 uint8_t tables_sum(const uint8_t *table, size_t bytes);
-
-/* A fresh *m and an empty complaint. */
-void tables_begin(struct machine *m, struct complaint *why);
-/*
- * Adds a core; one whose id is there already is counted in *repeated instead.
- * false: no room for it.
- */
-bool tables_add_core(struct machine *m, uint32_t apic_id, uint32_t *repeated);
-/*
- * The verdict: with a negative result wipes *m, with a good one turns a
- * complaint that is not empty into TABLES_NOTED.
- */
-int tables_end(struct machine *m, const struct complaint *why, int result);
+/* The extended BIOS data area, 0: none. */
+uint32_t tables_ebda(void);
+/* The verdict on *m and the complaint. */
+int tables_result(const struct machine *m, const struct complaint *why);

@@ -205,8 +205,6 @@ void fake_mptable_fix(void)
 
 const char *fake_broken(int result, const struct machine *m, const struct complaint *why)
 {
-	static const struct machine empty;
-
 	if (result < TABLES_BAD || result > TABLES_NOTED)
 		return "unknown result";
 	if (!memchr(why->text, '\0', sizeof(why->text)))
@@ -214,11 +212,9 @@ const char *fake_broken(int result, const struct machine *m, const struct compla
 	if (!why->text[0] != (result == TABLES_OK))
 		return "complaint and result disagree";
 	if (result < 0)
-		return memcmp(m, &empty, sizeof(empty)) ? "refused, but machine not empty" : NULL;
+		return m->core_count ? "refused, but there are cores" : NULL;
 	if (m->core_count < 1 || m->core_count > MACHINE_CORES_MAX || !m->source)
 		return "core count or source";
-	if (!m->lapic_phys || m->lapic_phys & 0xfff)
-		return "local APIC address";
 	for (uint32_t i = 0; i < m->core_count; i++)
 		for (uint32_t j = 0; j < i; j++)
 			if (m->apic_id[i] == m->apic_id[j])

@@ -27,8 +27,8 @@ enum {
 	FAKE_XSDT = 0x7fe0000, FAKE_XSDT_SIZE = 36 + 4 * 8,
 	FAKE_RSDT = 0x7fe0100, FAKE_RSDT_SIZE = 36 + 4 * 4,
 	FAKE_MADT = 0x7fe0203, FAKE_MADT_SIZE = 44 + 8 + 8 + 12 + 8 + 16 + 16 + 8 + 16, /* unaligned */
-	FAKE_FADT = 0x7fe1000, FAKE_FADT_SIZE = 276,
-	FAKE_HPET = 0x7fe1201, FAKE_HPET_SIZE = 56,
+	FAKE_FADT = 0x7fe3000, FAKE_FADT_SIZE = 276,
+	FAKE_HPET = 0x7fe3201, FAKE_HPET_SIZE = 56,
 };
 void fake_acpi(void);
 /* Recomputes the checksum of every table of fake_acpi() that is still in its place. */

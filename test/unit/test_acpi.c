@@ -104,16 +104,16 @@ static void test_repeated_core(void **state)
 	fake_at(FAKE_HPET)[9]++;
 	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_NOTED);
 	assert_string_equal(why.text, "ACPI: MADT at 0x7fe0203: 2 repeated APIC ids dropped; "
-			    "ACPI: HPET at 0x7fe1201: checksum is 0x01, not 0: HPET not used");
+			    "ACPI: HPET at 0x7fe3201: checksum is 0x01, not 0: not used");
 }
 
-/* 256 fit, by type 9; the 257th is one too many. */
+/* 256 fit, by type 9; of 288 the others are left out, and nothing else is lost. */
 static void test_many_cores(void **state)
 {
-	static uint8_t entries[257 * 16];
+	static uint8_t entries[288 * 16];
 
 	(void)state;
-	for (unsigned i = 0; i < 257; i++) {
+	for (unsigned i = 0; i < 288; i++) {
 		entries[16 * i] = 9;
 		entries[16 * i + 1] = 16;
 		fake_put(entries + 16 * i + 4, 1000 + i, 4);
@@ -124,10 +124,13 @@ static void test_many_cores(void **state)
 	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
 	assert_int_equal(m.core_count, 256);
 	assert_int_equal(m.apic_id[255], 1255);
-	fake_madt(entries, 257 * 16);
-	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_BAD);
-	assert_string_equal(why.text, "ACPI: MADT at 0x7fe0203: entry at byte 4140: more enabled cores "
-			    "than fit: disable some in the firmware setup");
+	fake_madt(entries, sizeof(entries));
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_NOTED);
+	assert_string_equal(why.text, "ACPI: MADT at 0x7fe0203: 32 enabled cores more than the first 256: left out");
+	assert_int_equal(m.core_count, 256);
+	assert_int_equal(m.apic_id[255], 1255);
+	assert_int_equal(m.pm_timer_port, 0xb008);
+	assert_int_equal(m.hpet_phys, 0xfed00000);
 }
 
 static void test_pm_timer(void **state)
@@ -183,11 +186,120 @@ static void test_no_timers(void **state)
 	fake_acpi();
 	put(FAKE_XSDT + 36, 0, 8);
 	put(FAKE_XSDT + 60, 0, 8);
+	put(FAKE_RSDT + 36, 0, 4);
+	put(FAKE_RSDT + 48, 0, 4);
 	fake_acpi_fix();
 	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
 	assert_int_equal(m.core_count, 4);
 	assert_int_equal(m.pm_timer_port, 0);
 	assert_int_equal(m.hpet_phys, 0);
+}
+
+/* Nobody asks the MADT where the local APIC is. */
+static void test_lapic_nowhere(void **state)
+{
+	(void)state;
+	fake_acpi();
+	put(FAKE_MADT + 36, 0, 4);
+	fake_acpi_fix();
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+	assert_int_equal(m.core_count, 4);
+}
+
+/* A list that ends in zeros, or in the middle of an entry: what is before that counts. */
+static void test_tail(void **state)
+{
+	static const uint8_t zeros[] = { 0, 8, 0, 3, 1, 0, 0, 0, 0, 8, 1, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t cut[] = { 0, 8, 0, 3, 1, 0, 0, 0, 0, 8, 1, 5, 1, 0, 0, 0, 0, 8, 2, 7 };
+
+	(void)state;
+	fake_acpi();
+	fake_madt(zeros, sizeof(zeros));
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_NOTED);
+	assert_string_equal(why.text, "ACPI: MADT at 0x7fe0203: entry at byte 60: length below 2: not used from there on");
+	assert_int_equal(m.core_count, 2);
+	assert_int_equal(m.apic_id[1], 5);
+	assert_int_equal(m.hpet_phys, 0xfed00000);
+	fake_madt(cut, sizeof(cut));
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_NOTED);
+	assert_string_equal(why.text, "ACPI: MADT at 0x7fe0203: entry at byte 60: runs past the end: not used from there on");
+	assert_int_equal(m.core_count, 2);
+	assert_int_equal(m.pm_timer_port, 0xb008);
+}
+
+/* A copy of the MADT or HPET, changed at one byte, in a root before the sound one, and behind it. */
+static void test_two_of_a_kind(void **state)
+{
+	enum { COPY = 0x7fd0000, OTHER = 0x123456789abc };
+	static const struct { uint64_t table, changed; uint8_t value; bool first; const char *text; } cases[] = {
+		{ FAKE_MADT, 10, 1, true, "ACPI: MADT at 0x7fd0000: checksum is 0x01, not 0: not used" },
+		{ FAKE_MADT, 10, 1, false, "ACPI: MADT at 0x7fd0000: not the first: not used" },
+		{ FAKE_MADT, 47, 9, false, "ACPI: MADT at 0x7fd0000: not the first: not used" },
+		{ FAKE_HPET, 40, 1, true, "ACPI: HPET at 0x7fd0000: no usable base address: not used" },
+		{ FAKE_HPET, 44, 8, false, "" }, /* there may be more than one */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t bytes = cases[i].table == FAKE_MADT ? FAKE_MADT_SIZE : FAKE_HPET_SIZE;
+
+		fake_acpi();
+		uint8_t *copy = memcpy(fake_memory(COPY, bytes), fake_at(cases[i].table), bytes);
+		copy[cases[i].changed] = (uint8_t)(copy[cases[i].changed] + cases[i].value);
+		if (cases[i].changed != 10)
+			fake_fix(copy, bytes, 9);
+		/* Of the XSDT the first entry is the FADT's, which goes to the end. */
+		put(FAKE_XSDT + 36, cases[i].first ? COPY : OTHER, 8);
+		put(FAKE_XSDT + 44, FAKE_FADT, 8);
+		put(FAKE_XSDT + 60, FAKE_HPET, 8);
+		if (!cases[i].first) {
+			put(FAKE_XSDT + 36, FAKE_HPET, 8);
+			put(FAKE_XSDT + 60, COPY, 8);
+		}
+		fake_acpi_fix();
+		assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), cases[i].text[0] ? TABLES_NOTED : TABLES_OK);
+		assert_string_equal(why.text, cases[i].text);
+		assert_int_equal(m.core_count, 4);
+		assert_int_equal(m.apic_id[0], 0);
+		assert_int_equal(m.pm_timer_port, 0xb008);
+		assert_int_equal(m.hpet_phys, 0xfed00000);
+		fake_forget();
+	}
+}
+
+/* Two RSDPs where a BIOS has them, in the EBDA and in its ROM: either is enough. */
+static void test_two_rsdps(void **state)
+{
+	enum { EBDA = 0x9fc00, ROM = 0xf0000 };
+	static const struct { unsigned at, value; const char *text; } cases[] = {
+		{ 9, 1, "ACPI: RSDP at 0x9fe00: wrong checksum: not used" },
+		{ 33, 1, "ACPI: RSDP at 0x9fe00: wrong extended checksum: its XSDT not used" },
+		{ 20, 200, "ACPI: RSDP at 0x9fe00: wrong extended checksum: its XSDT not used" },
+		{ 22, 200, "ACPI: RSDP at 0x9fe00: wrong length: its XSDT not used" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fake_acpi();
+		put(FAKE_RSDP + 16, 0, 4); /* no RSDT */
+		fake_acpi_fix();
+		fake_put(fake_memory(0x40e, 2), EBDA >> 4, 2);
+		uint8_t *first = fake_memory(EBDA, 1024) + 0x200, *second = fake_memory(ROM, 1024) + 0x130;
+		memcpy(first, fake_at(FAKE_RSDP), 36);
+		memcpy(second, fake_at(FAKE_RSDP), 36);
+		memset(fake_at(FAKE_RSDP), 0, 36);
+		check_sound(acpi_read(0, &m, &why));
+		first[cases[i].at] = (uint8_t)(first[cases[i].at] + cases[i].value);
+		assert_int_equal(acpi_read(0, &m, &why), TABLES_NOTED);
+		assert_string_equal(why.text, cases[i].text);
+		assert_int_equal(m.core_count, 4);
+		assert_int_equal(m.pm_timer_port, 0xb008);
+		memset(first, 0, 36);
+		check_sound(acpi_read(0, &m, &why));
+		second[33] = 0xee; /* and no other */
+		assert_int_equal(acpi_read(0, &m, &why), TABLES_BAD);
+		fake_forget();
+	}
 }
 
 int main(void)
@@ -202,6 +314,10 @@ int main(void)
 		cmocka_unit_test_teardown(test_pm_timer, forget),
 		cmocka_unit_test_teardown(test_fadt_v1, forget),
 		cmocka_unit_test_teardown(test_no_timers, forget),
+		cmocka_unit_test_teardown(test_lapic_nowhere, forget),
+		cmocka_unit_test_teardown(test_tail, forget),
+		cmocka_unit_test_teardown(test_two_of_a_kind, forget),
+		cmocka_unit_test_teardown(test_two_rsdps, forget),
 	};
 
 	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);
