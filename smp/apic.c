@@ -8,7 +8,7 @@
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ull
 
 enum {
-	APIC_ID = 0x20, APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_SVR = 0xf0,
+	APIC_ID = 0x20, APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_SVR = 0xf0, APIC_ESR = 0x280,
 	APIC_ICR_LOW = 0x300, APIC_ICR_HIGH = 0x310,
 	APIC_LVT_TIMER = 0x320, APIC_TIMER_INITIAL = 0x380, APIC_TIMER_CURRENT = 0x390, APIC_TIMER_DIVIDE = 0x3e0,
 };
@@ -16,7 +16,7 @@ enum {
 #define SVR_ENABLE 0x100u
 #define SVR_VECTOR 0xffu
 #define TIMER_BY_1 0xbu
-#define ICR_PENDING (1u << 12)
+#define ICR_WAIT_NS 100000000ull /* thousands of times what a message takes */
 
 bool apic_x2; /* written by the boot core before any other runs */
 static volatile uint32_t *page; /* device registers, not memory: volatile is right here */
@@ -56,6 +56,30 @@ uint32_t apic_id(void)
 	return apic_x2 ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 }
 
+/* Until the last message is on its way (SDM 10.6.1, delivery status). An x2APIC does not say. */
+static bool idle(void)
+{
+	uint64_t begin = 0;
+
+	while (!apic_x2 && apic_read(APIC_ICR_LOW) & APIC_STUCK) {
+		uint64_t now = raw_own();
+
+		begin = begin ? begin : now;
+		if (now - begin >= raw_of_ns(ICR_WAIT_NS))
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+uint32_t apic_sent(void)
+{
+	uint32_t stuck = idle() ? 0 : APIC_STUCK;
+
+	apic_write(APIC_ESR, 0); /* shows what came since the last write, SDM 10.5.3 */
+	return apic_read(APIC_ESR) | stuck;
+}
+
 void apic_send(uint32_t to, uint32_t command)
 {
 	if (apic_x2) {
@@ -64,8 +88,8 @@ void apic_send(uint32_t to, uint32_t command)
 		wrmsr(MSR_X2APIC + APIC_ICR_LOW / 16, (uint64_t)to << 32 | command);
 		return;
 	}
-	while (apic_read(APIC_ICR_LOW) & ICR_PENDING)
-		cpu_relax();
+	if (!idle())
+		return; /* whoever waits for an answer says that none comes */
 	apic_write(APIC_ICR_HIGH, to << 24);
 	apic_write(APIC_ICR_LOW, command);
 }

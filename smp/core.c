@@ -46,6 +46,7 @@ static uint64_t start_page;
 /* One start at a time in the storm; at boot all at once: when each was sent what. */
 static uint64_t sent_raw[CORES_MAX];
 static uint8_t sent_sipis[CORES_MAX];
+static uint32_t sent_errors[CORES_MAX]; /* of apic_sent */
 
 extern const uint8_t ap_start[], ap_end[], ap_cr3[], ap_efer[];
 _Noreturn void core_restart(struct core *c); /* ap.asm: to hv_core on the core's own, empty stack */
@@ -157,15 +158,22 @@ static bool become(struct core *c, uint32_t from, enum core_state to)
 	return atomic_compare_exchange_strong_explicit(&c->state, &from, to, memory_order_acq_rel, memory_order_acquire);
 }
 
+static void send_start(const struct core *c, uint32_t command)
+{
+	apic_send(c->apic_id, command);
+	sent_errors[c->index] |= apic_sent();
+}
+
 void core_start_begin(struct core *c)
 {
 	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
 	atomic_store_explicit(&c->where, "not started", memory_order_relaxed);
 	atomic_store_explicit(&c->state, CORE_STARTING, memory_order_release);
+	sent_errors[c->index] = 0;
 	if (c->index == BOOT_CORE)
 		core_request(c->index, REQ_WAKE);
 	else
-		apic_send(c->apic_id, APIC_INIT);
+		send_start(c, APIC_INIT);
 	sent_raw[c->index] = raw_now();
 	sent_sipis[c->index] = c->index == BOOT_CORE ? 2 : 0;
 }
@@ -177,15 +185,18 @@ bool core_start_step(struct core *c)
 
 	if (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING)
 		return true;
-	if (raw_since(sent_raw[c->index], raw_now()) < raw_of_ns(wait_ns[sent]))
+	bool stuck = sent_errors[c->index] & APIC_STUCK;
+	if (!stuck && raw_since(sent_raw[c->index], raw_now()) < raw_of_ns(wait_ns[sent]))
 		return false;
-	if (sent == 2) {
+	if (stuck || sent == 2) {
 		if (become(c, CORE_STARTING, CORE_LOST))
-			print("howler: core %u (APIC id %u) did not answer its start within 1 s: going on without "
-			      "it; is it switched off in the firmware?\n", c->index, c->apic_id);
+			print("howler: core %u (APIC id %u) %s (APIC errors 0x%x): going on without it; is it switched off in "
+			      "the firmware?\n", c->index, c->apic_id,
+			      stuck ? "can't be started: the APIC here has not sent its last message in 100 ms"
+				    : "did not answer its start within 1 s", sent_errors[c->index] & 0xff);
 		return true;
 	}
-	apic_send(c->apic_id, APIC_STARTUP | (uint32_t)(start_page / PAGE_SIZE));
+	send_start(c, APIC_STARTUP | (uint32_t)(start_page / PAGE_SIZE));
 	sent_raw[c->index] = raw_now();
 	sent_sipis[c->index]++;
 	return false;

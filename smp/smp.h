@@ -45,10 +45,12 @@ void mem_close(void);       /* nothing is allocated after this */
 void apic_init(void);  /* once per core start */
 uint32_t apic_id(void);
 extern bool apic_x2;   /* the same on all cores */
-void apic_send(uint32_t apic_id, uint32_t command); /* by the interrupt command register: */
+void apic_send(uint32_t apic_id, uint32_t command); /* by the interrupt command register, if that is free within 100 ms: */
 #define APIC_NMI     (4u << 8 | 1u << 14) /* delivery mode, and level: assert */
 #define APIC_INIT    (5u << 8 | 1u << 14)
 #define APIC_STARTUP (6u << 8 | 1u << 14) /* with the number of the page to start at */
+uint32_t apic_sent(void); /* how that went: the error status register's bits, 0: well; and: */
+#define APIC_STUCK   (1u << 12) /* after 100 ms it is still to be sent */
 void apic_timer(uint32_t count);   /* one interrupt after so many counts; 0: none */
 uint32_t apic_timer_left(void);
 void apic_eoi(void);
