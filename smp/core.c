@@ -152,12 +152,6 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 	mem_text((void *)start_page);
 }
 
-/* A state that this core and another may both change. False: the other one did. */
-static bool become(struct core *c, uint32_t from, enum core_state to)
-{
-	return atomic_compare_exchange_strong_explicit(&c->state, &from, to, memory_order_acq_rel, memory_order_acquire);
-}
-
 static void send_start(const struct core *c, uint32_t command)
 {
 	apic_send(c->apic_id, command);
@@ -189,7 +183,7 @@ bool core_start_step(struct core *c)
 	if (!stuck && raw_since(sent_raw[c->index], raw_now()) < raw_of_ns(wait_ns[sent]))
 		return false;
 	if (stuck || sent == 2) {
-		if (become(c, CORE_STARTING, CORE_LOST))
+		if (core_become(c->index, CORE_STARTING, CORE_LOST))
 			print("howler: core %u (APIC id %u) %s (APIC errors 0x%x): going on without it; is it switched off in "
 			      "the firmware?\n", c->index, c->apic_id,
 			      stuck ? "can't be started: the APIC here has not sent its last message in 100 ms"
@@ -320,7 +314,7 @@ void core_started(void)
 	atomic_store_explicit(&c->synced_raw, 0, memory_order_relaxed);
 	core_at("started", 0);
 	/* The boot core was off. Too late: it is lost. */
-	if (!become(c, CORE_STARTING, CORE_UP) && !become(c, CORE_OFF, CORE_UP))
+	if (!core_become(c->index, CORE_STARTING, CORE_UP) && !core_become(c->index, CORE_OFF, CORE_UP))
 		core_halt();
 }
 
@@ -330,7 +324,7 @@ _Noreturn void core_stop(void)
 
 	core_at("off", 0);
 	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
-	if (!become(c, CORE_UP, CORE_OFF) || c->index != BOOT_CORE)
+	if (!core_become(c->index, CORE_UP, CORE_OFF) || c->index != BOOT_CORE)
 		core_halt();
 	while (atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING)
 		halt_until_nmi();

@@ -79,20 +79,10 @@ void core_kick(unsigned core)
 	apic_send(cores[core]->apic_id, APIC_NMI); /* though a bit may have been set: its NMI may be lost */
 }
 
-bool core_fence(unsigned core)
+bool core_become(unsigned core, uint32_t from, enum core_state to)
 {
-	uint32_t up = CORE_UP;
-
-	return atomic_compare_exchange_strong_explicit(&cores[core]->state, &up, CORE_FENCED, memory_order_acq_rel,
-						       memory_order_relaxed);
-}
-
-void core_lose(unsigned core)
-{
-	uint32_t fenced = CORE_FENCED;
-
-	atomic_compare_exchange_strong_explicit(&cores[core]->state, &fenced, CORE_LOST, memory_order_acq_rel,
-						memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&cores[core]->state, &from, to, memory_order_acq_rel,
+						       memory_order_acquire);
 }
 
 void core_lock(_Atomic uint32_t *holder)

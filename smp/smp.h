@@ -88,13 +88,8 @@ void halt_until_nmi(void);       /* trap.asm: halt until a request is set or an 
 void halt_until_interrupt(void); /* ... or the APIC timer */
 /* Call `ready` until true, serving REQ_NOW and watching; it must be true of cores that are lost. */
 void wait_until(bool (*ready)(void *), void *arg, const char *what, unsigned other);
-/* A core that is up must do nothing more. Any core, in any context but an NMI. True: this one did that, and nobody else. */
-bool core_fence(unsigned core);
-/*
- * Write it off, when the NMI has had time to come. Whatever waits for that core finds it lost and goes on. It is still
- * online for the clock then: the conductor takes it down in a stop, which gives back what it holds (sync.c).
- */
-void core_lose(unsigned core);
+/* A state that more than one core may change. False: it was not `from` any more, and stays. Any core, not in an NMI. */
+bool core_become(unsigned core, uint32_t from, enum core_state to);
 void core_kick(unsigned core); /* once more: an NMI, and something to look at */
 /* A lock is held for a copy at most, and taken over from a core that is lost: what it guards may be half done then. */
 void core_lock(_Atomic uint32_t *holder); /* core + 1 */

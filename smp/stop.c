@@ -24,22 +24,17 @@
 
 struct stop the_stop;
 
-struct count {
-	uint32_t state;
-	unsigned next; /* all before it are there */
-};
-
 /* Has every other core come to that state, of those that are to? */
-static bool all_in(void *count)
+static bool all_in(void *arg)
 {
-	struct count *c = count;
+	uint32_t state = *(uint32_t *)arg;
 
-	for (; c->next < core_count; c->next++) {
-		uint32_t in = atomic_load_explicit(&cores[c->next]->stop, memory_order_acquire);
+	for (unsigned i = 0; i < core_count; i++) {
+		uint32_t in = atomic_load_explicit(&cores[i]->stop, memory_order_acquire);
 		/* Who came when it gathered is a part of this stop. */
-		bool part = c->state % STOP_NUMBER == STOP_GATHER ? clock_online(&the_clock, c->next) : (in ^ c->state) < STOP_NUMBER;
+		bool part = state % STOP_NUMBER == STOP_GATHER ? clock_online(&the_clock, i) : (in ^ state) < STOP_NUMBER;
 
-		if (c->next != this_core()->index && in != c->state && part && !core_lost(c->next))
+		if (i != this_core()->index && in != state && part && !core_lost(i))
 			return false;
 	}
 	return true;
@@ -75,13 +70,13 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 	wait_until(begin, 0, "stop: the last one to end", UINT32_MAX);
 	uint32_t last = atomic_load_explicit(&the_stop.state, memory_order_relaxed);
 	uint32_t number = last - last % STOP_NUMBER + STOP_NUMBER;
-	struct count gather = { number | STOP_GATHER, 0 }, still = { number | STOP_STILL, 0 };
+	uint32_t gather = number | STOP_GATHER, still = number | STOP_STILL;
 
-	enter(gather.state);
+	enter(gather);
 	ask_others();
 	wait_until(all_in, &gather, "stop: gathering", UINT32_MAX);
 	core_serve(); /* fn finds no core with something left to serve now */
-	enter(still.state);
+	enter(still);
 	wait_until(all_in, &still, "stop: standing still", UINT32_MAX);
 	fn(&proof, arg);
 	enter(number | STOP_IDLE);

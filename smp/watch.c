@@ -9,8 +9,9 @@
  * taken its own processor away, or the whole machine's.
  *
  * After KICK looks the other is kicked again. After FENCE looks it is fenced, and lost by the next one: should it have
- * come back just then, the NMI has halted it. From then on nobody waits for it, and what it holds is taken from it, see
- * core_lose. It is never started again, and its vCPUs never run elsewhere.
+ * come back just then, the NMI has halted it. From then on nobody waits for it, and what it holds is taken from it. It is
+ * still online for the clock then: the conductor takes it down in a stop (sync.c). It is never started again, and its
+ * vCPUs never run elsewhere.
  */
 #include "clock/port.h"
 #include "smp/smp.h"
@@ -61,9 +62,9 @@ void core_watch(void)
 	if (++w->looks == KICK) {
 		tell(other, KICK, "kicked again");
 		core_kick(other->index);
-	} else if (w->looks == FENCE && core_fence(other->index)) {
+	} else if (w->looks == FENCE && core_become(other->index, CORE_UP, CORE_FENCED)) {
 		tell(other, FENCE, core_shoot(other));
 	} else if (w->looks > FENCE) {
-		core_lose(other->index);
+		core_become(other->index, CORE_FENCED, CORE_LOST);
 	}
 }
