@@ -33,12 +33,15 @@ static void format_text(struct format_out *out, const char *s, size_t length)
 }
 
 static void format_padded(struct format_out *out, const struct format_spec *spec,
-			  const char *s, size_t length)
+			  bool negative, const char *s, size_t length)
 {
-	size_t pad = spec->width > length ? spec->width - length : 0;
+	size_t pad = spec->width > length + negative ? spec->width - length - negative : 0;
 
-	if (!spec->left)
+	if (!spec->left && !spec->zero)
 		format_fill(out, ' ', pad);
+	format_fill(out, '-', negative);
+	if (!spec->left && spec->zero)
+		format_fill(out, '0', pad);
 	format_text(out, s, length);
 	if (spec->left)
 		format_fill(out, ' ', pad);
@@ -47,23 +50,14 @@ static void format_padded(struct format_out *out, const struct format_spec *spec
 static void format_number(struct format_out *out, const struct format_spec *spec,
 			  bool negative, uint64_t value, unsigned base)
 {
-	char text[1 + 20]; /* "-", and the 20 digits of 2^64 - 1 */
-	size_t at = sizeof(text), length;
+	char text[20]; /* the digits of 2^64 - 1 */
+	size_t at = sizeof(text);
 
 	do {
 		text[--at] = "0123456789abcdef"[value % base];
 		value /= base;
 	} while (value);
-	length = sizeof(text) - at;
-	if (spec->zero && !spec->left) {
-		format_fill(out, '-', negative);
-		format_fill(out, '0', spec->width > length + negative ? spec->width - length - negative : 0);
-		format_text(out, text + at, length);
-		return;
-	}
-	if (negative)
-		text[--at] = '-';
-	format_padded(out, spec, text + at, length + negative);
+	format_padded(out, spec, negative, text + at, sizeof(text) - at);
 }
 
 /* Reads a conversion behind its %; returns what follows it. */
@@ -87,7 +81,6 @@ static bool format_one(struct format_out *out, const struct format_spec *spec, v
 {
 	const char *text;
 	int64_t value;
-	char c;
 
 	switch (spec->kind) {
 	case 'd':
@@ -102,11 +95,7 @@ static bool format_one(struct format_out *out, const struct format_spec *spec, v
 	case 's':
 		text = va_arg(*args, const char *);
 		text = text ? text : "(null)";
-		format_padded(out, spec, text, strlen(text));
-		return true;
-	case 'c':
-		c = (char)va_arg(*args, int);
-		format_padded(out, spec, &c, 1);
+		format_padded(out, spec, false, text, strlen(text));
 		return true;
 	case '%':
 		format_fill(out, '%', 1);

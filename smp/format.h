@@ -14,7 +14,7 @@
  * Returns the length of the whole text without its NUL, as snprintf, also when
  * it did not fit (INT_MAX if it is longer than that).
  *
- * %c %s %d %u %x %%, flags - and 0, width, lengths l and ll. A NULL %s reads
+ * %s %d %u %x %%, flags - and 0, width, lengths l and ll. A NULL %s reads
  * "(null)". At anything else the rest of fmt is copied as it stands: the
  * compiler's check lets all of printf pass, and to guess the argument's type
  * would be worse than to show the mistake.

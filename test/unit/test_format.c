@@ -22,9 +22,7 @@ static void test_plain(void **state)
 	(void)state;
 	SAME("%s", "");
 	SAME("no conversion");
-	SAME("100%%, %c%c", 'o', 'k');
-	SAME("[%5c|%-5c|%-2c]", 'a', 'b', 'c');
-	SAME("a%cb", '\0'); /* its length counts */
+	SAME("100%%, ok");
 }
 
 static void test_signed(void **state)
@@ -87,7 +85,7 @@ static void test_huge_width(void **state)
 	assert_int_equal(unchecked(text, sizeof(text), "%2147483647d", 1), INT_MAX);
 	assert_string_equal(text, "       ");
 	assert_int_equal(unchecked(text, sizeof(text), "%2147483647d%2147483647d", 1, 1), INT_MAX);
-	assert_int_equal(unchecked(text, sizeof(text), "%-2147483648c|", 'x'), INT_MAX);
+	assert_int_equal(unchecked(text, sizeof(text), "%-2147483648s|", "x"), INT_MAX);
 	assert_string_equal(text, "x      ");
 }
 
@@ -96,7 +94,7 @@ static void test_unsupported(void **state)
 {
 	static const char *const cases[] = {
 		"%", "%5", "%-", "%l", "%hd", "%zu", "%o %s", "%f", "%+d", "%#x", "% d", "%.3d", "%.3s", "%*d",
-		"%n", "%lll", "%i", "%X", "%p", "%99999999999999999999q",
+		"%n", "%lll", "%i", "%X", "%c", "%p", "%99999999999999999999q",
 	};
 	char text[64], want[64];
 
