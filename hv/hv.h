@@ -104,7 +104,7 @@ bool insn_run(const struct insn *i, uint64_t *memory, uint64_t *reg, uint64_t *r
 
 /* place.c: pure */
 #define PLACE_STAYS UINT32_MAX /* in core_of: it is not to be moved, nor counts */
-unsigned place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned vcpus);
+void place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned vcpus);
 
 /* reader.c: host readers, where there is no VMX */
 void reader_run(void);
