@@ -33,7 +33,7 @@ enum phase {
 struct flight {
 	enum phase phase;
 	struct event_record record;
-	uint64_t begin_raw, effect_raw, after_raw; /* after_raw: length, from the effect on */
+	uint64_t begin_raw, after_raw; /* after_raw: length, from the effect on */
 };
 
 static _Atomic unsigned seat; /* written in a stopped machine, release; read at the top of loops, acquire */
@@ -43,8 +43,6 @@ static struct flight flight[CORES_MAX]; /* of each core: one event at a time */
 static uint64_t due_raw;                /* of the next event */
 static uint64_t lost_raw;               /* when a lost core was taken down last: then limits count from there */
 static uint64_t settle_raw;             /* the guest is told to finish then; 0: not yet */
-static bool finishing;
-static uint32_t batches[CORES_MAX];     /* of the host readers when the storm was over */
 static uint64_t begin_ref, begin_raw;   /* the reference, and the raw TSC, when the storm began; 0: not yet */
 static uint64_t begin_doubt;            /* ... of the latter, as of any instant by another core's */
 struct figures figures;
@@ -130,50 +128,13 @@ void conduct_begin(void)
 	core_request(0, REQ_RESYNC);
 }
 
-static void begin_event(const struct storm_event *e)
-{
-	struct flight *f = &flight[e->core];
-	struct core *c = cores[e->core];
-	bool cut = f->phase != PHASE_NONE;
-
-	/* A tempo change in flight on a core that leaves ends there: two events, one record. */
-	if (cut)
-		report_event(&(struct event_record){ .number = f->record.number, .core = e->core,
-						     .base = clock_base(&the_clock), .kind = f->record.kind,
-						     .khz_before = f->record.khz_before,
-						     .khz_after = f->record.khz_after, .cut = true });
-	figures.over += cut;
-	*f = (struct flight){
-		.record = { .number = ++figures.begun, .core = e->core, .base = clock_base(&the_clock), .kind = e->kind,
-			    /* Of a core that leaves within a change only the seat's own word is stable. */
-			    .khz_before = cut ? f->record.khz_after : the_clock.core[e->core].tempo_khz,
-			    .khz_after = e->khz },
-		.begin_raw = raw_now(),
-		.after_raw = raw_of_ns(e->after_ns),
-	};
-	switch (e->kind) {
-	case STORM_TEMPO:
-		f->phase = PHASE_BEFORE;
-		atomic_store_explicit(&c->effect_raw, 0, memory_order_relaxed);
-		atomic_store_explicit(&c->effect_delay_raw, raw_of_ns(e->effect_ns), memory_order_relaxed);
-		the_clock.policy->notice_before(&the_clock, e->core, e->khz);
-		break;
-	case STORM_ONLINE:
-		f->phase = PHASE_START;
-		draw_start(c);
-		f->record.khz_after = c->start_khz;
-		core_start_begin(c);
-		break;
-	default:
-		f->phase = PHASE_LEAVE;
-		sync_take_down(e->core); /* the seat may be elsewhere after it */
-	}
-}
-
-/* Bring one flight forward by what has happened meanwhile. False: the seat may be elsewhere now. */
+/*
+ * Bring one flight forward by what has happened meanwhile; again, if who was about to do so is lost. False: the seat
+ * may be elsewhere now.
+ */
 static bool step(struct flight *f, struct core *c)
 {
-	uint64_t now = raw_now();
+	uint64_t now = raw_now(), raw;
 
 	if (core_lost(c->index)) {
 		f->record.cut = true;
@@ -181,14 +142,14 @@ static bool step(struct flight *f, struct core *c)
 	}
 	switch (f->phase) {
 	case PHASE_BEFORE:
-		f->effect_raw = atomic_load_explicit(&c->effect_raw, memory_order_acquire);
-		if (!f->effect_raw || raw_since(f->effect_raw, now) < f->after_raw)
+		raw = atomic_load_explicit(&c->effect_raw, memory_order_acquire);
+		if (!raw || raw_since(raw, now) < f->after_raw)
 			break;
+		the_clock.policy->notice_after(&the_clock, c->index); /* again, if who has is lost before it says so */
 		f->phase = PHASE_AFTER;
-		the_clock.policy->notice_after(&the_clock, c->index);
 		break;
 	case PHASE_START:
-		if (atomic_load_explicit(&c->state, memory_order_acquire) == CORE_OFF) /* who was about to start it is lost */
+		if (atomic_load_explicit(&c->state, memory_order_acquire) == CORE_OFF)
 			core_start_begin(c);
 		if (!core_start_step(c) || core_lost(c->index))
 			break;
@@ -199,15 +160,14 @@ static bool step(struct flight *f, struct core *c)
 			sync_bring_up();
 			return false;
 		}
-		f->record.out_raw = atomic_load_explicit(&c->synced_raw, memory_order_relaxed);
-		if (!f->record.out_raw)
+		raw = atomic_load_explicit(&c->synced_raw, memory_order_relaxed);
+		if (!raw)
 			break;
-		f->record.out_raw = raw_since(f->record.kind == STORM_TEMPO ? atomic_load(&c->before_raw) : f->begin_raw,
-					      f->record.out_raw);
+		f->record.out_raw = raw_since(f->record.kind == STORM_TEMPO ? atomic_load(&c->before_raw) : f->begin_raw, raw);
 		f->phase = PHASE_SCORE;
 		break;
 	case PHASE_LEAVE:
-		if (clock_online(&the_clock, c->index) || !c->leave) { /* who was about to take it down is lost */
+		if (clock_online(&the_clock, c->index) || !c->leave) {
 			sync_take_down(c->index);
 			return false;
 		}
@@ -220,6 +180,38 @@ static bool step(struct flight *f, struct core *c)
 		break;
 	}
 	return true;
+}
+
+static void begin_event(const struct storm_event *e)
+{
+	struct flight *f = &flight[e->core];
+	struct core *c = cores[e->core];
+	bool cut = f->phase != PHASE_NONE;
+
+	/* A tempo change in flight on a core that leaves ends there: two events, one record. */
+	if (cut) {
+		f->record.cut = true;
+		report_event(&f->record);
+	}
+	figures.over += cut;
+	*f = (struct flight){
+		.record = { .number = ++figures.begun, .core = e->core, .base = clock_base(&the_clock), .kind = e->kind,
+			    /* Of a core that leaves within a change only the seat's own word is stable. */
+			    .khz_before = cut ? f->record.khz_after : the_clock.core[e->core].tempo_khz,
+			    .khz_after = e->khz },
+		.phase = e->kind == STORM_TEMPO ? PHASE_BEFORE : e->kind == STORM_ONLINE ? PHASE_START : PHASE_LEAVE,
+		.begin_raw = raw_now(),
+		.after_raw = raw_of_ns(e->after_ns),
+	};
+	if (e->kind == STORM_TEMPO) {
+		atomic_store_explicit(&c->effect_raw, 0, memory_order_relaxed);
+		atomic_store_explicit(&c->effect_delay_raw, raw_of_ns(e->effect_ns), memory_order_relaxed);
+		the_clock.policy->notice_before(&the_clock, e->core, e->khz);
+	} else if (e->kind == STORM_ONLINE) {
+		draw_start(c);
+		f->record.khz_after = c->start_khz;
+	}
+	step(f, c); /* the seat may be elsewhere after it */
 }
 
 /* The reference against the truth, now, on this core. The clock code never sees this. */
@@ -261,6 +253,8 @@ static bool score(struct flight *f)
 		f->record.truth_doubt_ns = (most - least) / 2;
 		f->record.skew_bound_ns = skew_ns;
 		f->record.drift_bound_ns = drift_ns;
+		if (!f->record.cut && raw_magnitude(error) > figures.worst_error_ns)
+			figures.worst_error_ns = raw_magnitude(error);
 		report_event(&f->record);
 		f->phase = PHASE_NONE;
 		figures.over++;
@@ -321,7 +315,7 @@ static bool all_read_on(void)
 		if (!vcpu_lost(v) && !atomic_load_explicit(&v->reported, memory_order_relaxed))
 			return false;
 	for (unsigned i = 0; i < core_count; i++)
-		if (!vmx_usable && clock_online(&the_clock, i) && atomic_load_explicit(&reader_batches[i], memory_order_relaxed) == batches[i])
+		if (!vmx_usable && clock_online(&the_clock, i) && !atomic_load_explicit(&reader_batches[i], memory_order_relaxed))
 			return false;
 	return true;
 }
@@ -333,11 +327,10 @@ static void finish(uint64_t now)
 	if (!settle_raw) {
 		settle_raw = now + raw_of_ns(SETTLE_NS);
 		for (unsigned i = 0; i < core_count; i++)
-			batches[i] = atomic_load_explicit(&reader_batches[i], memory_order_relaxed);
+			atomic_store_explicit(&reader_batches[i], 0, memory_order_relaxed);
 	}
 	if (raw_since(now, settle_raw))
 		return;
-	finishing = true;
 	atomic_store_explicit(&guest.finish, 1, memory_order_release);
 	if (all_read_on())
 		report_end(0);
@@ -367,7 +360,7 @@ static void look_after_guest(uint64_t now)
 	uint64_t first = atomic_load_explicit(&guest.first_entry_tsc, memory_order_relaxed);
 
 	if (guest_ended()) {
-		if (!guest_foreign() && !finishing)
+		if (!guest_foreign() && !atomic_load_explicit(&guest.finish, memory_order_relaxed))
 			report_end("the guest ended before the storm");
 		return;
 	}
@@ -393,8 +386,6 @@ static void sit_down(unsigned me)
 		if (flight[i].phase == PHASE_BEFORE && !atomic_load_explicit(&cores[i]->effect_raw, memory_order_relaxed) &&
 		    !(atomic_load_explicit(&cores[i]->requests, memory_order_relaxed) & REQ_BEFORE))
 			the_clock.policy->notice_before(&the_clock, i, flight[i].record.khz_after);
-		else if (flight[i].phase == PHASE_AFTER && flight[i].record.kind == STORM_TEMPO)
-			the_clock.policy->notice_after(&the_clock, i);
 	}
 }
 
@@ -453,7 +444,8 @@ void conduct_poll(void)
 
 uint64_t conduct_slice_raw(void)
 {
-	uint64_t slice = raw_of_ns(figures.begun > figures.over || finishing ? LOOK_NS : SLICE_NS);
+	bool busy = figures.begun > figures.over || atomic_load_explicit(&guest.finish, memory_order_relaxed);
+	uint64_t slice = raw_of_ns(busy ? LOOK_NS : SLICE_NS);
 	uint64_t left = raw_since(raw_now(), due_raw);
 
 	return !storm_over() && left < slice ? left : slice;

@@ -109,7 +109,7 @@ void place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned v
 /* reader.c: host readers, where there is no VMX */
 void reader_run(void);
 extern struct guest_report reader_report[CORES_MAX];
-extern _Atomic uint32_t reader_batches[CORES_MAX]; /* complete ones: its core writes */
+extern _Atomic uint32_t reader_batches[CORES_MAX]; /* complete ones: its core counts; the seat sets it to 0 when the storm is over */
 
 /* sync.c: the order of evict, stop and resync */
 bool sync_turn(void);
@@ -129,7 +129,7 @@ void conduct_poll(void);  /* a step; may not return to the caller as the seat */
 extern struct figures {
 	unsigned begun, over;    /* events */
 	uint64_t looks, beyond;  /* comparisons with the truth, and those that lay beyond a bound */
-	uint64_t worst_skew_ns, skew_bound_ns, drift_bound_ns; /* the last bounds */
+	uint64_t worst_error_ns, worst_skew_ns, skew_bound_ns, drift_bound_ns; /* the last bounds */
 	uint64_t first_ns;
 } figures;
 uint64_t conduct_slice_raw(void); /* on the seat: until it wants to look again */

@@ -8,7 +8,6 @@
 #include "hv/vmx.h"
 #include "smp/x86.h"
 
-static uint64_t worst_error_ns;
 static uint64_t boot_tsc; /* Howler's first instruction */
 static uint64_t worst_raw, worst_doubt; /* of the raw TSCs, at boot */
 
@@ -60,31 +59,25 @@ static const char *const kinds[] = { [STORM_TEMPO] = "tempo", [STORM_OFFLINE] = 
 
 void report_event(const struct event_record *e)
 {
-	uint64_t error = (uint64_t)(e->error_ns < 0 ? -e->error_ns : e->error_ns);
-
-	if (!e->cut && error > worst_error_ns)
-		worst_error_ns = error;
 	if (options.log >= OPTIONS_LOG_JSON)
 		print("{\"event\":%u,\"kind\":\"%s\",\"core\":%u,\"base\":%u,\"khz\":[%u,%u],\"out_ticks\":%lu,"
-		      "\"error_ns\":%ld,\"truth_doubt_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"cut\":%s}\n", e->number, kinds[e->kind], e->core, e->base,
-		      e->khz_before, e->khz_after, e->out_raw, e->error_ns, e->truth_doubt_ns, e->skew_bound_ns, e->drift_bound_ns, e->cut ? "true" : "false");
+		      "\"error_ns\":%ld,\"truth_doubt_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"cut\":%s}\n",
+		      e->number, kinds[e->kind], e->core, e->base, e->khz_before, e->khz_after, e->out_raw, e->error_ns,
+		      e->truth_doubt_ns, e->skew_bound_ns, e->drift_bound_ns, e->cut ? "true" : "false");
 	/* A storm without an end would keep the line, and so the seat, busy for good. */
 	if (options.log != OPTIONS_LOG_EVENTS ||
 	    (options.events == OPTIONS_EVENTS_AUTO && e->number > EVENTS_DEFAULT && e->number % 1000))
 		return;
-	if (e->cut) {
-		print("%5u %-7s core %u%s  cut short: the core left or did not come\n", e->number, kinds[e->kind],
-		      e->core, e->core == e->base ? " base" : "");
-		return;
-	}
-	char tempo[32] = "", bound[32] = ""; /* one line, one print: the guest prints, too */
+	/* One line, one print: the guest prints, too. */
+	char tempo[32] = "", bound[32] = "", out[128] = "  cut short: the core left or did not come";
 
 	if (e->kind == STORM_TEMPO)
 		format(tempo, sizeof(tempo), " %u -> %u kHz", e->khz_before, e->khz_after);
 	if (e->drift_bound_ns)
 		format(bound, sizeof(bound), " of %lu at most", e->drift_bound_ns);
-	print("%5u %-7s core %u%s%s, out %lu ticks, error %ld ns%s\n", e->number, kinds[e->kind], e->core,
-	      e->core == e->base ? " base" : "", tempo, e->out_raw, e->error_ns, bound);
+	if (!e->cut)
+		format(out, sizeof(out), "%s, out %lu ticks, error %ld ns%s", tempo, e->out_raw, e->error_ns, bound);
+	print("%5u %-7s core %u%s%s\n", e->number, kinds[e->kind], e->core, e->core == e->base ? " base" : "", out);
 }
 
 /* log=trace: everything that decide() was given, and what it made of it: test/replay asks it again. */
@@ -118,14 +111,9 @@ static void json(const char *who, unsigned index, const struct guest_report *r, 
 	      v ? v->moves : 0, v ? v->blackout_raw : 0);
 }
 
-static bool core_is_lost(unsigned i)
+static bool reader_lost(unsigned i)
 {
-	return core_lost(i);
-}
-
-static bool vcpu_is_lost(unsigned i)
-{
-	return vcpu_lost(&guest.vcpu[i]);
+	return vmx_usable ? vcpu_lost(&guest.vcpu[i]) : core_lost(i);
 }
 
 /* Those of `count` of which it is true, as JSON has them; 0: there is none. */
@@ -140,11 +128,16 @@ static unsigned list(char text[4 * CORES_MAX], unsigned count, bool (*which)(uns
 	return n;
 }
 
-/* The figures of all readers, and of some the sum; how many of them reported and are alive. */
-static unsigned table(struct guest_report *sum)
+/* Of all readers: the sum of some figures, how many are lost, and how many others are alive and did report. */
+struct total {
+	struct guest_report sum;
+	unsigned lost, alive;
+};
+
+static struct total table(void)
 {
 	const char *who = vmx_usable ? "vcpu" : "core";
-	unsigned alive = 0;
+	struct total t = { .lost = 0 };
 
 	if (!guest_foreign())
 		print("\n  %-7s %10s %6s %12s %7s %12s %9s\n", who, "readings", "warps", "worst ns", "stalls",
@@ -152,24 +145,24 @@ static unsigned table(struct guest_report *sum)
 	for (unsigned i = 0; i < readers(); i++) {
 		const struct vcpu *v = vmx_usable ? &guest.vcpu[i] : 0;
 		const struct guest_report *r = v ? &v->report : &reader_report[i];
-		/* The reader of a core that is offline at the end can't be asked. */
-		if (v ? vcpu_lost(v) : core_lost(i))
-			; /* whatever it did before */
+
+		if (reader_lost(i))
+			t.lost++;
 		else if (v) /* some wait in vain for one that is lost */
-			alive += atomic_load(&v->state) != VCPU_PARKED &&
-				 (guest_foreign() || guest_lost() || (atomic_load(&v->reported) && r->readings));
-		else
-			alive += r->readings > 0 || !atomic_load(&the_clock.core[i].online);
-		sum->readings += r->readings;
-		sum->warps += r->warps;
-		sum->tsc_proof_failures += r->tsc_proof_failures;
+			t.alive += atomic_load(&v->state) != VCPU_PARKED &&
+				   (guest_foreign() || guest_lost() || (atomic_load(&v->reported) && r->readings));
+		else /* that of a core that is offline at the end can't be asked */
+			t.alive += r->readings > 0 || !clock_online(&the_clock, i);
+		t.sum.readings += r->readings;
+		t.sum.warps += r->warps;
+		t.sum.tsc_proof_failures += r->tsc_proof_failures;
 		if (!guest_foreign())
 			print("  %-4s %2u %10lu %6lu %12lu %7lu %12lu %9lu\n", who, i, r->readings, r->warps,
 			      r->worst_warp_ns, r->stalls, r->blackout_ns, r->ticks_per_reading);
 	}
 	for (unsigned i = 0; i < readers(); i++)
 		json(who, i, vmx_usable ? &guest.vcpu[i].report : &reader_report[i], vmx_usable ? &guest.vcpu[i] : 0);
-	return alive;
+	return t;
 }
 
 static bool skipped(void)
@@ -177,19 +170,15 @@ static bool skipped(void)
 	return atomic_load(&guest.code) == GUEST_CODE_SKIP;
 }
 
-static const char *judge(const struct guest_report *sum, unsigned alive)
+static const char *judge(const struct total *t)
 {
-	unsigned lost = guest_lost();
-
-	for (unsigned i = 0; !vmx_usable && i < core_count; i++)
-		lost += core_lost(i);
 	if (figures.over != figures.begun)
 		return "not every event was done";
-	if (alive + lost != readers())
+	if (t->alive + t->lost != readers())
 		return "not every vCPU is alive";
-	if (sum->warps)
+	if (t->sum.warps)
 		return "the clock stepped back";
-	if (sum->tsc_proof_failures)
+	if (t->sum.tsc_proof_failures)
 		return "a guest's RDTSC was not the core TSC";
 	if (atomic_load(&guest.code) && !skipped() && !guest_lost())
 		return "the guest says that it failed";
@@ -197,7 +186,7 @@ static const char *judge(const struct guest_report *sum, unsigned alive)
 }
 
 /* True: all was well, and nobody was lost. */
-static bool verdict(const char *failure, const struct guest_report *sum, unsigned alive)
+static bool verdict(const char *failure, const struct total *total)
 {
 	char code[40] = "", json_code[32] = "", lost[4 * CORES_MAX], lost_vcpus[4 * CORES_MAX];
 	uint64_t first = atomic_load(&guest.first_entry_tsc);
@@ -208,39 +197,39 @@ static bool verdict(const char *failure, const struct guest_report *sum, unsigne
 		format(code, sizeof(code), ", the guest's code is %u", atomic_load(&guest.code));
 		format(json_code, sizeof(json_code), "\"code\":%u,", atomic_load(&guest.code));
 	}
-	unsigned any = list(lost, core_count, core_is_lost);
+	unsigned any = list(lost, core_count, core_lost);
 	const char *word = failure ? "fail" : any ? "lost" : skipped() ? "skip" : "pass";
 
-	list(lost_vcpus, guest.vcpu_count, vcpu_is_lost);
+	list(lost_vcpus, guest.vcpu_count, reader_lost);
 	print("{\"verdict\":\"%s\",\"reason\":\"%s\",\"sync\":\"%s\",\"scenario\":\"%s\",\"seed\":%lu,\"cores\":%u,"
 	      "\"lost\":[%s],\"lost_vcpus\":[%s],\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
 	      "\"worst_error_ns\":%lu,%s\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,"
 	      "\"bound_looks\":%lu,\"beyond_bounds\":%lu,\"timer\":\"%s\",\"truth_doubt_ppb\":%lu,\"check_ppb\":%ld,"
 	      "\"check_doubt_ppb\":%lu,\"raw_offset_ticks\":%lu,\"raw_doubt_ticks\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n",
-	      word, failure ? failure : "", options.sync, options.scenario,
-	      options.seed, core_count, lost, lost_vcpus, readers(), alive, figures.begun, figures.over, sum->readings, sum->warps,
-	      worst_error_ns, json_code, figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
+	      word, failure ? failure : "", options.sync, options.scenario, options.seed, core_count, lost, lost_vcpus,
+	      readers(), total->alive, figures.begun, figures.over, total->sum.readings, total->sum.warps,
+	      figures.worst_error_ns, json_code, figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
 	      figures.looks, figures.beyond, t.by, truth_doubt_ppb(&the_truth), t.off_ppb, t.doubt_ppb, worst_raw, worst_doubt,
 	      first ? first - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
-	      failure ? "FAIL: " : any ? "LOST: core " : skipped() ? "SKIP" : "PASS", failure ? failure : lost, sum->warps, sum->readings,
-	      figures.over, figures.begun, alive, readers(), vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");
+	      failure ? "FAIL: " : any ? "LOST: core " : skipped() ? "SKIP" : "PASS", failure ? failure : lost,
+	      total->sum.warps, total->sum.readings, figures.over, figures.begun, total->alive, readers(),
+	      vmx_usable ? "vCPUs" : "readers", guest_foreign() ? code : "");
 	return !failure && !any;
 }
 
 static void judge_all(const struct stopped *s, void *arg)
 {
-	struct guest_report sum = { 0 };
 	const char *failure = guest_lost() ? 0 : arg; /* what did not come may be that one's fault */
 
 	(void)s;
 	port_end();
-	unsigned alive = table(&sum);
+	struct total total = table();
 	if (failure)
 		cores_report();
 	else
-		failure = judge(&sum, alive);
-	machine_end(verdict(failure, &sum, alive));
+		failure = judge(&total);
+	machine_end(verdict(failure, &total));
 }
 
 /* When all is well the machine is stopped first, so that figures do not move while they are read. */
