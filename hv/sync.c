@@ -8,6 +8,8 @@
 #include "clock/port.h"
 #include "hv/hv.h"
 
+#define REQ_LEAD (REQ_RESYNC | REQ_SYNC)
+
 /* As the base core: re-derive the lines, or synchronise who is not; to the end. */
 static void lead(unsigned bits)
 {
@@ -46,44 +48,36 @@ static void stand_still(void)
 }
 
 /*
- * Has this core come? It is brought online in a stop that it was not asked to
- * join: it does nothing before that is over.
- */
-static bool come(void)
-{
-	/* Acquire: pairs with the release in bring_up; the state is STILL or a later one then. */
-	if (!atomic_load_explicit(&the_clock.core[this_core()->index].online, memory_order_acquire))
-		return false;
-	stop_stand();
-	return true;
-}
-
-/*
  * A turn at the top of this core's loop: serve what must be served now, join a
  * stop, resync if this is the base. No vCPU is on the core meanwhile but its
  * own last one, and none during a stop. False: this core was taken down.
  */
 bool sync_turn(void)
 {
+	struct core *me = this_core();
 	unsigned top;
 
 	core_watch();
-	if (!this_core()->leave && !come())
+	/*
+	 * Who comes is brought online in a stop that it was not asked to join, and does nothing before that is over.
+	 * Acquire: pairs with the release in bring_up; the state is STILL or a later one then.
+	 */
+	if (!me->leave && !atomic_load_explicit(&the_clock.core[me->index].online, memory_order_acquire))
 		return true;
+	if (!me->leave)
+		stop_stand();
 	core_serve();
 	while ((top = core_take_top()) & REQ_STOP) {
-		/* Put back: if this core leaves in the stop, take_down hands it to the new base. */
-		if (top & (REQ_RESYNC | REQ_SYNC))
-			core_request(this_core()->index, top & (REQ_RESYNC | REQ_SYNC));
+		core_request(me->index, top & REQ_LEAD); /* if it leaves in the stop, take_down hands it to the new base */
 		stand_still();
 		stop_join();
-		if (this_core()->leave)
+		if (me->leave)
 			break;
 	}
-	if (this_core()->leave)
+	if (me->leave)
 		return false;
-	if (top & (REQ_RESYNC | REQ_SYNC) || !clock_due_ns(&the_clock))
-		lead(top & (REQ_RESYNC | REQ_SYNC));
+	if (top & REQ_LEAD || !clock_due_ns(&the_clock))
+		lead(top & REQ_LEAD);
 	return true;
 }
 
@@ -184,8 +178,7 @@ static void take_down(const struct stopped *s, void *arg)
 	cores[gone]->leave = true;
 	/* What the leaving core was asked as the base is for the new base. */
 	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
-	if (left & (REQ_RESYNC | REQ_SYNC))
-		core_request(clock_base(&the_clock), left & (REQ_RESYNC | REQ_SYNC));
+	core_request(clock_base(&the_clock), left & REQ_LEAD);
 	place(s);
 	conduct_sit(s);
 }

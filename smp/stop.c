@@ -45,13 +45,6 @@ static void enter(uint32_t state)
 	atomic_store_explicit(&the_stop.state, state, memory_order_release);
 }
 
-static void ask_others(void)
-{
-	for (unsigned i = 0; i < core_count; i++)
-		if (i != this_core()->index && atomic_load_explicit(&the_clock.core[i].online, memory_order_relaxed))
-			core_request(i, REQ_STOP);
-}
-
 /* One stop at a time. Acquire: what the last one did; pairs with the release at its end. */
 static bool begin(void *unused)
 {
@@ -73,7 +66,9 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 	uint32_t gather = number | STOP_GATHER, still = number | STOP_STILL;
 
 	enter(gather);
-	ask_others();
+	for (unsigned i = 0; i < core_count; i++)
+		if (i != proof.by && clock_online(&the_clock, i))
+			core_request(i, REQ_STOP);
 	wait_until(all_in, &gather, "stop: gathering", UINT32_MAX);
 	core_serve(); /* fn finds no core with something left to serve now */
 	enter(still);
