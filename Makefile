@@ -36,7 +36,7 @@ OPTIONS  = $(if $(CORES),cores=$(CORES)) seed=$(SEED) $(if $(EVENTS),events=$(EV
 BOOT_SRC  := boot/multiboot.asm boot/multiboot.c boot/handover.c boot/start64.asm
 CLOCK_SRC := $(addprefix clock/,line.c tempo.c exchange.c bound.c clock.c decide.c \
 	howler.c howler_role.c howler_follow.c howler_reference.c page.c rate.c rendezvous.c rfc15.c storm.c)
-SMP_SRC   := $(addprefix smp/,lib.c format.c console.c screen.c mem.c tables.c acpi.c mptable.c options.c \
+SMP_SRC   := $(addprefix smp/,lib.c format.c console.c screen.c mem.c map.c tables.c acpi.c mptable.c options.c \
 	here.c apic.c timer.c counter.c truth.c timebase.c rtc.c trap.c core.c request.c stop.c watch.c clockport.c trap.asm ap.asm)
 HV_SRC    := $(addprefix hv/,main.c vmx.c vmcs.c vcpu.c lapic.c decode.c sync.c place.c exit.c cpuid.c msr.c port.c guest.c \
 	load.c conduct.c report.c reader.c entry.asm)

@@ -9,7 +9,6 @@
 #define EPT_RW 3ull
 #define EPT_RWX 7ull
 #define EPT_WB (6ull << 3)
-#define EPT_LARGE (1ull << 7)
 #define EPTP_WB 6ull
 #define EPTP_WALK_4 (3ull << 3)
 
@@ -20,51 +19,15 @@ void *guest_at(uint64_t gpa, uint64_t bytes)
 	return gpa <= guest.ram_bytes && bytes <= guest.ram_bytes - gpa ? guest.ram + gpa : 0;
 }
 
-/* What a guest can reach: all else is nowhere, and exit.c answers for it. */
-struct reach {
-	uint64_t gpa, phys, bytes, rights;
-};
-
-/* The entry for `gpa` of the level with `shift`, with the tables on the way to it. */
-static uint64_t *ept_entry(uint64_t *table, uint64_t gpa, unsigned shift)
+/* What a guest can reach, as an EPTP: all else is nowhere, and exit.c answers for it. No code runs from the APIC's page. */
+static uint64_t make_ept(const void *apic)
 {
-	for (unsigned level = 39; level > shift; level -= 9) {
-		uint64_t *entry = &table[gpa >> level & 511];
+	uint64_t *root = map_new();
 
-		if (!*entry)
-			*entry = (uint64_t)memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE) | EPT_RWX;
-		table = (uint64_t *)(*entry & ~(PAGE_SIZE - 1));
-	}
-	return &table[gpa >> shift & 511];
-}
-
-/* These ranges, to the page, in large ones where they are whole. The EPTP. */
-static uint64_t make_ept(const struct reach *r, unsigned count)
-{
-	uint64_t *root = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE);
-
-	for (; count--; r++)
-		for (uint64_t at = 0, page; at < r->bytes; at += page) {
-			bool large = !((r->gpa + at) & (LARGE_PAGE - 1)) && r->bytes - at >= LARGE_PAGE;
-			uint64_t *entry = ept_entry(root, r->gpa + at, large ? 21 : 12);
-
-			page = large ? LARGE_PAGE : PAGE_SIZE;
-			CHECK(!*entry && !((r->phys + at) & (page - 1)));
-			*entry = (r->phys + at) | r->rights | EPT_WB | (large ? EPT_LARGE : 0);
-		}
+	map_pages(root, 0, (uint64_t)guest.ram, guest.ram_bytes, EPT_RWX | EPT_WB);
+	if (apic)
+		map_pages(root, LAPIC_GPA, (uint64_t)apic, PAGE_SIZE, EPT_RW | EPT_WB);
 	return (uint64_t)root | EPTP_WALK_4 | EPTP_WB;
-}
-
-/* The local APIC's page is there for who has his at its default place; no code runs from it. */
-static void make_epts(const void *apic)
-{
-	const struct reach reach[] = {
-		{ 0, (uint64_t)guest.ram, guest.ram_bytes, EPT_RWX },
-		{ LAPIC_GPA, (uint64_t)apic, PAGE_SIZE, EPT_RW },
-	};
-
-	guest.eptp = make_ept(reach, 1);
-	guest.eptp_apic = make_ept(reach, 2);
 }
 
 static void make_vcpu(unsigned i, const struct load_entry *entry)
@@ -128,7 +91,8 @@ bool guest_make(const struct boot_info *boot, const char *words, struct complain
 	uint64_t vcpus_bytes = guest.vcpu_count * sizeof(struct vcpu);
 	guest.vcpu = memset(mem_alloc(vcpus_bytes, PAGE_SIZE), 0, vcpus_bytes);
 	read_rtc();
-	make_epts(vmcs_init());
+	guest.eptp = make_ept(0);
+	guest.eptp_apic = make_ept(vmcs_init());
 	for (unsigned i = 0; i < guest.vcpu_count; i++)
 		make_vcpu(i, &entry);
 	struct vcpu *first = &guest.vcpu[0];

@@ -20,8 +20,6 @@
 /* Page-table bits (SDM vol. 3, 4.5) */
 #define PTE_P (1ull << 0)
 #define PTE_W (1ull << 1)
-#define PTE_PS (1ull << 7)
-#define PTE_ADDRESS 0x000ffffffffff000ull
 #define PTE_NX (1ull << 63)
 
 #define TEXT PTE_P
@@ -74,44 +72,10 @@ void *mem_alloc(uint64_t bytes, uint64_t align)
 	return (void *)start;
 }
 
-static uint64_t *new_table(void)
-{
-	return memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE);
-}
-
-/* The table under an entry, made if there is none; that of a large page maps what the page did. */
-static uint64_t *below(uint64_t *entry)
-{
-	if ((*entry & (PTE_P | PTE_PS)) == PTE_P)
-		return (uint64_t *)(*entry & PTE_ADDRESS);
-	uint64_t *table = new_table();
-	for (unsigned i = 0; *entry & PTE_PS && i < 512; i++)
-		table[i] = (*entry & ~PTE_PS) + i * PAGE_SIZE;
-	*entry = (uint64_t)table | PTE_P | PTE_W;
-	return table;
-}
-
-/* Whole pages, by a table of entries for 1 << shift bytes; virt and phys lie alike in 2 MiB. Bits 0: unmapped. */
-static void map_in(uint64_t *table, unsigned shift, uint64_t virt, uint64_t phys, uint64_t bytes, uint64_t bits)
-{
-	uint64_t size = 1ull << shift, leaf = shift == 12 ? bits : bits | PTE_PS;
-
-	for (uint64_t part; bytes; virt += part, phys += part, bytes -= part) {
-		uint64_t *entry = &table[virt >> shift & 511];
-
-		part = size - (virt & (size - 1));
-		part = part < bytes ? part : bytes;
-		if (shift == 12 || (shift == 21 && part == size))
-			*entry = bits ? phys | leaf : 0;
-		else
-			map_in(below(entry), shift - 9, virt, phys, part, bits);
-	}
-}
-
 /* Before the other cores start: no TLB but this one knows what was there, and only where it is a single page. */
 static void map(uint64_t virt, uint64_t phys, uint64_t bytes, uint64_t bits)
 {
-	map_in(pml4, 39, virt, phys, bytes, bits);
+	map_pages(pml4, virt, phys, bytes, bits);
 	invlpg(virt);
 }
 
@@ -138,7 +102,7 @@ void mem_init(const struct boot_info *boot)
 		if (start < end)
 			free_range[free_count++] = (struct boot_mem){ start, end - start };
 	}
-	pml4 = new_table();
+	pml4 = map_new();
 	enable_nx();
 	map(0, 0, FOUR_GIB, DATA);
 	map(phys, phys, data, RODATA);

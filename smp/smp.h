@@ -41,6 +41,11 @@ void mem_text(void *page);  /* executed from now on, and not written */
 void mem_map_device(uint64_t phys, uint64_t bytes); /* make it reachable also above 4 GiB */
 void mem_close(void);       /* nothing is allocated after this */
 
+/* map.c: page tables, of a processor or EPT. As mem_alloc */
+uint64_t *map_new(void); /* an empty table of the highest level */
+/* Whole pages; those of 2 MiB if virt and phys lie alike in them, as they must if there are so many. Bits 0: unmapped. */
+void map_pages(uint64_t *root, uint64_t virt, uint64_t phys, uint64_t bytes, uint64_t bits);
+
 /* apic.c: this core's local APIC, xAPIC or x2APIC. */
 void apic_init(void);  /* once per core start */
 uint32_t apic_id(void);

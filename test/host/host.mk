@@ -7,7 +7,7 @@
 # make host-coverage   lines of each handler that the tests and a million random exits reach: at least 90 %
 
 HOST_HANDLERS := $(addprefix hv/,exit.c cpuid.c msr.c port.c lapic.c vcpu.c decode.c guest.c vmcs.c)
-HOST_SRC := $(HOST_HANDLERS) hv/vmx.c hv/sync.c hv/place.c smp/request.c smp/rtc.c smp/format.c smp/truth.c smp/clockport.c \
+HOST_SRC := $(HOST_HANDLERS) hv/vmx.c hv/sync.c hv/place.c smp/request.c smp/map.c smp/rtc.c smp/format.c smp/truth.c smp/clockport.c \
 	$(CLOCK_SRC) test/entry/rules.c test/host/machine.c
 HOST_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/host/*.h test/host/include/*/*.h) test/entry/rules.h \
 	test/entry/rules.def test/unit/unit.h

@@ -22,6 +22,10 @@ static void fake_write_cr3(uint64_t value);
 static void fake_invlpg(uint64_t address);
 #include "smp/mem.c"
 
+#define PTE_U (1ull << 2)
+#define PTE_PS (1ull << 7)
+#define PTE_ADDRESS 0x000ffffffffff000ull
+
 #define POOL 0x10000000ull /* of this process and of the made-up machine: physical address = pointer */
 #define POOL_BYTES (4 * MIB)
 #define FB 0x3fffe00000ull /* a device that ends behind a 1 GiB boundary */
@@ -97,7 +101,7 @@ static uint64_t look(uint64_t virt, uint64_t *phys)
 			*phys = (entry & PTE_ADDRESS & ~((1ull << shift) - 1)) | (virt & ((1ull << shift) - 1));
 			return entry & ~PTE_ADDRESS & ~(shift == 12 ? 0 : PTE_PS);
 		}
-		assert_int_equal(entry & ~PTE_ADDRESS, PTE_P | PTE_W); /* the leaves decide */
+		assert_int_equal(entry & ~PTE_ADDRESS, PTE_P | PTE_W | PTE_U); /* the leaves decide */
 		table = (const uint64_t *)(entry & PTE_ADDRESS);
 	}
 }

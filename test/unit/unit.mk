@@ -54,7 +54,7 @@ $(eval $(call unit_test,handover,boot/handover.c))
 $(eval $(call unit_test,load,$(UNIT_LOAD)))
 $(eval $(call unit_test,decode))
 $(eval $(call unit_test,lapic))
-$(eval $(call unit_test,mem,,$(UNIT_ASAN) $(UNIT_IMAGE)))
+$(eval $(call unit_test,mem,smp/map.c,$(UNIT_ASAN) $(UNIT_IMAGE)))
 $(eval $(call unit_test,entry,test/entry/rules.c test/entry/states.c))
 $(eval $(call unit_test,console,smp/format.c,$(UNIT_TSAN)))
 
