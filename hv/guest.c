@@ -107,17 +107,6 @@ bool guest_foreign(void)
 	return vmx_usable && !atomic_load_explicit(&guest.asks, memory_order_relaxed);
 }
 
-/* Is nothing on its way that would wake it? */
-static bool halted_for_good(const struct vcpu *v, uint32_t state)
-{
-	const struct lapic *a = &v->lapic;
-	uint32_t events = atomic_load_explicit(&a->events, memory_order_relaxed);
-	bool nmi = a->nmis || atomic_load_explicit(&a->nmis_sent, memory_order_relaxed);
-
-	return state == VCPU_WAITING ? !events :
-	       state == VCPU_HALTED && v->halt_deaf && !(events & EVENT_INIT) && !(nmi && !v->halt_in_nmi);
-}
-
 unsigned guest_lost(void)
 {
 	unsigned n = 0;
@@ -133,11 +122,13 @@ const char *guest_stuck(void)
 	bool any = false;
 
 	for (unsigned i = 0; i < guest.vcpu_count; i++) {
-		uint32_t s = atomic_load_explicit(&guest.vcpu[i].state, memory_order_acquire);
+		const struct vcpu *v = &guest.vcpu[i];
+		uint32_t s = atomic_load_explicit(&v->state, memory_order_acquire);
+		bool hears = s == VCPU_RUNNING || (s == VCPU_HALTED && !v->halt_deaf);
 
 		if (s == VCPU_PARKED)
 			return "a vCPU was parked: the guest can't go on";
-		any = any || !(vcpu_lost(&guest.vcpu[i]) || halted_for_good(&guest.vcpu[i], s));
+		any = any || (!vcpu_lost(v) && (hears || vcpu_woken(v, s)));
 	}
 	return any ? 0 : "every vCPU has halted for good, with interrupts off: the guest can't end";
 }

@@ -70,6 +70,7 @@ bool load_multiboot(const struct boot_module *file, unsigned modules, const char
 void vcpu_run(struct vcpu *v, uint64_t slice_raw);
 void vcpu_unload(void); /* leave nothing of any vCPU on this core; before a stop */
 bool vcpu_runnable(struct vcpu *v); /* its core */
+bool vcpu_woken(const struct vcpu *v, uint32_t state); /* in such a state it is, by something else than an interrupt; as guest_stuck */
 bool vcpu_tsc_proof(const struct vcpu *v, uint64_t tsc); /* did v's TSC show that in its last few turns? */
 int vmx_enter(struct vcpu *v);   /* entry.asm */
 

@@ -28,26 +28,29 @@ static struct tempo_piece tsc_of(struct vcpu *v, uint64_t now)
 	return tsc;
 }
 
+bool vcpu_woken(const struct vcpu *v, uint32_t state)
+{
+	uint32_t events = atomic_load_explicit(&v->lapic.events, memory_order_relaxed);
+
+	if (state != VCPU_HALTED)
+		return state == VCPU_WAITING && events;
+	return events & EVENT_INIT ||
+	       (!v->halt_in_nmi && (v->lapic.nmis || atomic_load_explicit(&v->lapic.nmis_sent, memory_order_relaxed)));
+}
+
 bool vcpu_runnable(struct vcpu *v)
 {
-	const struct lapic *a = &v->lapic;
+	uint32_t state = atomic_load_explicit(&v->state, memory_order_relaxed);
 	unsigned barred;
 
-	if (a->timer_raw != UINT64_MAX) { /* in HLT, too, it counts as the core does */
+	if (v->lapic.timer_raw != UINT64_MAX) { /* in HLT, too, it counts as the core does */
 		uint64_t now = rdtsc();
 
 		tsc_of(v, now);
 		lapic_timer_poll(v, now);
 	}
-	switch (atomic_load_explicit(&v->state, memory_order_relaxed)) {
-	case VCPU_RUNNING: return true;
-	case VCPU_HALTED:
-		return (!v->halt_deaf && lapic_pending(v, &barred)) ||
-		       (!v->halt_in_nmi && (a->nmis || atomic_load_explicit(&a->nmis_sent, memory_order_relaxed))) ||
-		       atomic_load_explicit(&a->events, memory_order_relaxed) & EVENT_INIT;
-	case VCPU_WAITING: return atomic_load_explicit(&a->events, memory_order_relaxed);
-	default: return false;
-	}
+	return state == VCPU_RUNNING || vcpu_woken(v, state) ||
+	       (state == VCPU_HALTED && !v->halt_deaf && lapic_pending(v, &barred));
 }
 
 /* What the VMCS does not switch. */
@@ -84,36 +87,27 @@ void vcpu_unload(void)
 
 static void load(struct vcpu *v)
 {
-	if (loaded[this_core()->index] == v)
+	unsigned me = this_core()->index;
+
+	if (loaded[me] == v)
 		return;
 	vcpu_unload();
-	CHECK(v->core == this_core()->index);
+	CHECK(v->core == me);
 	CHECK(vmcs_load((uint64_t)v->vmcs));
 	vmcs_set_host();
 	load_rest(v);
-	loaded[this_core()->index] = v;
+	loaded[me] = v;
 	v->tsc_set = false;
-	if (v->last_core != this_core()->index)
+	if (v->last_core != me)
 		invept_all(); /* what this core has cached for it, it may have dropped elsewhere */
 }
 
-static bool runs(struct vcpu *v)
+/* INIT and SIPI, v loaded. True: it runs. */
+static bool serve_events(struct vcpu *v)
 {
-	return atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_RUNNING;
-}
+	uint32_t events = atomic_exchange_explicit(&v->lapic.events, 0, memory_order_relaxed);
+	uint32_t state = atomic_load_explicit(&v->state, memory_order_relaxed);
 
-static void set_state(struct vcpu *v, enum vcpu_state s)
-{
-	atomic_store_explicit(&v->state, s, memory_order_release);
-}
-
-/* INIT and SIPI, v loaded. */
-static void serve_events(struct vcpu *v)
-{
-	uint32_t events = atomic_load_explicit(&v->lapic.events, memory_order_relaxed);
-
-	if (events)
-		events = atomic_exchange_explicit(&v->lapic.events, 0, memory_order_relaxed);
 	if (events & EVENT_INIT) {
 		memset(v->regs, 0, sizeof(v->regs));
 		v->regs[RDX] = cpuid(1, 0).eax;
@@ -121,17 +115,19 @@ static void serve_events(struct vcpu *v)
 		vmcs_reset();
 		lapic_reset(v);
 		invept_all();
-		set_state(v, VCPU_WAITING);
+		state = VCPU_WAITING;
 	}
-	if (events & EVENT_SIPI && atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_WAITING) {
+	if (events & EVENT_SIPI && state == VCPU_WAITING) {
 		uint64_t page = events >> 8 & 0xff;
 
 		vmcs_write(GUEST_CS, page << 8);
 		vmcs_write(GUEST_CS_BASE, page << 12);
-		set_state(v, VCPU_RUNNING);
-	} else if (atomic_load_explicit(&v->state, memory_order_relaxed) == VCPU_HALTED) {
-		set_state(v, VCPU_RUNNING);
+		state = VCPU_RUNNING;
+	} else if (state == VCPU_HALTED) {
+		state = VCPU_RUNNING;
 	}
+	atomic_store_explicit(&v->state, state, memory_order_release);
+	return state == VCPU_RUNNING;
 }
 
 /*
@@ -164,8 +160,7 @@ static void deliver(struct vcpu *v)
 	uint32_t proc = vmx.proc, info = (uint32_t)vmcs_read(ENTRY_INTERRUPTION_INFO);
 	bool busy = info & INTERRUPTION_VALID;
 
-	if (atomic_load_explicit(&a->nmis_sent, memory_order_relaxed))
-		a->nmis += atomic_exchange_explicit(&a->nmis_sent, 0, memory_order_relaxed);
+	a->nmis += atomic_exchange_explicit(&a->nmis_sent, 0, memory_order_relaxed);
 	a->nmis = a->nmis < most ? a->nmis : most;
 	if (a->nmis && !busy && !blocking) {
 		vmcs_write(ENTRY_INTERRUPTION_INFO, info = INTERRUPTION_NMI);
@@ -211,8 +206,7 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 	struct core *me = this_core();
 
 	load(v);
-	serve_events(v);
-	if (!runs(v))
+	if (!serve_events(v))
 		return;
 	sync_publish(v);
 	core_at("guest, vCPU", v->index);
