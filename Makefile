@@ -60,6 +60,11 @@ howler: $(B)/howler.elf
 efi: $(B)/BOOTX64.EFI
 guest: $(GUEST) $(MODULES)
 
+# What runs at boot, at the end or on the seat's rounds is made small, what guests and other cores wait for quick.
+SMALL := $(addprefix hv/,conduct.c guest.c load.c report.c vmcs.c vmx.c) \
+	$(addprefix smp/,acpi.c core.c format.c map.c mem.c mptable.c options.c rtc.c tables.c timebase.c)
+$(patsubst %,$(B)/%.o,$(SMALL)): CFLAGS += -Os
+
 LINK = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --fatal-warnings -T linker.ld
 $(B)/howler.elf: $(HOWLER_OBJ) linker.ld
 	$(LINK) -o $@ $(HOWLER_OBJ) $(LIBGCC)
