@@ -39,9 +39,8 @@ uint64_t port_tsc(void);
 /*
  * The independent timebase: ns since it was started, monotonic over all cores,
  * or false: there is none. Slow to read. *resolution_ns: what a reading may be
- * late by at most; it is never early. Any core, interrupts off; some core must
- * ask at least every 2 s, or else a counter that wraps unseen loses time. It was
- * read between `before` and `after`, this core's TSC.
+ * late by at most; it is never early. It was read between `before` and `after`, this
+ * core's TSC. Any core, interrupts off. False, too: not this time, or from now on.
  */
 bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after);
 

@@ -241,7 +241,10 @@ void hv_main(const struct boot_info *boot)
 	find_cores(boot);
 	const char *timer = timer_calibrate(&machine);
 	if (!timer)
-		report_refuse("neither HPET, nor ACPI PM timer, nor PIT runs: can't tell the TSC's rate");
+		report_refuse("no HPET, no ACPI PM timer and no PIT that runs, nor does CPUID say it: can't tell the TSC's rate: "
+			      "switch one on in the firmware's set-up, or in the emulator");
+	if (!apic_timer_khz)
+		report_refuse("the local APIC's timer stands still, and Howler can't do without it");
 	settle_discipline();
 	find_vmx();
 	if (vmx_usable && !guest_make(boot, guest_words, &complaint))

@@ -9,24 +9,14 @@ void counter_start(struct counter *c, uint64_t (*read)(void), unsigned bits, uin
 	c->mask = UINT64_MAX >> (64 - bits);
 	c->num = num;
 	c->den = den;
-	c->start = read() & c->mask;
-	atomic_init(&c->seen, c->start);
+	c->start = read();
 }
 
-uint64_t counter_read(struct counter *c)
+uint64_t counter_time(const struct counter *c, uint64_t shown, uint64_t near_ns)
 {
-	uint64_t again = atomic_load_explicit(&c->seen, memory_order_acquire), seen, now;
+	uint64_t near = (uint64_t)((unsigned __int128)near_ns * c->den / c->num), ahead = (shown - c->start - near) & c->mask;
 
-	/* Loads stay in order, also around I/O and uncached ones (SDM vol. 3, 8.2.2, 11.3). */
-	do {
-		seen = again;
-		now = seen + ((c->read() - seen) & c->mask);
-		again = atomic_load_explicit(&c->seen, memory_order_acquire);
-	} while (again != seen);
-	if (now - seen > c->mask / 4)
-		atomic_compare_exchange_strong_explicit(&c->seen, &seen, now, memory_order_release,
-							memory_order_relaxed);
-	return now - c->start;
+	return counter_ns(c, near + ahead - (ahead > c->mask / 2 ? c->mask + 1 : 0));
 }
 
 uint64_t counter_ns(const struct counter *c, uint64_t counts)

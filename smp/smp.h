@@ -60,15 +60,15 @@ void apic_timer(uint32_t count);   /* one interrupt after so many counts; 0: non
 uint32_t apic_timer_left(void);
 void apic_eoi(void);
 
-/* timer.c: the raw TSC's rate, from a timer of known rate. */
-const char *timer_calibrate(const struct machine *m); /* that timer's name; NULL: there is none. Boot core, before mem_close */
+/* timer.c: the raw TSC's rate, from a timer of known rate, or from the processor. */
+const char *timer_calibrate(const struct machine *m); /* by what; NULL: by nothing. Boot core, before mem_close */
 uint64_t raw_of_ns(uint64_t ns); /* raw ticks, rounded down */
 uint64_t ns_of_raw(uint64_t raw);
-extern uint32_t raw_khz, apic_timer_khz; /* as they are told: rounded */
+extern uint32_t raw_khz, apic_timer_khz; /* as they are told: rounded; the second is 0 if that timer stands still */
 extern struct truth the_truth;               /* what is known of the first */
 
 /* timebase.c: a clock of the platform's own, to hold the TSCs against */
-const char *timebase_find(const struct machine *m); /* its name, and `the_truth` by it; NULL: there is none. As timer_calibrate */
+const char *timebase_find(const struct machine *m); /* its name, or the PIT's, which is none, and `the_truth` by it. As timer_calibrate */
 struct timebase_check {
 	const char *by, *checked_by; /* NULL: by nothing */
 	uint64_t where, count_ns;

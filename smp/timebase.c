@@ -17,8 +17,7 @@ enum {
 };
 #define HPET_REVISION 0xffull        /* of the capabilities; never 0 (2.3.4) */
 #define HPET_LAST_TIMER(cap) ((cap) >> 8 & 31)
-#define HPET_COUNTER_64 (1ull << 13)
-#define HPET_PERIOD_MIN 1000000u     /* fs: faster than 1 GHz is no HPET, and would wrap too soon */
+#define HPET_PERIOD_MIN 1000000u     /* fs: faster than 1 GHz is no HPET */
 #define HPET_PERIOD_MAX 100000000u   /* 2.3.4 */
 #define HPET_ENABLE (1ull << 0)      /* of the configuration (2.3.5) */
 #define HPET_LEGACY (1ull << 1)
@@ -28,37 +27,39 @@ enum {
 #define PM_NUM 200000000u
 #define PM_DEN 715909u
 
+#define PIT_HZ 1193182u
+#define PIT_CH2 0x42
+#define PIT_COMMAND 0x43
+#define PORT_B 0x61 /* bit 0: gate of channel 2, bit 1: speaker */
+
 #define POLLS 10000u /* readings: more than any timer's step takes, and a bound if it stands still */
 #define READINGS 8u  /* of which the quickest counts: an SMI, or an emulator's next core, may come in between */
-#define MEASURE_NS 10000000u /* at boot; it goes on while Howler runs */
-#define MEASURE_POLLS 1000000u
-#define LOOK_PARTS 16u /* a look when so much of the time since the first one has passed again, .. */
-#define LOOK_NS_MIN 1000000u    /* .. but not more often, .. */
-#define LOOK_NS_MAX 1000000000u /* .. nor less: a counter of 24 bits wraps */
+#define MEASURE_NS 5000000u /* at boot, twice; it goes on while Howler runs */
+#define PIT_MEASURE_NS 15000000u /* slow to read; it wraps after 55 ms */
+#define MEASURE_POLLS 200000u /* in all */
+#define TRIES 5u
+#define NS_PER_US 1000
 
-/* A timer of known rate. Fixed at boot. */
+/* A timer of known rate. Fixed at boot, but for `out`. */
 struct timer {
 	struct counter counter;
 	const char *name; /* NULL: there is none */
+	_Atomic bool out; /* it stopped or jumped; by the seat, relaxed: each reading is looked at before it is used */
 	uint64_t where;
 	uint32_t late_ns; /* a reading, at most */
 	struct truth *rate; /* what it says of the raw TSC's */
 };
 static struct truth other_rate;
-static struct timer best = { .rate = &the_truth };
-static struct timer other = { .rate = &other_rate, .counter.den = 1 }; /* which only checks the best one; none: of no period */
-static uint64_t looked_raw, look_raw; /* the last look, the next one; the seat's */
+static struct timer timers[] = { { .rate = &the_truth }, { .rate = &other_rate } };
+static struct timer *const best = &timers[0], *const other = &timers[1]; /* which only checks the best one */
+static uint64_t look_raw; /* the next look; the seat's */
 static bool wandered;     /* ... it has said so */
 
 static volatile uint64_t *hpet; /* device registers, not memory: volatile is right here */
 static uint16_t pm_port;
 
-static uint64_t hpet_read_64(void)
-{
-	return hpet[HPET_COUNTER];
-}
-
-static uint64_t hpet_read_32(void)
+/* Its low half: where the bus has 32 bits, one of 64 is two, and the low half may wrap in between (2.4.7). */
+static uint64_t hpet_read(void)
 {
 	return *(volatile uint32_t *)&hpet[HPET_COUNTER];
 }
@@ -66,6 +67,15 @@ static uint64_t hpet_read_32(void)
 static uint64_t pm_read(void)
 {
 	return inl(pm_port);
+}
+
+/* Three steps, so no timer for many cores. It counts down. */
+static uint64_t pit_read(void)
+{
+	outb(PIT_COMMAND, 0x80); /* latch channel 2 */
+	uint64_t low = inb(PIT_CH2);
+
+	return -(low | (uint64_t)inb(PIT_CH2) << 8);
 }
 
 /* Can this physical address be mapped as itself? */
@@ -77,111 +87,133 @@ static bool can_map(uint64_t phys)
 	return phys < end && end - phys >= HPET_BYTES;
 }
 
-/* Starts it. NULL, or why it can't be used. */
-static const char *start_hpet(uint64_t phys)
+/* The next timer that there is, if it runs. */
+static void find(const char *name, uint64_t where, uint64_t (*read)(void), unsigned bits, uint32_t num, uint32_t den)
 {
-	if (!can_map(phys))
-		return "no such address";
-	mem_map_device(phys, HPET_BYTES);
-	hpet = (volatile uint64_t *)phys;
-	uint64_t capabilities = hpet[HPET_CAPABILITIES]; /* all ones where nothing answers */
-	uint32_t period_fs = (uint32_t)(capabilities >> 32);
-	if (!(capabilities & HPET_REVISION) || period_fs < HPET_PERIOD_MIN || period_fs > HPET_PERIOD_MAX)
-		return "there is none";
-	/* What the firmware had it interrupt for is over. */
-	for (unsigned i = 0; i <= HPET_LAST_TIMER(capabilities); i++)
-		hpet[HPET_TIMER + i * HPET_TIMER_NEXT] &= ~HPET_TIMER_INTERRUPT;
-	hpet[HPET_CONFIG] = (hpet[HPET_CONFIG] & ~HPET_LEGACY) | HPET_ENABLE;
-	if (capabilities & HPET_COUNTER_64)
-		counter_start(&best.counter, hpet_read_64, 64, period_fs, 1000000);
-	else
-		counter_start(&best.counter, hpet_read_32, 32, period_fs, 1000000);
-	return counter_step(&best.counter, POLLS) ? 0 : "it stands still";
-}
+	struct timer *t = best->name ? other : best;
 
-static void use(struct timer *t, const char *name, uint64_t where)
-{
+	counter_start(&t->counter, read, bits, num, den);
+	uint64_t step = counter_step(&t->counter, POLLS);
+	if (!step) {
+		print("howler: %s at 0x%lx: it stands still: not used\n", name, where);
+		return;
+	}
 	t->name = name;
 	t->where = where;
-	t->late_ns = (uint32_t)counter_ns(&t->counter, counter_step(&t->counter, POLLS) + 2) + 1;
+	t->late_ns = (uint32_t)counter_ns(&t->counter, step + 2) + 1;
 }
 
 static void find_hpet(uint64_t phys)
 {
-	const char *wrong = phys ? start_hpet(phys) : 0;
+	uint64_t capabilities = 0;
 
-	if (wrong)
-		print("howler: HPET at 0x%lx: %s: not used\n", phys, wrong);
-	else if (phys)
-		use(&best, "HPET", phys);
+	if (can_map(phys)) {
+		mem_map_device(phys, HPET_BYTES);
+		hpet = (volatile uint64_t *)phys;
+		capabilities = hpet[HPET_CAPABILITIES]; /* all ones where nothing answers */
+	}
+	uint32_t period_fs = (uint32_t)(capabilities >> 32);
+	if (!(capabilities & HPET_REVISION) || period_fs < HPET_PERIOD_MIN || period_fs > HPET_PERIOD_MAX) {
+		print("howler: HPET at 0x%lx: there is none: not used\n", phys);
+		return;
+	}
+	/* What the firmware had it interrupt for is over. */
+	for (unsigned i = 0; i <= HPET_LAST_TIMER(capabilities); i++)
+		hpet[HPET_TIMER + i * HPET_TIMER_NEXT] &= ~HPET_TIMER_INTERRUPT;
+	hpet[HPET_CONFIG] = (hpet[HPET_CONFIG] & ~HPET_LEGACY) | HPET_ENABLE;
+	find("HPET", phys, hpet_read, 32, period_fs, 1000000);
 }
 
-static void find_pm_timer(const struct machine *m)
+static bool in_use(const struct timer *t)
 {
-	struct timer *t = best.name ? &other : &best;
+	return t->name && !atomic_load_explicit(&t->out, memory_order_relaxed);
+}
 
-	if (!m->pm_timer_port)
-		return;
-	pm_port = m->pm_timer_port;
-	counter_start(&t->counter, pm_read, m->pm_timer_32bit ? 32 : 24, PM_NUM, PM_DEN);
-	if (counter_step(&t->counter, POLLS))
-		use(t, "ACPI PM timer", pm_port);
-	else
-		print("howler: ACPI PM timer at port 0x%x stands still: not used\n", pm_port);
+/* What it showed, as time. Before its rate is known it may not have wrapped. */
+static uint64_t time_of(const struct timer *t, uint64_t shown, uint64_t raw)
+{
+	uint64_t first = counter_ns(&t->counter, t->counter.mask / 2 + 1);
+
+	return counter_time(&t->counter, shown, truth_middle(t->rate) ? truth_expect(t->rate, raw) : first);
 }
 
 /* What a timer shows now: of some readings, the quickest. Any core. */
-static struct instant look(struct timer *t)
+static void look(const struct timer *t, struct instant *now)
 {
-	struct instant quickest = { .raw_hi = UINT64_MAX };
+	uint64_t least = UINT64_MAX;
 
-	for (unsigned i = 0; t->name && i < READINGS; i++) {
-		uint64_t before = raw_now(), counts = counter_read(&t->counter), after = raw_now();
+	for (unsigned i = 0; i < READINGS; i++) {
+		uint64_t before = raw_now(), shown = t->counter.read(), after = raw_now();
 
-		if (after - before < quickest.raw_hi - quickest.raw_lo)
-			quickest = (struct instant){ counter_ns(&t->counter, counts), before, after, t->late_ns };
+		if (after - before >= least)
+			continue;
+		least = after - before;
+		*now = (struct instant){ shown, before, after, t->late_ns };
 	}
-	quickest.raw_lo -= this_core()->raw_doubt;
-	quickest.raw_hi += this_core()->raw_doubt;
-	return quickest;
+	now->ns = time_of(t, now->ns, now->raw_lo);
+	now->raw_lo -= this_core()->raw_doubt;
+	now->raw_hi += this_core()->raw_doubt;
 }
 
-/* The rate of the raw TSC by a timer, since `first`; if it has stopped, there is none. */
-static void measure(struct timer *t, const struct instant *first)
+/* Over ns, twice. A timer that isn't steady, though asked again in case that the host was away, is none. */
+static void measure(uint32_t ns)
 {
-	struct instant now;
-	uint64_t lo, hi;
-	unsigned polls = 0;
+	struct instant at[ARRAY_SIZE(timers)][3];
+	unsigned polls = 0, unsteady = 1;
 
-	do
-		now = look(t);
-	while (now.ns - first->ns < MEASURE_NS && ++polls < MEASURE_POLLS);
-	if (truth_rate(first, &now, &lo, &hi))
-		truth_begin(t->rate, first, lo, hi);
-	else
-		t->name = 0;
+	for (unsigned tries = 0; best->name && unsteady && tries < TRIES; tries++) {
+		for (struct timer *t = timers; t <= other && t->name; t++)
+			t->counter.start = t->counter.read();
+		for (unsigned n = 0; n < 3; n++)
+			do
+				for (unsigned i = 0; i < 2 && timers[i].name; i++)
+					look(&timers[i], &at[i][n]);
+			while (n && at[0][n].ns - at[0][n - 1].ns < ns && ++polls < MEASURE_POLLS);
+		unsteady = 0;
+		for (unsigned i = 0; i < 2 && timers[i].name; i++)
+			unsteady += !truth_measure(timers[i].rate, at[i]);
+	}
+	for (struct timer *t = timers; t <= other && unsteady; t++)
+		if (t->name && !truth_middle(t->rate)) {
+			print("howler: %s at 0x%lx goes by fits and starts, or at no such rate: not used\n", t->name, t->where);
+			t->name = 0;
+		}
+	if (!best->name && other->name) {
+		*best = *other;
+		best->rate = &the_truth;
+		the_truth = other_rate;
+		other->name = 0;
+	}
 }
 
 const char *timebase_find(const struct machine *m)
 {
-	find_hpet(m->hpet_phys);
-	find_pm_timer(m);
-	struct instant first = look(&best), first_other = look(&other);
-
-	if (best.name)
-		measure(&best, &first);
-	if (other.name)
-		measure(&other, &first_other);
-	return best.name;
+	if (m->hpet_phys)
+		find_hpet(m->hpet_phys);
+	pm_port = m->pm_timer_port;
+	if (pm_port)
+		find("ACPI PM timer", pm_port, pm_read, 24, PM_NUM, PM_DEN); /* some say that they have 32 bits, and don't */
+	measure(MEASURE_NS);
+	if (best->name)
+		return best->name;
+	outb(PORT_B, (inb(PORT_B) & ~2u) | 1u);
+	outb(PIT_COMMAND, 0xb4); /* channel 2, low and high byte, mode 2; from 65536 */
+	outb(PIT_CH2, 0);
+	outb(PIT_CH2, 0);
+	find("PIT", PIT_CH2, pit_read, 16, 1000000000, PIT_HZ);
+	measure(PIT_MEASURE_NS);
+	const char *pit = best->name;
+	best->name = 0; /* it has no more to say */
+	return pit;
 }
 
 bool timebase_check(struct timebase_check *c)
 {
-	if (!best.name)
+	if (!best->name)
 		return false;
-	*c = (struct timebase_check){ .by = best.name, .where = best.where, .count_ns = counter_ns(&best.counter, 1),
-				      .late_ns = best.late_ns, .checked_by = other.name };
-	if (other.name) {
+	*c = (struct timebase_check){ .by = best->name, .where = best->where, .count_ns = counter_ns(&best->counter, 1),
+				      .late_ns = best->late_ns, .checked_by = in_use(other) ? other->name : 0 };
+	if (c->checked_by) {
 		int64_t rate = (int64_t)truth_middle(&the_truth), off = (int64_t)truth_middle(&other_rate) - rate;
 
 		c->off_ppb = (int64_t)((__int128)off * 1000000000 / rate);
@@ -190,37 +222,60 @@ bool timebase_check(struct timebase_check *c)
 	return true;
 }
 
+/* How far a timer has jumped, by a look at it and, in case that one was bad, another-> */
+static int64_t look_for_jump(const struct timer *t, struct instant *now)
+{
+	for (unsigned i = 0; in_use(t) && i < 2; i++) {
+		look(t, now);
+		if (!truth_jump(t->rate, now))
+			return 0;
+	}
+	return in_use(t) ? truth_jump(t->rate, now) : 0;
+}
+
+static void give_up(struct timer *t, int64_t jump_ns, const char *then)
+{
+	atomic_store_explicit(&t->out, true, memory_order_relaxed);
+	print("howler: %s at 0x%lx stopped or jumped: it is %ld us off what the raw TSC says: not used any more%s\n", t->name, t->where,
+	      jump_ns / NS_PER_US, then);
+}
+
 void timebase_look(uint64_t now_raw)
 {
-	if (!best.name || (int64_t)(now_raw - look_raw) < 0)
+	if (!in_use(best) || (int64_t)(now_raw - look_raw) < 0)
 		return;
-	struct instant now = look(&best);
-	uint64_t past = (now.ns - the_truth.first.ns) / LOOK_PARTS;
+	struct instant now, now_other;
+	int64_t jump = look_for_jump(best, &now), jump_other = look_for_jump(other, &now_other);
 
-	look_raw = now_raw + raw_of_ns(past < LOOK_NS_MIN ? LOOK_NS_MIN : past > LOOK_NS_MAX ? LOOK_NS_MAX : past);
+	look_raw = now_raw + raw_of_ns(truth_look_ns(now.ns - the_truth.first.ns));
+	/* The raw TSC is believed, unless both of them contradict it. */
+	if (jump && !jump_other) {
+		give_up(best, jump, ", and the reference goes on without it");
+		return;
+	}
 	if (!truth_learn(&the_truth, &now) && !wandered) {
 		wandered = true;
-		print("howler: %s and raw TSC part otherwise than they did: one of the two wanders; the truth is doubtful by that\n", best.name);
+		print("howler: %s and raw TSC part otherwise than they did: one of the two wanders; the truth is doubtful by that\n", best->name);
 	}
-	uint64_t wrap_ns = counter_ns(&other.counter, other.counter.mask / 2);
-	bool unseen = raw_since(looked_raw, now_raw) > raw_of_ns(wrap_ns);
-
-	looked_raw = now_raw;
-	now = look(&other);
-	if (unseen) /* it may have wrapped, where the host was away for so long */
-		other_rate.first = now;
-	else if (other.name)
-		truth_learn(&other_rate, &now);
+	if (jump_other && !jump)
+		give_up(other, jump_other, "");
+	else if (in_use(other))
+		truth_learn(&other_rate, &now_other);
 }
 
 bool timebase_ns(uint64_t *ns, uint32_t *resolution, uint64_t *raw_before, uint64_t *raw_after)
 {
-	if (!best.name)
+	if (!in_use(best))
 		return false;
+	const struct core *me = this_core();
+
 	*raw_before = rdtsc_ordered();
-	uint64_t counts = counter_read(&best.counter);
+	uint64_t shown = best->counter.read();
 	*raw_after = rdtsc_ordered();
-	*ns = counter_ns(&best.counter, counts);
-	*resolution = best.late_ns;
-	return true;
+	struct instant now = { 0, *raw_before + (uint64_t)me->raw_adjust - me->raw_doubt, *raw_after + (uint64_t)me->raw_adjust + me->raw_doubt,
+			       best->late_ns };
+
+	now.ns = *ns = time_of(best, shown, now.raw_lo);
+	*resolution = best->late_ns;
+	return !truth_jump(&the_truth, &now);
 }

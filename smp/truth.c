@@ -5,6 +5,15 @@
 #define PPB 1000000000
 #define PPB_MAX 200000000
 
+/* Of the raw TSC. Below is an emulator at a crawl, above no processor: the timer is no clock. */
+#define MHZ_MIN 10000000000ull
+#define MHZ_MAX 10000000000000ull
+
+#define LOOK_PARTS 16u /* a look when so much of the time since the first one has passed again, .. */
+#define LOOK_NS_MIN 1000000u    /* .. but not more often, .. */
+#define LOOK_NS_MAX 1000000000u /* .. nor less */
+#define WANDER_PARTS 1000 /* of that time: far more than a crystal's wander */
+
 #define get(p) atomic_load_explicit(p, memory_order_relaxed)
 
 static void set(struct truth *t, uint64_t lo, uint64_t hi)
@@ -31,6 +40,16 @@ void truth_begin(struct truth *t, const struct instant *first, uint64_t lo, uint
 	set(t, lo, hi);
 }
 
+bool truth_measure(struct truth *t, const struct instant at[3])
+{
+	uint64_t lo, hi, then_lo, then_hi, all_lo, all_hi;
+	bool steady = truth_rate(&at[0], &at[1], &lo, &hi) && truth_rate(&at[1], &at[2], &then_lo, &then_hi) &&
+		      lo <= then_hi && then_lo <= hi && truth_rate(&at[0], &at[2], &all_lo, &all_hi) && all_lo >= MHZ_MIN && all_hi <= MHZ_MAX;
+
+	truth_begin(t, &at[0], steady ? all_lo : 0, steady ? all_hi : 0);
+	return steady;
+}
+
 bool truth_learn(struct truth *t, const struct instant *now)
 {
 	uint64_t lo, hi, was_lo = get(&t->lo), was_hi = get(&t->hi);
@@ -52,6 +71,27 @@ void truth_ns(const struct truth *t, uint64_t raw, uint64_t *lo, uint64_t *hi)
 {
 	*lo = ns_of(raw, get(&t->hi));
 	*hi = ns_of(raw, get(&t->lo)) + 1;
+}
+
+uint64_t truth_expect(const struct truth *t, uint64_t raw)
+{
+	return t->first.ns + ns_of(raw - t->first.raw_lo, truth_middle(t));
+}
+
+uint64_t truth_look_ns(uint64_t past_ns)
+{
+	uint64_t part = past_ns / LOOK_PARTS;
+
+	return part < LOOK_NS_MIN ? LOOK_NS_MIN : part > LOOK_NS_MAX ? LOOK_NS_MAX : part;
+}
+
+int64_t truth_jump(const struct truth *t, const struct instant *now)
+{
+	uint64_t least = ns_of(now->raw_lo - t->first.raw_hi, get(&t->hi)), most = ns_of(now->raw_hi - t->first.raw_lo, get(&t->lo));
+	int64_t shown = (int64_t)(now->ns - t->first.ns), wander = (int64_t)truth_look_ns(most) / WANDER_PARTS;
+	int64_t ahead = shown - t->first.late_ns - (int64_t)most, behind = shown + now->late_ns - (int64_t)least;
+
+	return ahead > wander ? ahead : behind < -wander ? behind : 0;
 }
 
 uint64_t truth_middle(const struct truth *t)

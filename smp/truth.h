@@ -26,7 +26,13 @@ struct truth {
 /* Between which rates the raw TSC was from `a` to `b`, mHz; false: they are too near to each other to tell. */
 bool truth_rate(const struct instant *a, const struct instant *b, uint64_t *lo, uint64_t *hi);
 
-/* All is known from `first` on. The rate is between lo and hi, mHz, not 0. */
+/*
+ * Three in a row: the rate, known from the first on. False, and nothing is known: it isn't one from 10 MHz to 10 GHz, or was
+ * another from each to the next.
+ */
+bool truth_measure(struct truth *t, const struct instant at[3]);
+
+/* All is known from `first` on. The rate is between lo and hi, mHz; both 0: nothing is known. */
 void truth_begin(struct truth *t, const struct instant *first, uint64_t lo, uint64_t hi);
 
 /*
@@ -35,10 +41,22 @@ void truth_begin(struct truth *t, const struct instant *first, uint64_t lo, uint
  */
 bool truth_learn(struct truth *t, const struct instant *now);
 
+/* Where the timer is at `raw`, which is after the first, ns. */
+uint64_t truth_expect(const struct truth *t, uint64_t raw);
+
+/* After so much time the timer is to be looked at when so much has passed again, ns. */
+uint64_t truth_look_ns(uint64_t past_ns);
+
+/*
+ * By how much the timer is ahead of all that it can show, ns; behind: less than 0. 0: by no more than an oscillator can
+ * wander between two looks. Else the timer stopped or jumped, or the raw TSC did, or this reading is bad. Any core.
+ */
+int64_t truth_jump(const struct truth *t, const struct instant *now);
+
 /* How long so many raw ticks are, ns: at least, and at most. */
 void truth_ns(const struct truth *t, uint64_t raw, uint64_t *lo, uint64_t *hi);
 
-/* The middle of the two, mHz. */
+/* The middle of the two, mHz; 0: nothing is known. */
 uint64_t truth_middle(const struct truth *t);
 
 /* By how much the rate is off that at most, ppb. */

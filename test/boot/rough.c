@@ -24,7 +24,8 @@ void __wrap_hv_core(struct core *c);
 #define RAW_TICKS (1000000 * (int64_t)TICKS_US)
 
 static struct rough {
-	struct counter real; /* counts that have passed, by the hardware */
+	struct counter real; /* time that has passed, by the hardware */
+	uint64_t raw;        /* at its start */
 	int64_t off_ppb;
 	uint64_t step; /* counts */
 } rough[TIMERS];
@@ -60,7 +61,9 @@ static uint64_t read(struct rough *t)
 	uint64_t late = draw(1000 + n, LATE_NS * TICKS_US / 1000 + 1), before = draw(1001 + n, late + 1);
 
 	wait_ticks(before);
-	uint64_t counts = counter_read(&t->real);
+	int64_t past = (int64_t)(rdtsc() - t->raw); /* of any core: off by no more than a second, so not by half a wrap */
+	uint64_t ns = counter_time(&t->real, t->real.read(), past > 0 ? (uint64_t)past * 1000 / TICKS_US : 0);
+	uint64_t counts = (uint64_t)((unsigned __int128)ns * t->real.den / t->real.num);
 	counts += (uint64_t)((__int128)counts * t->off_ppb / 1000000000);
 	wait_ticks(late - before);
 	return counts - counts % t->step;
@@ -83,6 +86,7 @@ void __wrap_counter_start(struct counter *c, uint64_t (*hardware)(void), unsigne
 
 	CHECK(i < TIMERS);
 	__real_counter_start(&t->real, hardware, bits, num, den);
+	t->raw = rdtsc();
 	t->off_ppb = draw_off(10 + i, OFF_PPB);
 	t->step = 1 + draw(20 + i, (uint64_t)STEP_NS * den / num);
 	print("rough: timer %u: %ld ppb off, a step of %lu ns\n", i, t->off_ppb, t->step * num / den);

@@ -45,6 +45,8 @@ static void test_contains(void **state)
 
 			ns += (long double)random_below(&r, 1ull << (20 + random_below(&r, 12)));
 			now = look(&r, most, late);
+			if (truth_jump(&t, &now))
+				fail_msg("seed %u, look %u: it is said to jump by %ld ns", seed, n, (long)truth_jump(&t, &now));
 			if (!truth_learn(&t, &now))
 				fail_msg("seed %u, look %u: it is said to wander", seed, n);
 			if (t.lo > mhz || t.hi < mhz)
@@ -108,6 +110,76 @@ static void test_wanders(void **state)
 	assert_true(t.lo <= was && t.hi >= is * 0.99999L);
 }
 
+/* What is no clock: it stops, jumps, or its rate is one that no processor has; one that is late by all that it may be is one. */
+static void test_measure(void **state)
+{
+	static const struct {
+		uint64_t ns[3], mhz;
+		bool sound;
+	} cases[] = {
+		{ { 0, 5000000, 10000000 }, 2596142000000, true },
+		{ { 0, 4999000, 10000000 }, 2596142000000, true },   /* late by 1 us, as it may be */
+		{ { 1000, 5000000, 10000000 }, 2596142000000, true },
+		{ { 0, 4996000, 10000000 }, 2596142000000, false },
+		{ { 0, 5000000, 5000000 }, 2596142000000, false },   /* it has stopped, .. */
+		{ { 0, 0, 5000000 }, 2596142000000, false },
+		{ { 0, 5000000, 4704967296 }, 2596142000000, false }, /* .. or jumped, .. */
+		{ { 0, 5000000, 2000000 }, 2596142000000, false },   /* .. back, too */
+		{ { 0, 5000000, 10000000 }, 20000000000, true },
+		{ { 0, 5000000, 10000000 }, 3968000000, false },     /* a PIT that isn't there */
+		{ { 0, 5000000, 10000000 }, 12000000000000, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct instant at[3];
+		struct truth t = { .lo = 0 };
+
+		for (unsigned n = 0; n < 3; n++) {
+			uint64_t raw = 1000000 + n * 5 * (cases[i].mhz / 1000000);
+
+			at[n] = (struct instant){ cases[i].ns[n], raw, raw + 2 + cases[i].mhz / 1000000 / 1000, 1000 };
+		}
+		if (truth_measure(&t, at) != cases[i].sound)
+			fail_msg("case %u", (unsigned)i);
+		if (cases[i].sound)
+			assert_in_range(cases[i].mhz, t.lo, t.hi);
+		else
+			assert_int_equal(truth_middle(&t), 0);
+	}
+}
+
+/* Stops and jumps either way: what is in doubt is none, nor is what a crystal wanders in a sixteenth of the time, a second at most. */
+static void test_jump(void **state)
+{
+	static const struct {
+		uint64_t after_ns;
+		int64_t off_ns, least, most; /* what is to be told */
+	} cases[] = {
+		{ 16000000, 1900, 0, 0 }, { 16000000, 3200, 3200 - 2100, 3200 - 1900 }, { 16000000, -3200, 1900 - 3200, 2100 - 3200 },
+		{ 16000000000, 900000, 0, 0 }, { 16000000000, 1010000, 1007000, 1009000 }, { 16000000000, -1010000, -1009000, -1007000 },
+		{ 16000000000, -16000000000, -16000000000, -15999990000 },          /* it shows what it did at first */
+		{ 1600000000000, 900000, 0, 0 }, { 1600000000000, 1200000, 1000000, 1200000 },
+		{ 16000000000, 1ll << 62, (1ll << 62) - 10000, 1ll << 62 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		/* 1 GHz: raw ticks are ns. The first may be late by 1 us, and so may each. */
+		struct truth t = { .first = { 5000000, 70000000, 70000000, 1000 }, .lo = 1000000000000, .hi = 1000000000001 };
+		uint64_t raw = 70000000 + cases[i].after_ns;
+		struct instant now = { 5000000 + cases[i].after_ns + (uint64_t)cases[i].off_ns, raw - 1000, raw + 1000, 1000 };
+		int64_t jump = truth_jump(&t, &now);
+
+		if (jump < cases[i].least || jump > cases[i].most)
+			fail_msg("case %u: %ld", (unsigned)i, (long)jump);
+		assert_in_range(truth_expect(&t, raw), 5000000 + cases[i].after_ns - 10, 5000000 + cases[i].after_ns);
+	}
+	assert_int_equal(truth_look_ns(0), 1000000);
+	assert_int_equal(truth_look_ns(160000000), 10000000);
+	assert_int_equal(truth_look_ns(UINT64_MAX), 1000000000);
+}
+
 static void test_near(void **state)
 {
 	struct instant a = { .ns = 1000, .raw_lo = 10, .raw_hi = 20 }, b = { .ns = 1000, .raw_lo = 20, .raw_hi = 30 };
@@ -151,7 +223,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_contains), cmocka_unit_test(test_no_less), cmocka_unit_test(test_wanders),
-		cmocka_unit_test(test_near), cmocka_unit_test(test_slower),
+		cmocka_unit_test(test_near), cmocka_unit_test(test_slower), cmocka_unit_test(test_measure), cmocka_unit_test(test_jump),
 	};
 
 	return cmocka_run_group_tests_name("truth", tests, NULL, NULL);
