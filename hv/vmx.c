@@ -6,6 +6,7 @@
 #include "smp/smp.h"
 #include "smp/x86.h"
 
+#define CPUID1_EAX_SIGNATURE 0x0fff3fffu /* family, model, stepping */
 #define CPUID1_ECX_VMX (1u << 5)
 #define VMX_BASIC_TRUE_CONTROLS (1ull << 55)
 
@@ -64,6 +65,18 @@ static const char *ept_missing(void)
 	       !(cap & EPT_CAP_INVEPT) ? "INVEPT" : 0;
 }
 
+/* Of processors that have all the rest; Nehalems have the erratum, too, but can't run a guest in real mode. */
+static const char *timer_missing(void)
+{
+	switch (cpuid(1, 0).eax & CPUID1_EAX_SIGNATURE) {
+	case 0x20652: /* Westmere clients, C2: AAT59, AAU65; Xeon L3406: AAX65 */
+	case 0x20655: /* ... K0: AAU65 */
+	case 0x306a8: /* Xeon E3-1220 v2 */
+		return "a preemption timer that comes in time (errata AAT59, AAU65 and the like)";
+	}
+	return 0;
+}
+
 bool vmx_find(struct complaint *why)
 {
 	const char *missing = 0;
@@ -83,9 +96,11 @@ bool vmx_find(struct complaint *why)
 		missing = adjust(g);
 	if (!missing)
 		missing = ept_missing();
+	if (!missing)
+		missing = timer_missing();
 	if (missing)
 		return format_complaint(why, "VMX: this processor's VMX lacks %s, which Howler needs: "
-					     "use a newer one (Westmere, 2010, has all)", missing);
+					     "use a newer one (Sandy Bridge, 2011, has all)", missing);
 	uint32_t may2 = (uint32_t)(rdmsr(MSR_VMX_PROCBASED2) >> 32);
 	vmx.tsc_scaling = may2 & PROC2_TSC_SCALING;
 	vmx.proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID | PROC2_APIC_REGISTERS | PROC2_ENCLS);
