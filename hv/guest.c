@@ -46,10 +46,13 @@ static void read_rtc(void)
 {
 	struct rtc rtc;
 
-	guest.rtc_s = rtc_read(&rtc) ? rtc_unix_s(&rtc) : 0;
+	bool read = rtc_read(&rtc);
+
+	guest.rtc_s = read ? rtc_unix_s(&rtc) : 0;
 	guest.rtc_raw = raw_now();
 	if (!guest.rtc_s)
-		print("howler: CMOS clock: none, or it shows no date: the guest's wall clock begins at 1970\n");
+		print("howler: CMOS clock: %s: the guest's wall clock begins at 1970\n",
+		      read ? "it shows no date from 1970 to 2199" : "none, or it never ends an update");
 }
 
 /*

@@ -16,6 +16,7 @@
 #define RATES      0x26u /* of status A: 32768 Hz, interrupts 1024 times a second */
 #define VALID      0x80u /* of status D: the battery is well */
 #define NS_PER_S   1000000000ull
+#define YEAR_S     (365u * 86400)
 #define UPDATE_NS  1000000u
 #define READS_MAX  100000u /* each a port access of a microsecond or so: far longer than an update */
 
@@ -114,7 +115,7 @@ uint8_t rtc_register(unsigned index, uint64_t unix_ns)
 	case 0x32: v = year / 100; break;
 	case STATUS_A: return RATES | (unix_ns % NS_PER_S >= NS_PER_S - UPDATE_NS ? UPDATING : 0);
 	case STATUS_B: return HOURS_24;
-	case STATUS_D: return VALID;
+	case STATUS_D: return s < YEAR_S ? 0 : VALID;
 	}
 	return (uint8_t)(v / 10 << 4 | v % 10);
 }

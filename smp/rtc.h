@@ -19,5 +19,5 @@ bool rtc_read(struct rtc *r);
 /* Seconds since 1970, or 0 if that is no date from 1970 to 2199. Pure. */
 uint64_t rtc_unix_s(const struct rtc *r);
 
-/* A register of a clock that shows a time from 1970 to 2199: BCD, 24 hours. Pure. */
+/* A register of a clock that shows a time from 1970 to 2199: BCD, 24 hours; in 1970 its battery is empty. Pure. */
 uint8_t rtc_register(unsigned index, uint64_t unix_ns);

@@ -321,6 +321,8 @@ static const char *fw_fault(unsigned count)
 	       NULL : "has another number of vCPUs by fw_cfg";
 }
 
+#define WALL_S_MIN 915148800u /* 1999, when Bochs' clock is set; earlier is none at all, and the battery is empty */
+
 static uint32_t cmos(uint8_t index)
 {
 	port_out8(0x70, index);
@@ -346,7 +348,9 @@ static const char *cmos_fault(const struct pvclock_vcpu_time_info *home, uint32_
 	} while (cmos(0x0a) & 0x80 || cmos_number(0) != second);
 	uint64_t now_s = wall_s + page_read(home, &retries) / 1000000000, shown_s = (hour * 60 + minute) * 60 + second;
 
-	if (cmos(0x0b) != 2 || cmos(0x0d) != 0x80 || cmos(0x0c) || cmos_number(0x32) < 19)
+	if (wall_s < WALL_S_MIN && cmos(0x0d))
+		return "has a wall clock that shows no date of today";
+	if (cmos(0x0b) != 2 || cmos(0x0d) != (wall_s < WALL_S_MIN ? 0 : 0x80) || cmos(0x0c) || cmos_number(0x32) < 19)
 		return "has a CMOS clock that is not as it says";
 	if ((now_s + 1 - shown_s) % 86400 > 2 || (now_s / 86400 + 4) % 7 + 1 != cmos(6))
 		return "has a CMOS clock that shows another time than the wall clock";

@@ -72,7 +72,8 @@ static void test_update(void **state)
 			assert_int_equal(rtc_register(0x00, ns), rtc_register(0x00, ns + 244000));
 		assert_true(!updating || ns % 1000000000 > 990000000);
 	}
-	assert_int_equal(rtc_register(0x0d, 0), 0x80);
+	assert_int_equal(rtc_register(0x0d, 0), 0);
+	assert_int_equal(rtc_register(0x0d, 365ull * 86400 * 1000000000), 0x80);
 	assert_int_equal(rtc_register(0x0c, 0), 0);
 }
 
