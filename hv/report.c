@@ -9,6 +9,7 @@
 #include "smp/x86.h"
 
 static uint64_t boot_tsc; /* Howler's first instruction */
+static const char *second_by;
 static uint64_t worst_raw, worst_doubt; /* of the raw TSCs, at boot */
 
 #define CPUID_POWER_EDX_INVARIANT (1u << 8)
@@ -38,6 +39,7 @@ static void report_raw(void)
 void report_boot(const struct boot_info *boot, const struct machine *m, const char *timer)
 {
 	boot_tsc = boot->entry_tsc;
+	second_by = timer;
 	print("machine: %u cores by %s, raw TSC %u kHz by %s, give or take %lu ppm by now\n", m->core_count, m->source, raw_khz,
 	      timer, truth_doubt_ppb(&the_truth) / 1000 + 1);
 	char events[16] = "auto";
@@ -190,7 +192,7 @@ static bool verdict(const char *failure, const struct total *total)
 {
 	char code[40] = "", json_code[32] = "", lost[4 * CORES_MAX], lost_vcpus[4 * CORES_MAX];
 	uint64_t first = atomic_load(&guest.first_entry_tsc);
-	struct timebase_check t = { .by = "PIT" };
+	struct timebase_check t = { .by = 0 };
 
 	timebase_check(&t);
 	if (atomic_load(&guest.ended)) {
@@ -209,7 +211,7 @@ static bool verdict(const char *failure, const struct total *total)
 	      word, failure ? failure : "", options.sync, options.scenario, options.seed, core_count, lost, lost_vcpus,
 	      readers(), total->alive, figures.begun, figures.over, total->sum.readings, total->sum.warps,
 	      figures.worst_error_ns, json_code, figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
-	      figures.looks, figures.beyond, t.by, truth_doubt_ppb(&the_truth), t.off_ppb, t.doubt_ppb, worst_raw, worst_doubt,
+	      figures.looks, figures.beyond, second_by, truth_doubt_ppb(&the_truth), t.off_ppb, t.doubt_ppb, worst_raw, worst_doubt,
 	      first ? first - boot_tsc : 0, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
 	      failure ? "FAIL: " : any ? "LOST: core " : skipped() ? "SKIP" : "PASS", failure ? failure : lost,

@@ -110,6 +110,7 @@ bochs_files() {
 	info: action=ignore
 	error: action=report
 	panic: action=fatal
+	port_e9_hack: enabled=1
 	com1: enabled=false
 	com$com: enabled=true, mode=file, dev=$serial
 	$full
