@@ -91,12 +91,17 @@ $(B)/efi/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ECFLAGS) -c -o $@ $<
 
+# The newest firmware starts only what calls itself NX compatible (PE/COFF, DllCharacteristics: bit 8): objcopy can't, and
+# puts the PE header at 0x80. It must be true: no section is both written and executed.
 $(B)/BOOTX64.EFI: $(EFI_OBJ)
 	$(LD) -nostdlib -shared -Bsymbolic -z nocombreloc -z noexecstack --no-warn-rwx-segments -T $(EFI_LIB)/elf_x86_64_efi.lds \
 		-o $(B)/efi/loader.so $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJ) -L$(EFI_LIB) -lefi -lgnuefi
 	! nm -u $(B)/efi/loader.so | grep .
 	$(OBJCOPY) -j .text -j .data -j .dynamic -j .dynsym -j .rela -j .reloc \
 		--target efi-app-x86_64 --subsystem=10 $(B)/efi/loader.so $@
+	printf '\1' | dd of=$@ bs=1 seek=$$((0x80 + 0x5f)) conv=notrunc status=none
+	objdump -p $@ | grep -q '^DllCharacteristics.*00000100$$'
+	! objdump -h $@ | grep CODE | grep -v READONLY
 
 image: $(B)/howler.iso
 $(B)/howler.iso: all boot/image.sh

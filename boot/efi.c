@@ -6,7 +6,7 @@
  * leaves boot services and ends, as multiboot does, at start64.
  */
 #include "boot/efi_load.h"
-#include "boot/efi_mp.h"
+#include "boot/efi_protocols.h"
 #include "boot/handover.h"
 
 #define TABLE_COUNT     8u     /* PML4, PDPT low, PDPT high, 4 directories low, 1 high */
