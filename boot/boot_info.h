@@ -45,7 +45,7 @@ struct boot_info {
 	uint32_t screen;                 /* enum boot_screen */
 	uint64_t entry_tsc;              /* RDTSC at Howler's own first instruction */
 	uint64_t image_phys;             /* the loaded image */
-	uint64_t trampoline_phys;        /* a page below 1 MiB for starting cores */
+	uint64_t trampoline_phys;        /* a page below 640 KiB for starting cores; 0: there is none */
 	uint64_t rsdp_phys;              /* 0: the door was told of none */
 	uint64_t fb_phys;
 	uint32_t fb_width, fb_height, fb_pitch; /* pixels, pixels, bytes */

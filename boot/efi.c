@@ -13,7 +13,6 @@
 #define PTE_P_W         0x03ull
 #define PDE_LARGE       0x83ull
 #define CR4_LA57        (1ull << 12)
-#define LOW_MEMORY_END  0xa0000ull
 #define MAP_BYTES       0x20000ull
 #define EXIT_TRIES      8
 
@@ -22,7 +21,7 @@ struct handover {
 	struct boot_info *info;
 	struct efi_image image;
 	uint64_t *tables;
-	uint64_t map, map_size, descriptor_size;
+	uint64_t map, map_size, descriptor_size, jump;
 };
 
 static EFI_GUID acpi_20_guid = ACPI_20_TABLE_GUID;
@@ -162,23 +161,28 @@ static void take_memory(struct handover *h)
 			handover_mem_add(h->info, d->PhysicalStart,
 					 d->PhysicalStart + d->NumberOfPages * BOOT_PAGE);
 	}
-	handover_mem_remove(h->info, 0, BOOT_PAGE); /* a null pointer must never be memory */
+	/* Only now: below 640 KiB firmware may own each page as long as it runs. */
+	handover_settle(h->info);
 }
 
 static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 {
 	static const char no_memory[] = "no free memory below 4 GiB";
+	/* mov cr3, rdi; mov rdi, rsi; jmp rdx */
+	static const uint8_t jump[] = { 0x0f, 0x22, 0xdf, 0x48, 0x89, 0xf7, 0xff, 0xe2 };
 	EFI_LOADED_IMAGE *loaded;
 	EFI_FILE_HANDLE root;
 	struct boot_info *info;
 	uint64_t cr4, elf, size;
 
+	BS->SetWatchdogTimer(0, 0, 0, NULL); /* firmware gives 5 minutes; a slow volume may take longer (UEFI 2.10, 7.5) */
 	__asm__("mov %%cr4, %0" : "=r"(cr4));
 	if ((cr4 & CR4_LA57) != 0)
 		efi_fail(EFI_UNSUPPORTED, "loader", "firmware uses 5-level paging: switch it off in the firmware's set-up");
 	h->info = info = (void *)efi_pages(EfiLoaderData, sizeof(*info), LOAD_LIMIT, "loader", no_memory);
 	h->tables = (void *)efi_pages(EfiLoaderData, TABLE_COUNT * BOOT_PAGE, LOAD_LIMIT, "loader", no_memory);
 	h->map = efi_pages(EfiLoaderData, MAP_BYTES, LOAD_LIMIT, "loader", no_memory);
+	h->jump = efi_code(jump, sizeof(jump));
 	handover_init(info, BOOT_DOOR_UEFI, entry_tsc);
 	root = efi_volume(self, &loaded);
 	elf = efi_read(root, "\\howler\\howler.elf", false, &size);
@@ -186,7 +190,6 @@ static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 	take_options(info, (const char *)efi_read(root, "\\howler\\cmdline.txt", true, &size), loaded);
 	read_modules(info, root);
 	info->image_phys = h->image.phys;
-	info->trampoline_phys = efi_pages(EfiLoaderCode, BOOT_PAGE, LOW_MEMORY_END, "loader", "no free page below 640 KiB");
 	if (EFI_ERROR(LibGetSystemConfigurationTable(&acpi_20_guid, (void **)&info->rsdp_phys)))
 		LibGetSystemConfigurationTable(&AcpiTableGuid, (void **)&info->rsdp_phys);
 	take_cores(info);
@@ -196,8 +199,6 @@ static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 
 EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
 {
-	/* mov cr3, rdi; mov rdi, rsi; jmp rdx */
-	static const uint8_t jump[] = { 0x0f, 0x22, 0xdf, 0x48, 0x89, 0xf7, 0xff, 0xe2 };
 	uint64_t entry_tsc = __builtin_ia32_rdtsc(); /* our first instruction in C */
 	struct handover h = { 0 };
 	EFI_STATUS status;
@@ -209,15 +210,8 @@ EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
 		return status;
 	__asm__ volatile("cli");
 	take_memory(&h);
-	/*
-	 * This loader may lie above 4 GiB, which the new tables do not map. The
-	 * trampoline page lies low: it does the last step before its real work.
-	 */
-	uint8_t *page = (void *)h.info->trampoline_phys;
-
-	for (unsigned i = 0; i < sizeof(jump); i++)
-		page[i] = jump[i];
-	__asm__ volatile("jmp *%3" : : "D"(h.tables), "S"(h.info), "d"(h.image.entry), "r"(page)
+	/* This loader may lie above 4 GiB, which the new tables do not map: the last step is done where both map. */
+	__asm__ volatile("jmp *%3" : : "D"(h.tables), "S"(h.info), "d"(h.image.entry), "r"(h.jump)
 			 : "memory");
 	__builtin_unreachable();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <elf.h>
 #include "boot/efi_load.h"
+#include "boot/efi_protocols.h"
 #include "boot/handover.h"
 
 #define IMAGE_FLOOR 0xffffffff80000000ull /* HOWLER_BASE: the highest 2 GiB, -mcmodel=kernel */
@@ -40,6 +41,22 @@ uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit, const ch
 	efi_check(BS->AllocatePages(AllocateMaxAddress, type, pages, &at), where, what);
 	ZeroMem((void *)at, pages * BOOT_PAGE);
 	return at;
+}
+
+/* By its type the page can be executed, but for firmware that keeps all that is written from being executed. */
+uint64_t efi_code(const uint8_t *code, uint64_t size)
+{
+	static EFI_GUID guid = EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID;
+	static const char refused[] = "firmware lets none of its memory be executed: try another firmware version";
+	uint64_t page = efi_pages(EfiLoaderCode, BOOT_PAGE, LOAD_LIMIT, "loader", NO_ROOM);
+	EFI_MEMORY_ATTRIBUTE_PROTOCOL *memory;
+
+	BS->CopyMem((void *)page, (void *)code, size);
+	if (EFI_ERROR(BS->LocateProtocol(&guid, NULL, (void **)&memory)))
+		return page;
+	efi_check(memory->SetMemoryAttributes(memory, page, BOOT_PAGE, MEMORY_READ_ONLY), "loader", refused);
+	efi_check(memory->ClearMemoryAttributes(memory, page, BOOT_PAGE, MEMORY_NO_EXECUTE), "loader", refused);
+	return page;
 }
 
 EFI_FILE_HANDLE efi_volume(EFI_HANDLE self, EFI_LOADED_IMAGE **loaded)

@@ -22,6 +22,9 @@ void efi_check(EFI_STATUS status, const char *where, const char *what);
 /* Pages below `limit`, zeroed; or a complaint. */
 uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit, const char *where, const char *what);
 
+/* A page of code below 4 GiB that can be executed as long as the firmware's page tables hold, and not written. */
+uint64_t efi_code(const uint8_t *code, uint64_t size);
+
 /* The volume that this loader came from. */
 EFI_FILE_HANDLE efi_volume(EFI_HANDLE self, EFI_LOADED_IMAGE **loaded);
 

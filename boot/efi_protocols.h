@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * EFI_MP_SERVICES_PROTOCOL (UEFI PI 1.8, Volume 2, 13.3), which gnu-efi does
- * not declare: the members that are used; others follow.
+ * Protocols which gnu-efi does not declare: the members that are used; others follow.
  */
 #pragma once
 #include <efi.h>
 
+/* UEFI PI 1.8, Volume 2, 13.3 */
 #define EFI_MP_SERVICES_PROTOCOL_GUID \
 	{ 0x3fdda605, 0xa76e, 0x4f46, { 0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08 } }
 
@@ -24,3 +24,17 @@ typedef struct EFI_MP_SERVICES_PROTOCOL {
 	EFI_STATUS (EFIAPI *GetProcessorInfo)(struct EFI_MP_SERVICES_PROTOCOL *This,
 		UINTN ProcessorNumber, EFI_PROCESSOR_INFORMATION *ProcessorInfoBuffer);
 } EFI_MP_SERVICES_PROTOCOL;
+
+/* UEFI 2.10 and later */
+#define EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID \
+	{ 0xf4560cf6, 0x40ec, 0x4b4a, { 0xa1, 0x92, 0xbf, 0x1d, 0x57, 0xd0, 0xb1, 0x89 } }
+#define MEMORY_NO_EXECUTE 0x4000u  /* EFI_MEMORY_XP */
+#define MEMORY_READ_ONLY  0x20000u /* EFI_MEMORY_RO */
+
+typedef struct EFI_MEMORY_ATTRIBUTE_PROTOCOL {
+	void *GetMemoryAttributes;
+	EFI_STATUS (EFIAPI *SetMemoryAttributes)(struct EFI_MEMORY_ATTRIBUTE_PROTOCOL *This,
+		EFI_PHYSICAL_ADDRESS BaseAddress, UINT64 Length, UINT64 Attributes);
+	EFI_STATUS (EFIAPI *ClearMemoryAttributes)(struct EFI_MEMORY_ATTRIBUTE_PROTOCOL *This,
+		EFI_PHYSICAL_ADDRESS BaseAddress, UINT64 Length, UINT64 Attributes);
+} EFI_MEMORY_ATTRIBUTE_PROTOCOL;

@@ -6,6 +6,8 @@
 #define COM1_LSR   (COM1 + 5)
 #define LSR_THRE   0x20u
 #define COM1_SPINS 100000u
+#define LOW_MEMORY_END 0xa0000u
+#define LOW_RESERVED   0x10000u
 
 void handover_init(struct boot_info *info, enum boot_door door, uint64_t entry_tsc)
 {
@@ -82,6 +84,18 @@ void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end)
 		handover_mem_add(info, from, base);
 		handover_mem_add(info, end, to); /* it finds its place, or the smallest range goes */
 	}
+}
+
+void handover_settle(struct boot_info *info)
+{
+	for (uint32_t i = 0; i < info->mem_count && info->mem[i].base < LOW_MEMORY_END; i++) {
+		uint64_t end = info->mem[i].base + info->mem[i].size;
+
+		info->trampoline_phys = (end < LOW_MEMORY_END ? end : LOW_MEMORY_END) - BOOT_PAGE;
+	}
+	handover_mem_remove(info, info->trampoline_phys, info->trampoline_phys + BOOT_PAGE);
+	/* BIOSes write there behind our back: vectors, data area, SMM leftovers. And a null pointer must never be memory. */
+	handover_mem_remove(info, 0, LOW_RESERVED);
 }
 
 /*

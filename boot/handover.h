@@ -21,6 +21,12 @@ void handover_init(struct boot_info *info, enum boot_door door, uint64_t entry_t
 void handover_mem_add(struct boot_info *info, uint64_t base, uint64_t end);
 void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end);
 
+/*
+ * Last, when all free memory is known: the highest page below 640 KiB becomes the trampoline's, if there is one. It and
+ * some more of what lies low are taken.
+ */
+void handover_settle(struct boot_info *info);
+
 /* Where the options begin in a text that may start with the image's name. */
 const char *handover_skip_name(const char *text);
 

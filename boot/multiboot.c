@@ -10,9 +10,6 @@
 #define FRAMEBUFFER_RGB  1u
 #define FRAMEBUFFER_TEXT 2u
 #define VGA_TEXT_PHYS    0xb8000u
-#define LOW_RESERVED     0x10000u
-#define TRAMPOLINE_FROM  0x8000u
-#define TRAMPOLINE_END   0xa0000u
 
 extern const char HOWLER_BASE[], image_start[], image_end[]; /* linker.ld */
 extern const uint64_t multiboot_entry_tsc;                   /* multiboot.asm */
@@ -66,18 +63,6 @@ static void take_modules(struct boot_info *info, const struct multiboot_info *mb
 	}
 }
 
-static void take_trampoline(struct boot_info *info)
-{
-	for (uint64_t page = TRAMPOLINE_FROM; page < TRAMPOLINE_END; page += BOOT_PAGE)
-		for (uint32_t i = 0; i < info->mem_count && info->trampoline_phys == 0; i++)
-			if (info->mem[i].base <= page &&
-			    page + BOOT_PAGE <= info->mem[i].base + info->mem[i].size)
-				info->trampoline_phys = page;
-	handover_mem_remove(info, info->trampoline_phys, info->trampoline_phys + BOOT_PAGE);
-	/* BIOSes write there behind our back: vectors, data area, SMM leftovers. */
-	handover_mem_remove(info, 0, LOW_RESERVED);
-}
-
 static void take_screen(struct boot_info *info, const struct multiboot_info *mbi)
 {
 	info->screen = BOOT_SCREEN_VGA_TEXT;
@@ -105,6 +90,6 @@ void multiboot_enter(const struct multiboot_info *mbi)
 	take_modules(info, mbi);
 	take_screen(info, mbi);
 	take_memory(info, mbi);
-	take_trampoline(info);
+	handover_settle(info);
 	start64(info);
 }

@@ -130,8 +130,9 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 	uint32_t boot_id = apic_id();
 
 	start_page = boot->trampoline_phys;
+	CHECK(start_page < MIB && !(start_page & (PAGE_SIZE - 1)));
 	if (!start_page && wanted > 1 && m->core_count > 1) {
-		print("howler: no free page below 1 MiB to start cores from: running on the boot core alone\n");
+		print("howler: no free page below 640 KiB, where the other cores would start: running on the boot core alone\n");
 		wanted = 1;
 	}
 	cores[core_count++] = make_core(0, boot_id);
@@ -142,10 +143,9 @@ void cores_init(const struct boot_info *boot, const struct machine *m, unsigned 
 		}
 	clock_init(&the_clock, policy, clock_cores, core_count, 0);
 	clock_pairs(&the_clock, gaps, spans, placed, bounds);
+	CHECK(ap_end - ap_start <= (long)PAGE_SIZE && read_cr3() <= UINT32_MAX);
 	if (!start_page)
 		return;
-	CHECK(start_page < MIB && !(start_page & (PAGE_SIZE - 1)));
-	CHECK(ap_end - ap_start <= (long)PAGE_SIZE && read_cr3() <= UINT32_MAX);
 	memcpy((void *)start_page, ap_start, (size_t)(ap_end - ap_start));
 	*(uint32_t *)(start_page + (uint64_t)(ap_cr3 - ap_start)) = (uint32_t)read_cr3();
 	*(uint32_t *)(start_page + (uint64_t)(ap_efer - ap_start)) = rdmsr(MSR_EFER) & (EFER_LME | EFER_NXE);

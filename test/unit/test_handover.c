@@ -229,12 +229,44 @@ static void test_guest_words(void **state)
 	}
 }
 
+/* The page that other cores start by: the highest one below 640 KiB that is free, and no part of one. */
+static void test_low_page(void **state)
+{
+	static const struct {
+		const char *name;
+		struct { uint64_t base, end; } free[3];
+		uint64_t page;
+	} rows[] = {
+		{ "a PC", { { 0, 0x9fc00 }, { 0x100000, 0x8000000 } }, 0x9e000 },
+		{ "all of it", { { 0, 0x8000000 } }, 0x9f000 },
+		{ "one page", { { 0x5000, 0x6000 }, { 0x100000, 0x200000 } }, 0x5000 },
+		{ "the first is no page", { { 0x1000, 0x1fff }, { 0x3001, 0x5000 } }, 0x4000 },
+		{ "two", { { 0x1000, 0x58000 }, { 0x60000, 0x61000 } }, 0x60000 },
+		{ "from 640 KiB on", { { 0xa0000, 0x100000 }, { 0x100000, 0x200000 } }, 0 },
+		{ "around 640 KiB", { { 0x9ffff, 0x100000 } }, 0 },
+		{ "the null page alone", { { 0, 0x1000 }, { 0x100000, 0x200000 } }, 0 },
+		{ "nothing", { { 0 } }, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin();
+		for (unsigned k = 0; k < 3; k++)
+			handover_mem_add(&info, rows[i].free[k].base, rows[i].free[k].end);
+		handover_settle(&info);
+		if (info.trampoline_phys != rows[i].page)
+			fail_msg("%s: page 0x%llx", rows[i].name, (unsigned long long)info.trampoline_phys);
+		assert_true(!listed(0) && !listed(info.trampoline_phys / BOOT_PAGE));
+		assert_null(list_broken());
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_hand), cmocka_unit_test(test_top), cmocka_unit_test(test_full),
 		cmocka_unit_test(test_full_split), cmocka_unit_test(test_guest_words),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_low_page), cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests_name("handover", tests, NULL, NULL);

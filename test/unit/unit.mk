@@ -51,6 +51,7 @@ $(eval $(call unit_test,storm,clock/storm.c test/unit/port_fake.c))
 $(eval $(call unit_test,place,hv/place.c))
 $(eval $(call unit_test,stop,smp/stop.c smp/request.c clock/tempo.c,$(UNIT_TSAN)))
 $(eval $(call unit_test,handover,boot/handover.c))
+$(eval $(call unit_test,efi,boot/handover.c,$(UNIT_ASAN) $(filter-out $(FREE) -fpic,$(ECFLAGS))))
 $(eval $(call unit_test,load,$(UNIT_LOAD)))
 $(eval $(call unit_test,decode))
 $(eval $(call unit_test,lapic))
@@ -58,6 +59,7 @@ $(eval $(call unit_test,mem,smp/map.c,$(UNIT_ASAN) $(UNIT_IMAGE)))
 $(eval $(call unit_test,entry,test/entry/rules.c test/entry/states.c))
 $(eval $(call unit_test,console,smp/format.c,$(UNIT_TSAN)))
 
+$(UNIT_OUT)/test_efi: boot/efi.c boot/efi_load.c # it includes them
 $(UNIT_OUT)/test_lib: smp/lib.c # it includes it, under other names
 $(UNIT_OUT)/test_decode: hv/decode.c # ... with a VMCS of its own
 $(UNIT_OUT)/test_lapic: hv/lapic.c # ... with a CPUID of its own
