@@ -47,7 +47,7 @@ struct boot_info {
 	uint64_t image_phys;             /* the loaded image */
 	uint64_t trampoline_phys;        /* a page below 640 KiB for starting cores; 0: there is none */
 	uint64_t rsdp_phys;              /* 0: the door was told of none */
-	uint64_t fb_phys;
+	uint64_t fb_phys;                /* its last byte below 2^47 */
 	uint32_t fb_width, fb_height, fb_pitch; /* pixels, pixels, bytes */
 	uint32_t mem_count;
 	uint32_t core_count;             /* APIC ids from the firmware's MP services; 0: not asked */

@@ -26,6 +26,7 @@ struct handover {
 
 static EFI_GUID acpi_20_guid = ACPI_20_TABLE_GUID;
 static EFI_GUID mp_services_guid = EFI_MP_SERVICES_PROTOCOL_GUID;
+static EFI_GUID console_guid = CONSOLE_OUT_DEVICE_GUID;
 
 static void take_cores(struct boot_info *info)
 {
@@ -51,19 +52,36 @@ static void take_cores(struct boot_info *info)
 	}
 }
 
-static void take_screen(struct boot_info *info)
+/* A display that one can draw on without its driver (UEFI 2.10, 12.9): the others have PixelBltOnly, or no framebuffer. */
+static bool take_display(struct boot_info *info, EFI_HANDLE display)
 {
+	const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *mode;
 	EFI_GRAPHICS_OUTPUT_PROTOCOL *gop;
 
-	if (EFI_ERROR(BS->LocateProtocol(&GraphicsOutputProtocol, NULL, (void **)&gop)) ||
-	    (gop->Mode->Info->PixelFormat != PixelRedGreenBlueReserved8BitPerColor &&
-	     gop->Mode->Info->PixelFormat != PixelBlueGreenRedReserved8BitPerColor))
+	if (EFI_ERROR(BS->HandleProtocol(display, &GraphicsOutputProtocol, (void **)&gop)) || gop->Mode == NULL ||
+	    gop->Mode->Info == NULL)
+		return false;
+	mode = gop->Mode->Info;
+	return (mode->PixelFormat == PixelRedGreenBlueReserved8BitPerColor ||
+		mode->PixelFormat == PixelBlueGreenRedReserved8BitPerColor) &&
+	       handover_screen(info, gop->Mode->FrameBufferBase, mode->HorizontalResolution, mode->VerticalResolution,
+			       4ull * mode->PixelsPerScanLine);
+}
+
+/* First of those that show the console, since a person looks there; its own handle may stand for more than one. */
+static void take_screen(struct boot_info *info)
+{
+	EFI_HANDLE *display;
+	UINTN count;
+	void *any;
+
+	if (EFI_ERROR(BS->LocateHandleBuffer(ByProtocol, &GraphicsOutputProtocol, NULL, &count, &display)))
 		return;
-	info->screen = BOOT_SCREEN_FRAMEBUFFER;
-	info->fb_phys = gop->Mode->FrameBufferBase;
-	info->fb_width = gop->Mode->Info->HorizontalResolution;
-	info->fb_height = gop->Mode->Info->VerticalResolution;
-	info->fb_pitch = gop->Mode->Info->PixelsPerScanLine * 4;
+	for (UINTN i = 0; i < 2 * count; i++)
+		if ((i >= count || display[i] == ST->ConsoleOutHandle ||
+		     !EFI_ERROR(BS->HandleProtocol(display[i], &console_guid, &any))) &&
+		    take_display(info, display[i % count]))
+			return;
 }
 
 /*

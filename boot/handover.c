@@ -8,6 +8,8 @@
 #define COM1_SPINS 100000u
 #define LOW_MEMORY_END 0xa0000u
 #define LOW_RESERVED   0x10000u
+#define SCREEN_MAX     16384u       /* pixels each way; more than any has */
+#define MAPPED_END     (1ull << 47) /* of what page tables of 4 levels can map at its own address */
 
 void handover_init(struct boot_info *info, enum boot_door door, uint64_t entry_tsc)
 {
@@ -86,6 +88,19 @@ void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end)
 	}
 }
 
+bool handover_screen(struct boot_info *info, uint64_t base, uint32_t width, uint32_t height, uint64_t pitch)
+{
+	if (base == 0 || base % 4 != 0 || base >= MAPPED_END - pitch * height || width < 320 || width > SCREEN_MAX ||
+	    height < 200 || height > SCREEN_MAX || pitch / 4 < width || pitch / 4 > 2 * SCREEN_MAX || pitch % 4 != 0)
+		return false;
+	info->screen = BOOT_SCREEN_FRAMEBUFFER;
+	info->fb_phys = base;
+	info->fb_width = width;
+	info->fb_height = height;
+	info->fb_pitch = (uint32_t)pitch;
+	return true;
+}
+
 void handover_settle(struct boot_info *info)
 {
 	for (uint32_t i = 0; i < info->mem_count && info->mem[i].base < LOW_MEMORY_END; i++) {
@@ -94,6 +109,7 @@ void handover_settle(struct boot_info *info)
 		info->trampoline_phys = (end < LOW_MEMORY_END ? end : LOW_MEMORY_END) - BOOT_PAGE;
 	}
 	handover_mem_remove(info, info->trampoline_phys, info->trampoline_phys + BOOT_PAGE);
+	handover_mem_remove(info, info->fb_phys, info->fb_phys + (uint64_t)info->fb_pitch * info->fb_height);
 	/* BIOSes write there behind our back: vectors, data area, SMM leftovers. And a null pointer must never be memory. */
 	handover_mem_remove(info, 0, LOW_RESERVED);
 }

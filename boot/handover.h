@@ -21,9 +21,12 @@ void handover_init(struct boot_info *info, enum boot_door door, uint64_t entry_t
 void handover_mem_add(struct boot_info *info, uint64_t base, uint64_t end);
 void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end);
 
+/* A framebuffer of 32 bits a pixel becomes the screen if it can be one; sizes in pixels, pitch in bytes. */
+bool handover_screen(struct boot_info *info, uint64_t base, uint32_t width, uint32_t height, uint64_t pitch);
+
 /*
- * Last, when all free memory is known: the highest page below 640 KiB becomes the trampoline's, if there is one. It and
- * some more of what lies low are taken.
+ * Last, when all free memory is known: the highest page below 640 KiB becomes the trampoline's, if there is one. It, the
+ * framebuffer and some more of what lies low are taken.
  */
 void handover_settle(struct boot_info *info);
 

@@ -70,13 +70,9 @@ static void take_screen(struct boot_info *info, const struct multiboot_info *mbi
 	if ((mbi->flags & INFO_FRAMEBUFFER) == 0 || mbi->framebuffer_type == FRAMEBUFFER_TEXT)
 		return;
 	info->screen = BOOT_SCREEN_NONE;
-	if (mbi->framebuffer_type != FRAMEBUFFER_RGB || mbi->framebuffer_bpp != 32)
-		return;
-	info->screen = BOOT_SCREEN_FRAMEBUFFER;
-	info->fb_phys = mbi->framebuffer_addr;
-	info->fb_width = mbi->framebuffer_width;
-	info->fb_height = mbi->framebuffer_height;
-	info->fb_pitch = mbi->framebuffer_pitch;
+	if (mbi->framebuffer_type == FRAMEBUFFER_RGB && mbi->framebuffer_bpp == 32)
+		handover_screen(info, mbi->framebuffer_addr, mbi->framebuffer_width, mbi->framebuffer_height,
+				mbi->framebuffer_pitch);
 }
 
 void multiboot_enter(const struct multiboot_info *mbi)

@@ -55,7 +55,9 @@ void screen_init(const struct boot_info *boot)
 	} else if (boot->screen == BOOT_SCREEN_FRAMEBUFFER) {
 		columns = boot->fb_width / FONT_WIDTH;
 		rows = boot->fb_height / FONT_HEIGHT;
-	}
+		print("howler: screen: %ux%u at 0x%lx\n", boot->fb_width, boot->fb_height, boot->fb_phys);
+	} else
+		print("howler: screen: none: the firmware names no framebuffer of 32-bit pixels: read the serial line\n");
 	if (columns > 100) /* our lines fit: clearing more is work for nothing */
 		columns = 100;
 	if (rows)

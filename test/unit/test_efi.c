@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The UEFI loader with a firmware of its own: how its one page of code comes to be executed,
+ * The UEFI loader with a firmware of its own: which display it takes, how its one page of code comes to be executed,
  * which memory it finds free at the end, and how it leaves.
  */
 #include "unit.h"
@@ -67,6 +67,102 @@ EFI_STATUS LibGetSystemConfigurationTable(EFI_GUID *guid, VOID **table)
 	(void)guid;
 	(void)table;
 	return EFI_NOT_FOUND;
+}
+
+/* --- displays */
+
+#define RGB PixelRedGreenBlueReserved8BitPerColor
+#define BGR PixelBlueGreenRedReserved8BitPerColor
+#define BLT PixelBltOnly
+
+static struct display {
+	enum { NOTHING, OTHER, CONSOLE, CONSOLE_ITSELF } is;
+	EFI_GRAPHICS_PIXEL_FORMAT format;
+	uint64_t base;
+	uint32_t line;
+	enum { WHOLE, NO_PROTOCOL, NO_MODE, NO_INFO } lacks;
+} displays[4];
+static EFI_GRAPHICS_OUTPUT_PROTOCOL gops[4];
+static EFI_GRAPHICS_OUTPUT_PROTOCOL_MODE modes[4];
+static EFI_GRAPHICS_OUTPUT_MODE_INFORMATION infos[4];
+static EFI_HANDLE handles[4];
+
+static EFI_STATUS EFIAPI locate_handles(EFI_LOCATE_SEARCH_TYPE type, EFI_GUID *guid, VOID *key, UINTN *count,
+					EFI_HANDLE **found)
+{
+	(void)key;
+	assert_int_equal(type, ByProtocol);
+	assert_ptr_equal(guid, &GraphicsOutputProtocol);
+	for (*count = 0; *count < 4 && displays[*count].is != NOTHING; ++*count)
+		handles[*count] = &displays[*count];
+	*found = handles;
+	return *count ? EFI_SUCCESS : EFI_NOT_FOUND;
+}
+
+static EFI_STATUS EFIAPI handle_protocol(EFI_HANDLE handle, EFI_GUID *guid, VOID **found)
+{
+	size_t i = (size_t)((struct display *)handle - displays);
+	const struct display *d = &displays[i];
+
+	assert_in_range(i, 0, 3);
+	if (guid == &console_guid)
+		return d->is == CONSOLE ? EFI_SUCCESS : EFI_UNSUPPORTED;
+	assert_ptr_equal(guid, &GraphicsOutputProtocol);
+	if (d->lacks == NO_PROTOCOL)
+		return EFI_UNSUPPORTED;
+	infos[i] = (EFI_GRAPHICS_OUTPUT_MODE_INFORMATION){ .HorizontalResolution = 1024, .VerticalResolution = 768,
+		.PixelFormat = d->format, .PixelsPerScanLine = d->line };
+	modes[i] = (EFI_GRAPHICS_OUTPUT_PROTOCOL_MODE){ .Info = d->lacks == NO_INFO ? NULL : &infos[i],
+		.FrameBufferBase = d->base };
+	gops[i].Mode = d->lacks == NO_MODE ? NULL : &modes[i];
+	*found = &gops[i];
+	return EFI_SUCCESS;
+}
+
+/* Which of them is taken is told by its base. */
+static void test_displays(void **state)
+{
+	static const struct {
+		const char *name;
+		struct display displays[4];
+		uint64_t base;
+	} rows[] = {
+		{ "none", { { 0 } }, 0 },
+		{ "one", { { OTHER, BGR, 0x1000, 1024, 0 } }, 0x1000 },
+		{ "red first", { { OTHER, RGB, 0x1000, 1024, 0 } }, 0x1000 },
+		{ "two, the console on the second", { { OTHER, BGR, 0x1000, 1024, 0 }, { CONSOLE, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "the console's own handle", { { OTHER, BGR, 0x1000, 1024, 0 }, { CONSOLE_ITSELF, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "two consoles", { { CONSOLE, BGR, 0x1000, 1024, 0 }, { CONSOLE, BGR, 0x2000, 1024, 0 } }, 0x1000 },
+		{ "the first can only be asked to copy", { { CONSOLE, BLT, 0, 1024, 0 }, { CONSOLE, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "... has a base all the same", { { CONSOLE, BLT, 0x1000, 1024, 0 }, { CONSOLE, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "the console's can, the other not", { { CONSOLE, BLT, 0, 1024, 0 }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "a splitter before the two it stands for", { { CONSOLE_ITSELF, BLT, 0, 1024, 0 },
+			{ OTHER, BGR, 0x1000, 1024, 0 }, { CONSOLE, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "base 0", { { CONSOLE, BGR, 0, 1024, 0 }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "a line shorter than the picture", { { CONSOLE, BGR, 0x1000, 1000, 0 }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "a line of 2^32 bytes more", { { CONSOLE, BGR, 0x1000, (1u << 30) + 1024, 0 }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "masks", { { CONSOLE, PixelBitMask, 0x1000, 1024, 0 }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "a format to come", { { CONSOLE, 99, 0x1000, 1024, 0 }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "gone", { { CONSOLE, BGR, 0x1000, 1024, NO_PROTOCOL }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "no mode", { { CONSOLE, BGR, 0x1000, 1024, NO_MODE }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "no information", { { CONSOLE, BGR, 0x1000, 1024, NO_INFO }, { OTHER, BGR, 0x2000, 1024, 0 } }, 0x2000 },
+		{ "none of three", { { CONSOLE, BLT, 0x1000, 1024, 0 }, { OTHER, BGR, 0, 1024, 0 }, { OTHER, BGR, 0x2000, 1, 0 } }, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memset(&info, 0, sizeof(info));
+		memcpy(displays, rows[i].displays, sizeof(displays));
+		ST->ConsoleOutHandle = NULL;
+		for (unsigned k = 0; k < 4; k++)
+			if (displays[k].is == CONSOLE_ITSELF)
+				ST->ConsoleOutHandle = &displays[k];
+		take_screen(&info);
+		if (info.fb_phys != rows[i].base || info.screen != (rows[i].base ? BOOT_SCREEN_FRAMEBUFFER : BOOT_SCREEN_NONE))
+			fail_msg("%s: took 0x%llx", rows[i].name, (unsigned long long)info.fb_phys);
+		if (rows[i].base)
+			assert_true(info.fb_width == 1024 && info.fb_height == 768 && info.fb_pitch == 4096);
+	}
 }
 
 /* --- a page of code */
@@ -264,10 +360,11 @@ static void test_leave(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_code), cmocka_unit_test(test_map),
+		cmocka_unit_test(test_displays), cmocka_unit_test(test_code), cmocka_unit_test(test_map),
 		cmocka_unit_test(test_map_low_full), cmocka_unit_test(test_leave),
 	};
-	static EFI_BOOT_SERVICES services = { .AllocatePages = allocate, .CopyMem = copy, .LocateProtocol = locate, .GetMemoryMap = get_map,
+	static EFI_BOOT_SERVICES services = { .LocateHandleBuffer = locate_handles, .HandleProtocol = handle_protocol,
+		.AllocatePages = allocate, .CopyMem = copy, .LocateProtocol = locate, .GetMemoryMap = get_map,
 		.ExitBootServices = exit_services };
 	static SIMPLE_TEXT_OUTPUT_INTERFACE console = { .OutputString = output };
 	static EFI_SYSTEM_TABLE table = { .ConOut = &console };

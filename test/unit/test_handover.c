@@ -261,12 +261,62 @@ static void test_low_page(void **state)
 	}
 }
 
+/* A framebuffer that may be the screen, and what none can be; it is never free memory. */
+static void test_screen(void **state)
+{
+	static const struct {
+		uint64_t base;
+		uint32_t width, height;
+		uint64_t pitch;
+		bool taken;
+	} rows[] = {
+		{ 0xc0000000, 1280, 800, 5120, true },
+		{ 0xc0000000, 1366, 768, 5504, true },
+		{ 0x3fe0000000, 3840, 2160, 15360, true },
+		{ 0x400000, 800, 600, 3200, true },
+		{ 0x80000000, 16384, 16384, 65536, true },
+		{ (1ull << 47) - 320 * 200 * 4 - 4, 320, 200, 1280, true },
+		{ (1ull << 47) - 320 * 200 * 4, 320, 200, 1280, false },
+		{ 1ull << 47, 1280, 800, 5120, false },
+		{ UINT64_MAX & ~3ull, 1280, 800, 5120, false },
+		{ 0, 1280, 800, 5120, false },
+		{ 0xc0000002, 1280, 800, 5120, false },
+		{ 0xc0000000, 0, 0, 0, false },
+		{ 0xc0000000, 319, 800, 5120, false },
+		{ 0xc0000000, 1280, 199, 5120, false },
+		{ 0xc0000000, 1280, 800, 5116, false },
+		{ 0xc0000000, 1280, 800, 5121, false },
+		{ 0xc0000000, 16385, 800, 131072, false },
+		{ 0xc0000000, 1280, 16385, 5120, false },
+		{ 0xc0000000, 1280, 800, 131076, false },
+		{ 0xc0000000, 1280, 800, 4ull * UINT32_MAX, false },
+		{ 0xc0000000, UINT32_MAX, UINT32_MAX, 4ull * UINT32_MAX, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin();
+		if (handover_screen(&info, rows[i].base, rows[i].width, rows[i].height, rows[i].pitch) != rows[i].taken)
+			fail_msg("row %zu: %staken", i, rows[i].taken ? "not " : "");
+		assert_int_equal(info.screen, rows[i].taken ? BOOT_SCREEN_FRAMEBUFFER : BOOT_SCREEN_NONE);
+		assert_int_equal(info.fb_phys, rows[i].taken ? rows[i].base : 0);
+		assert_int_equal(info.fb_width, rows[i].taken ? rows[i].width : 0);
+		assert_int_equal(info.fb_height, rows[i].taken ? rows[i].height : 0);
+		assert_int_equal(info.fb_pitch, rows[i].taken ? rows[i].pitch : 0);
+	}
+	begin();
+	assert_true(handover_screen(&info, 0x200800, 320, 200, 1280));
+	handover_mem_add(&info, 0x100000, 0x400000);
+	handover_settle(&info);
+	expect("100000-200000 23f000-400000");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_hand), cmocka_unit_test(test_top), cmocka_unit_test(test_full),
 		cmocka_unit_test(test_full_split), cmocka_unit_test(test_guest_words),
-		cmocka_unit_test(test_low_page), cmocka_unit_test(test_random),
+		cmocka_unit_test(test_low_page), cmocka_unit_test(test_screen), cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests_name("handover", tests, NULL, NULL);
