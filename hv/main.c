@@ -232,7 +232,6 @@ void hv_main(const struct boot_info *boot)
 	console_init();
 	CHECK(boot->magic == BOOT_INFO_MAGIC && boot->version == BOOT_INFO_VERSION && boot->size == sizeof(*boot));
 	mem_init(boot);
-	mem_map_device(boot->fb_phys, (uint64_t)boot->fb_pitch * boot->fb_height);
 	screen_init(boot);
 	memcpy(line, boot->cmdline, sizeof(line));
 	const char *guest_words = split_words(line);

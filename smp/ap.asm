@@ -32,6 +32,10 @@ ap_start:
 	mov cr4, eax
 	mov eax, [AT(ap_cr3)]
 	mov cr3, eax
+	mov ecx, 0x277			; PAT: INIT leaves the firmware's; nothing goes by it before paging is on
+	mov eax, PAT_LOW
+	mov edx, PAT_HIGH
+	wrmsr
 	mov ecx, 0xc0000080		; EFER: LME, and NXE if there is NX
 	mov eax, [AT(ap_efer)]
 	xor edx, edx

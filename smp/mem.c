@@ -9,6 +9,9 @@
  * where a large one would not be all alike. No page can be both written and
  * executed. Only the image's text (by its link address) and the trampoline are
  * executed; text and rodata can't be written by their physical address either.
+ *
+ * Most firmware has the framebuffer uncached: it is mapped write-combining, by an
+ * entry of the PAT that no other page goes by.
  */
 #include "smp/lib.h"
 #include "smp/smp.h"
@@ -20,6 +23,7 @@
 /* Page-table bits (SDM vol. 3, 4.5) */
 #define PTE_P (1ull << 0)
 #define PTE_W (1ull << 1)
+#define PTE_PWT (1ull << 3)
 #define PTE_NX (1ull << 63)
 
 #define TEXT PTE_P
@@ -104,11 +108,16 @@ void mem_init(const struct boot_info *boot)
 	}
 	pml4 = map_new();
 	enable_nx();
+	wrmsr(MSR_PAT, (uint64_t)PAT_HIGH << 32 | PAT_LOW); /* what is mapped as yet has no PWT. The other cores': ap.asm */
 	map(0, 0, FOUR_GIB, DATA);
 	map(phys, phys, data, RODATA);
 	map(link, phys, rodata, TEXT);
 	map(link + rodata, phys + rodata, data - rodata, RODATA);
 	map(link + data, phys + data, end - data, DATA);
+	phys = boot->fb_phys & ~(PAGE_SIZE - 1);
+	end = ALIGN_UP(boot->fb_phys + (uint64_t)boot->fb_pitch * boot->fb_height, PAGE_SIZE);
+	map(phys, phys, end - phys, DATA | PTE_PWT);
+	wbinvd(); /* no line and no translation stays of what was of another type (SDM vol. 3, 12.12.4) */
 	write_cr3((uint64_t)pml4);
 }
 

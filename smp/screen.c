@@ -2,7 +2,8 @@
 /*
  * The screen: 80x25 VGA text cells, or a 32-bit framebuffer with an 8x16 PC
  * font. Never scrolls, since reading video memory back is slow: at the bottom
- * it goes on at the top, one blank line ahead of what is new.
+ * it goes on at the top, one blank line ahead of what is new. Writing may be
+ * slow, too: of a line that is ours only what is there is cleared.
  */
 #include "smp/lib.h"
 #include "smp/smp.h"
@@ -10,6 +11,7 @@
 #define FONT_WIDTH 8u
 #define FONT_HEIGHT 16u
 #define GLYPHS 128u
+#define ROWS_MAX 256u
 #define INK 0x00c8e6c9u
 #define VGA_ATTRIBUTE 0x0700u
 
@@ -17,6 +19,7 @@ extern const uint8_t font_ascii[GLYPHS][FONT_HEIGHT]; /* GRUB's own, the highest
 
 static const struct boot_info *info;
 static unsigned columns, rows, column, row;
+static uint16_t used[ROWS_MAX]; /* columns of each row */
 
 static void draw(unsigned x, unsigned y, char c)
 {
@@ -36,14 +39,17 @@ static void draw(unsigned x, unsigned y, char c)
 
 static void clear_line(unsigned y)
 {
+	unsigned dirty = used[y];
+
+	used[y] = 0;
 	if (info->screen == BOOT_SCREEN_VGA_TEXT) {
-		for (unsigned x = 0; x < columns; x++)
+		for (unsigned x = 0; x < dirty; x++)
 			draw(x, y, ' ');
 		return;
 	}
 	for (unsigned line = 0; line < FONT_HEIGHT; line++)
 		memset((void *)(info->fb_phys + (uint64_t)(y * FONT_HEIGHT + line) * info->fb_pitch), 0,
-		       4ull * columns * FONT_WIDTH);
+		       4ull * dirty * FONT_WIDTH);
 }
 
 void screen_init(const struct boot_info *boot)
@@ -58,17 +64,17 @@ void screen_init(const struct boot_info *boot)
 		print("howler: screen: %ux%u at 0x%lx\n", boot->fb_width, boot->fb_height, boot->fb_phys);
 	} else
 		print("howler: screen: none: the firmware names no framebuffer of 32-bit pixels: read the serial line\n");
-	if (columns > 100) /* our lines fit: clearing more is work for nothing */
-		columns = 100;
-	if (rows)
-		clear_line(0);
+	rows = rows < ROWS_MAX ? rows : ROWS_MAX;
+	for (unsigned y = 0; y < rows; y++)
+		used[y] = (uint16_t)columns; /* the firmware's */
+	for (unsigned y = 0; rows && y < 2; y++)
+		clear_line(y);
 }
 
 static void new_line(void)
 {
 	column = 0;
 	row = (row + 1) % rows;
-	clear_line(row);
 	clear_line((row + 1) % rows);
 }
 
@@ -82,6 +88,8 @@ void screen_put(char c)
 	}
 	if (column == columns)
 		new_line();
+	if (c > ' ')
+		draw(column, row, c);
 	if (c >= ' ')
-		draw(column++, row, c);
+		used[row] = ++column;
 }

@@ -167,6 +167,11 @@ static inline void invlpg(uint64_t address)
 	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
+static inline void wbinvd(void)
+{
+	__asm__ volatile("wbinvd" : : : "memory");
+}
+
 static inline void fxsave(void *area_512)
 {
 	__asm__ volatile("fxsave64 (%0)" : : "r"(area_512) : "memory");

@@ -7,6 +7,7 @@
  */
 #pragma once
 #include "smp/smp.h"
+#include "smp/x86.h"
 
 #define WALLS_TRY 0x77616c6c73ull /* in RAX, of who tries; what it becomes: the fault's error code */
 #define WALLS_RET 0xc3 /* a page that is executed returns at once */
@@ -74,6 +75,8 @@ static inline void walls_try(uint64_t guest_ram)
 	};
 	const unsigned n = sizeof(tries) / sizeof(tries[0]);
 
+	if (rdmsr(MSR_PAT) != 0x0007040600070106) /* else a page has another memory type than on other cores */
+		print("walls: core %u: PAT: error code %lx\n", me->index, rdmsr(MSR_PAT));
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t error = tries[i].execute ? WALLS_DO(WALLS_EXECUTE, tries[i].at) : WALLS_DO(WALLS_WRITE, tries[i].at);
 

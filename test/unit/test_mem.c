@@ -15,11 +15,13 @@
 #define wrmsr(msr, value) fake_wrmsr(msr, value)
 #define write_cr3(value) fake_write_cr3(value)
 #define invlpg(address) fake_invlpg(address)
+#define wbinvd() fake_wbinvd()
 static struct cpuid fake_cpuid(uint32_t leaf, uint32_t subleaf);
 static uint64_t fake_rdmsr(uint32_t msr);
 static void fake_wrmsr(uint32_t msr, uint64_t value);
 static void fake_write_cr3(uint64_t value);
 static void fake_invlpg(uint64_t address);
+static void fake_wbinvd(void);
 #include "smp/mem.c"
 
 #define PTE_U (1ull << 2)
@@ -29,10 +31,13 @@ static void fake_invlpg(uint64_t address);
 #define POOL 0x10000000ull /* of this process and of the made-up machine: physical address = pointer */
 #define POOL_BYTES (4 * MIB)
 #define FB 0x3fffe00000ull /* a device that ends behind a 1 GiB boundary */
+#define SCREEN_PITCH 5120u
+#define SCREEN_HEIGHT 800u
+#define SCREEN_BYTES (1000 * PAGE_SIZE) /* that many bytes */
 
 static struct {
-	bool has_nx;
-	uint64_t efer, cr3;
+	bool has_nx, cached;
+	uint64_t efer, cr3, pat;
 	unsigned printed;
 } cpu;
 static struct boot_info boot;
@@ -48,6 +53,8 @@ static struct cpuid fake_cpuid(uint32_t leaf, uint32_t subleaf)
 
 static uint64_t *msr_of(uint32_t msr)
 {
+	if (msr == MSR_PAT)
+		return &cpu.pat;
 	assert_int_equal(msr, MSR_EFER);
 	return &cpu.efer;
 }
@@ -66,7 +73,15 @@ static void fake_wrmsr(uint32_t msr, uint64_t value)
 
 static void fake_write_cr3(uint64_t value)
 {
+	/* What was mapped in another way is not in the cache any more, and the types are those that the pages go by. */
+	assert_false(cpu.cached);
+	assert_int_equal(cpu.pat, 0x0007040600070106);
 	cpu.cr3 = value;
+}
+
+static void fake_wbinvd(void)
+{
+	cpu.cached = false;
 }
 
 static void fake_invlpg(uint64_t address)
@@ -126,19 +141,22 @@ static void count(const uint64_t *table, unsigned shift, uint64_t *small, uint64
 static uint64_t guard[3];
 
 /* From what the firmware left in all registers and in RAM, which isn't zero. */
-static void make(uint64_t image, uint64_t trampoline)
+static void make(uint64_t image, uint64_t trampoline, uint64_t screen)
 {
 	free_count = 0;
 	closed = false;
 	no_execute = 0;
 	cpu.cr3 = cpu.printed = 0;
 	cpu.efer = EFER_LME;
+	cpu.pat = 0x0606060606060606;
+	cpu.cached = true;
 	text = 1;
 	rodata = cpu.has_nx ? 1ull << 63 | 1 : 1;
 	data = rodata | 2;
 	memset((void *)POOL, 0xa5, POOL_BYTES);
 	boot = (struct boot_info){ .image_phys = image, .trampoline_phys = trampoline, .mem_count = 1,
-				   .mem = { { POOL, POOL_BYTES } } };
+				   .mem = { { POOL, POOL_BYTES } }, .fb_phys = screen, .fb_pitch = SCREEN_PITCH,
+				   .fb_height = screen ? SCREEN_HEIGHT : 0 };
 	mem_init(&boot);
 	mem_map_device(0, 0);
 	mem_map_device(0xfed00000, 1024);
@@ -159,6 +177,8 @@ static uint64_t expect_identity(uint64_t a, bool trampoline)
 		return 0;
 	if (a == boot.trampoline_phys && trampoline)
 		return text;
+	if (a - boot.fb_phys < SCREEN_BYTES && boot.fb_phys)
+		return data | 8; /* PWT: write-combining by that PAT */
 	return a - boot.image_phys < (uint64_t)(data_start - image_start) ? rodata : data;
 }
 
@@ -187,29 +207,36 @@ static void check_image(void)
 static void check_all(bool trampoline)
 {
 	uint64_t image = (uint64_t)(image_end - image_start), small = 0, large = 0, phys;
-	uint64_t fb_pages = 3 * MIB / PAGE_SIZE + 1;
+	uint64_t fb_pages = 3 * MIB / PAGE_SIZE + 1, screen_pages = boot.fb_phys < FOUR_GIB ? 0 : SCREEN_BYTES / PAGE_SIZE;
 
 	check_identity(trampoline);
 	check_image();
+	for (uint64_t i = 0; i < screen_pages; i++) {
+		assert_int_equal(look(boot.fb_phys + i * PAGE_SIZE, &phys), data | 8);
+		assert_int_equal(phys, boot.fb_phys + i * PAGE_SIZE);
+	}
 	for (uint64_t i = 0; i < fb_pages; i++) {
 		assert_int_equal(look(FB + i * PAGE_SIZE, &phys), data);
 		assert_int_equal(phys, FB + i * PAGE_SIZE);
 	}
 	assert_int_equal(look(FOUR_GIB, &phys), data);
 	count((const uint64_t *)cpu.cr3, 39, &small, &large);
-	assert_int_equal(small + 512 * large, FOUR_GIB / PAGE_SIZE - 3 + image / PAGE_SIZE + fb_pages + 1);
-	/* Small ones: the two pieces of the image at each of its places, the trampoline's and the guards' neighbours. */
-	assert_in_range(small, 512, 8 * 512);
+	assert_int_equal(small + 512 * large, FOUR_GIB / PAGE_SIZE - 3 + image / PAGE_SIZE + fb_pages + screen_pages + 1);
+	/* Small ones: the two pieces of the image at each of its places, neighbours of the trampoline, the guards, the screen. */
+	assert_in_range(small, 512, 9 * 512);
 }
 
 static void test_walls(void **state)
 {
-	/* Image and trampoline: GRUB's; UEFI's; at the end of what both may choose. */
-	static const uint64_t places[][2] = { { 0x200000, 0x9e000 }, { 0x7a00000, 0x87000 }, { 0xff800000, 0x1000 } };
+	/* Image, trampoline and screen: GRUB's; UEFI's; at the end of what both may choose; where PCI is above 4 GiB. */
+	static const uint64_t places[][3] = {
+		{ 0x200000, 0x9e000, 0 }, { 0x7a00000, 0x87000, 0xc0000000 }, { 0xff800000, 0x1000, 0x801000 },
+		{ 0x200000, 0x9f000, 0x7fff00000000 },
+	};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
-		make(places[i][0], places[i][1]);
+		make(places[i][0], places[i][1], places[i][2]);
 		assert_int_equal(cpu.cr3, pml4);
 		assert_int_equal(cpu.efer, EFER_LME | EFER_NXE);
 		assert_int_equal(cpu.printed, 0);
@@ -233,7 +260,7 @@ static void test_no_nx(void **state)
 {
 	(void)state;
 	cpu.has_nx = false;
-	make(0x200000, 0x8000);
+	make(0x200000, 0x8000, 0);
 	mem_text((void *)boot.trampoline_phys);
 	assert_int_equal(cpu.efer, EFER_LME);
 	assert_int_equal(cpu.printed, 1);
@@ -244,7 +271,7 @@ static void test_no_nx(void **state)
 static void test_alloc(void **state)
 {
 	(void)state;
-	make(0x200000, 0x8000);
+	make(0x200000, 0x8000, 0);
 	free_count = 2;
 	free_range[0] = (struct boot_mem){ POOL + PAGE_SIZE, LARGE_PAGE + 3 * PAGE_SIZE };
 	free_range[1] = (struct boot_mem){ 0xc0000000, 2 * PAGE_SIZE };
