@@ -180,6 +180,8 @@ static void find_cores(const struct boot_info *boot)
 	cores_find(boot, &machine, options.acpi);
 	if (options.cores > machine.core_count)
 		print("howler: cores=%u: this machine has %u (%s): using all\n", options.cores, machine.core_count, machine.source);
+	if (!options.cores && machine.core_count > CORES_MAX)
+		print("howler: %u cores are more than Howler can use: using %u\n", machine.core_count + machine.surplus, CORES_MAX);
 	cores_init(boot, &machine, options.cores ? options.cores : CORES_MAX, policy_find(options.sync));
 	the_clock.howler.rates.bound_ppb = options.tempo_error * 1000;
 	trap_load(cores[0]);

@@ -40,7 +40,7 @@ void report_boot(const struct boot_info *boot, const struct machine *m, const ch
 {
 	boot_tsc = boot->entry_tsc;
 	second_by = timer;
-	print("machine: %u cores by %s, raw TSC %u kHz by %s, give or take %lu ppm by now\n", m->core_count, m->source, raw_khz,
+	print("machine: %u cores by %s, raw TSC %u kHz by %s, give or take %lu ppm by now\n", m->core_count + m->surplus, m->source, raw_khz,
 	      timer, truth_doubt_ppb(&the_truth) / 1000 + 1);
 	char events[16] = "auto";
 

@@ -23,7 +23,7 @@ enum {
 };
 
 /* Takes one entry, all of it within the MADT. NULL, or what is wrong with it. */
-static const char *acpi_madt_entry(const uint8_t *e, struct machine *m, struct left_out *left_out)
+static const char *acpi_madt_entry(const uint8_t *e, struct machine *m, uint32_t *repeated)
 {
 	static const uint8_t least[] = { [MADT_LAPIC] = 8, [MADT_LAPIC_ADDRESS] = 12, [MADT_X2APIC] = 16 };
 	uint32_t id, flags, none;
@@ -45,14 +45,14 @@ static const char *acpi_madt_entry(const uint8_t *e, struct machine *m, struct l
 	}
 	/* "Online capable" without "enabled" is a slot for later; the highest id means all cores. */
 	if (flags & MADT_ENABLED && id != none)
-		tables_add_core(m, id, left_out);
+		tables_add_core(m, id, repeated);
 	return NULL;
 }
 
 /* Of a list that ends in damage, what comes before it is good: the sum says that the firmware meant it so. */
 static bool acpi_madt(const struct table *t, struct machine *m, struct complaint *why)
 {
-	struct left_out left_out = { 0, 0 };
+	uint32_t repeated = 0;
 
 	m->source = "ACPI MADT";
 	m->lapic_phys = tables_u32(t->bytes + 36);
@@ -65,13 +65,13 @@ static bool acpi_madt(const struct table *t, struct machine *m, struct complaint
 		else if (e[1] < 2) /* would never advance */
 			wrong = "length below 2";
 		else
-			wrong = acpi_madt_entry(e, m, &left_out);
+			wrong = acpi_madt_entry(e, m, &repeated);
 		if (wrong) {
 			format_note(why, "%s at 0x%lx: entry at byte %u: %s: not used from there on", t->name, t->phys, at, wrong);
 			break;
 		}
 	}
-	return tables_cores(t, m, &left_out, why);
+	return tables_cores(t, m, repeated, why);
 }
 
 /* PM timer, 4.8.3.3. Its extended address counts alone if it is not 0 (5.2.9, X_PM_TMR_BLK). */

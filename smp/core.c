@@ -75,8 +75,8 @@ static void leave_out_far(struct machine *m)
 
 void cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi)
 {
-	struct left_out left_out = { 0, 0 };
 	struct complaint why;
+	uint32_t repeated = 0;
 
 	tables_begin(m, &why);
 	if (use_acpi)
@@ -86,9 +86,9 @@ void cores_find(const struct boot_info *boot, struct machine *m, bool use_acpi)
 	if (!m->core_count && boot->core_count) {
 		m->source = "UEFI MP services";
 		for (unsigned i = 0; i < boot->core_count; i++)
-			tables_add_core(m, boot->core_apic_id[i], &left_out);
-		if (left_out.repeated)
-			print("howler: UEFI MP services: %u repeated APIC ids dropped\n", left_out.repeated);
+			tables_add_core(m, boot->core_apic_id[i], &repeated);
+		if (repeated)
+			print("howler: UEFI MP services: %u repeated APIC ids dropped\n", repeated);
 	}
 	leave_out_far(m);
 	if (m->core_count)

@@ -52,8 +52,7 @@ static const uint8_t *mptable_find(uint64_t *damaged)
 static void mptable_config(uint32_t phys, struct machine *m, struct complaint *why)
 {
 	struct table t = { "MP table: PCMP", "PCMP", phys, NULL, 0 };
-	struct left_out left_out = { 0, 0 };
-	uint32_t at = CONFIG_SIZE, size;
+	uint32_t at = CONFIG_SIZE, size, repeated = 0;
 
 	if (!tables_open(&t, CONFIG_SIZE, UINT16_MAX, why))
 		return;
@@ -68,11 +67,11 @@ static void mptable_config(uint32_t phys, struct machine *m, struct complaint *w
 		}
 		/* 4.3.1. An id has 8 bits, and 0xff means all cores. */
 		if (e[0] == PROCESSOR && e[3] & PROCESSOR_ENABLED && e[1] != 0xff)
-			tables_add_core(m, e[1], &left_out);
+			tables_add_core(m, e[1], &repeated);
 	}
 	m->lapic_phys = tables_u32(t.bytes + 36);
 	m->source = "MP table";
-	tables_cores(&t, m, &left_out, why);
+	tables_cores(&t, m, repeated, why);
 }
 
 int mptable_read(struct machine *m, struct complaint *why)
@@ -80,7 +79,7 @@ int mptable_read(struct machine *m, struct complaint *why)
 	const uint8_t *floating;
 	uint64_t damaged = 0;
 
-	m->core_count = 0;
+	m->core_count = m->surplus = 0;
 	why->text[0] = '\0';
 	floating = mptable_find(&damaged);
 	if (!floating && !damaged) {

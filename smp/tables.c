@@ -46,30 +46,27 @@ void tables_begin(struct machine *m, struct complaint *why)
 	why->text[0] = '\0';
 }
 
-void tables_add_core(struct machine *m, uint32_t apic_id, struct left_out *left_out)
+void tables_add_core(struct machine *m, uint32_t apic_id, uint32_t *repeated)
 {
 	for (uint32_t i = 0; i < m->core_count; i++) {
 		if (m->apic_id[i] == apic_id) {
-			left_out->repeated++;
+			(*repeated)++;
 			return;
 		}
 	}
 	if (m->core_count < MACHINE_CORES_MAX)
 		m->apic_id[m->core_count++] = apic_id;
 	else
-		left_out->surplus++;
+		m->surplus++;
 }
 
-bool tables_cores(const struct table *t, const struct machine *m, const struct left_out *left_out, struct complaint *why)
+bool tables_cores(const struct table *t, const struct machine *m, uint32_t repeated, struct complaint *why)
 {
 	if (!m->core_count)
 		format_note(why, "%s at 0x%lx: no enabled core: not used", t->name, t->phys);
-	if (left_out->repeated)
-		format_note(why, "%s at 0x%lx: %u repeated APIC id%s dropped", t->name, t->phys, left_out->repeated,
-			    left_out->repeated == 1 ? "" : "s");
-	if (left_out->surplus)
-		format_note(why, "%s at 0x%lx: %u enabled cores more than the first %u: left out", t->name, t->phys,
-			    left_out->surplus, MACHINE_CORES_MAX);
+	if (repeated)
+		format_note(why, "%s at 0x%lx: %u repeated APIC id%s dropped", t->name, t->phys, repeated,
+			    repeated == 1 ? "" : "s");
 	return m->core_count;
 }
 

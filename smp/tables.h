@@ -15,6 +15,7 @@
 struct machine {
 	uint32_t core_count;                 /* enabled ones, in the table's order */
 	uint32_t apic_id[MACHINE_CORES_MAX]; /* no two alike; which one runs is not known here */
+	uint32_t surplus;                    /* so many more there was no room for */
 	uint64_t lapic_phys;                 /* as the table says, be it true: the processor knows (apic.c) */
 	uint16_t pm_timer_port;              /* 0: none, or not in I/O space */
 	bool pm_timer_32bit;                 /* else it wraps at 24 bits */
@@ -46,11 +47,8 @@ int mptable_read(struct machine *m, struct complaint *why);
 
 /* A fresh *m and an empty complaint. */
 void tables_begin(struct machine *m, struct complaint *why);
-/* Adds a core; or counts it in *left_out, if its id is there already or there is no room for it. */
-struct left_out {
-	uint32_t repeated, surplus;
-};
-void tables_add_core(struct machine *m, uint32_t apic_id, struct left_out *left_out);
+/* Adds a core; one whose id is there already is counted in *repeated instead. */
+void tables_add_core(struct machine *m, uint32_t apic_id, uint32_t *repeated);
 
 /* For the readers only. */
 
@@ -79,8 +77,8 @@ struct table {
 
 /* Opens the table at t->phys and checks it, least .. most bytes long. */
 bool tables_open(struct table *t, uint32_t least, uint32_t most, struct complaint *why);
-/* Has it named cores? Notes what was left out. */
-bool tables_cores(const struct table *t, const struct machine *m, const struct left_out *left_out, struct complaint *why);
+/* Has it named cores? */
+bool tables_cores(const struct table *t, const struct machine *m, uint32_t repeated, struct complaint *why);
 
 /* The sum of all bytes, modulo 256: 0 in a sound table. */
 uint8_t tables_sum(const uint8_t *table, size_t bytes);
