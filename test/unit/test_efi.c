@@ -4,6 +4,7 @@
  * which memory it finds free at the end, and how it leaves.
  */
 #include "unit.h"
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -321,6 +322,42 @@ static void test_map_low_full(void **state)
 	assert_int_equal(info.mem_count, 1);
 }
 
+/* --- coming */
+
+static sigjmp_buf at_cr4;
+static bool watched;
+
+static EFI_STATUS EFIAPI set_watchdog(UINTN seconds, UINT64 code, UINTN size, CHAR16 *data)
+{
+	(void)code;
+	(void)size;
+	(void)data;
+	watched = seconds != 0;
+	return EFI_SUCCESS;
+}
+
+static void segv(int number)
+{
+	(void)number;
+	siglongjmp(at_cr4, 1);
+}
+
+/* Before all else no time runs any more. CR4 is not this process's to read: no further than there. */
+static void test_watchdog(void **state)
+{
+	struct sigaction old, new = { .sa_handler = segv };
+
+	(void)state;
+	watched = true;
+	sigaction(SIGSEGV, &new, &old);
+	if (!sigsetjmp(at_cr4, 1)) {
+		prepare(&h, &h, 0);
+		fail_msg("CR4 can be read");
+	}
+	sigaction(SIGSEGV, &old, NULL);
+	assert_false(watched);
+}
+
 /* --- leaving */
 
 static unsigned stale, tries;
@@ -361,11 +398,11 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_displays), cmocka_unit_test(test_code), cmocka_unit_test(test_map),
-		cmocka_unit_test(test_map_low_full), cmocka_unit_test(test_leave),
+		cmocka_unit_test(test_map_low_full), cmocka_unit_test(test_watchdog), cmocka_unit_test(test_leave),
 	};
 	static EFI_BOOT_SERVICES services = { .LocateHandleBuffer = locate_handles, .HandleProtocol = handle_protocol,
 		.AllocatePages = allocate, .CopyMem = copy, .LocateProtocol = locate, .GetMemoryMap = get_map,
-		.ExitBootServices = exit_services };
+		.ExitBootServices = exit_services, .SetWatchdogTimer = set_watchdog };
 	static SIMPLE_TEXT_OUTPUT_INTERFACE console = { .OutputString = output };
 	static EFI_SYSTEM_TABLE table = { .ConOut = &console };
 
