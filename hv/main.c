@@ -242,10 +242,10 @@ void hv_main(const struct boot_info *boot)
 	find_cores(boot);
 	const char *timer = timer_calibrate(&machine);
 	if (!timer)
-		report_refuse("no HPET, no ACPI PM timer and no PIT that runs, nor does CPUID say it: can't tell the TSC's rate: "
-			      "switch one on in the firmware's set-up, or in the emulator");
+		report_refuse("no HPET, ACPI PM timer or PIT runs, and CPUID says nothing: can't tell the TSC's rate: "
+			      "switch one on, in the firmware's set-up or the emulator");
 	if (!apic_timer_khz)
-		report_refuse("the local APIC's timer stands still, and Howler can't do without it");
+		report_refuse("the local APIC's timer stands still, but Howler needs it");
 	settle_discipline();
 	find_vmx();
 	if (vmx_usable && !guest_make(boot, guest_words, &complaint))

@@ -87,6 +87,12 @@ static bool can_map(uint64_t phys)
 	return phys < end && end - phys >= HPET_BYTES;
 }
 
+static const char *unused(const char *name, uint64_t where, const char *why)
+{
+	print("howler: %s at 0x%lx: %s: not used\n", name, where, why);
+	return 0;
+}
+
 /* The next timer that there is, if it runs. */
 static void find(const char *name, uint64_t where, uint64_t (*read)(void), unsigned bits, uint32_t num, uint32_t den)
 {
@@ -94,11 +100,7 @@ static void find(const char *name, uint64_t where, uint64_t (*read)(void), unsig
 
 	counter_start(&t->counter, read, bits, num, den);
 	uint64_t step = counter_step(&t->counter, POLLS);
-	if (!step) {
-		print("howler: %s at 0x%lx: it stands still: not used\n", name, where);
-		return;
-	}
-	t->name = name;
+	t->name = step ? name : unused(name, where, "it stands still");
 	t->where = where;
 	t->late_ns = (uint32_t)counter_ns(&t->counter, step + 2) + 1;
 }
@@ -114,7 +116,7 @@ static void find_hpet(uint64_t phys)
 	}
 	uint32_t period_fs = (uint32_t)(capabilities >> 32);
 	if (!(capabilities & HPET_REVISION) || period_fs < HPET_PERIOD_MIN || period_fs > HPET_PERIOD_MAX) {
-		print("howler: HPET at 0x%lx: there is none: not used\n", phys);
+		unused("HPET", phys, "there is none");
 		return;
 	}
 	/* What the firmware had it interrupt for is over. */
@@ -174,16 +176,8 @@ static void measure(uint32_t ns)
 			unsteady += !truth_measure(timers[i].rate, at[i]);
 	}
 	for (struct timer *t = timers; t <= other && unsteady; t++)
-		if (t->name && !truth_middle(t->rate)) {
-			print("howler: %s at 0x%lx goes by fits and starts, or at no such rate: not used\n", t->name, t->where);
-			t->name = 0;
-		}
-	if (!best->name && other->name) {
-		*best = *other;
-		best->rate = &the_truth;
-		the_truth = other_rate;
-		other->name = 0;
-	}
+		if (t->name && !truth_middle(t->rate))
+			t->name = unused(t->name, t->where, "it goes by fits and starts");
 }
 
 const char *timebase_find(const struct machine *m)
@@ -191,9 +185,12 @@ const char *timebase_find(const struct machine *m)
 	if (m->hpet_phys)
 		find_hpet(m->hpet_phys);
 	pm_port = m->pm_timer_port;
-	if (pm_port)
-		find("ACPI PM timer", pm_port, pm_read, 24, PM_NUM, PM_DEN); /* some say that they have 32 bits, and don't */
-	measure(MEASURE_NS);
+	do { /* once more if the first is no good and the second one is */
+		other->name = 0;
+		if (pm_port)
+			find("ACPI PM timer", pm_port, pm_read, 24, PM_NUM, PM_DEN); /* some say that they have 32 bits, and don't */
+		measure(MEASURE_NS);
+	} while (!best->name && other->name);
 	if (best->name)
 		return best->name;
 	outb(PORT_B, (inb(PORT_B) & ~2u) | 1u);
@@ -222,45 +219,35 @@ bool timebase_check(struct timebase_check *c)
 	return true;
 }
 
-/* How far a timer has jumped, by a look at it and, in case that one was bad, another-> */
-static int64_t look_for_jump(const struct timer *t, struct instant *now)
-{
-	for (unsigned i = 0; in_use(t) && i < 2; i++) {
-		look(t, now);
-		if (!truth_jump(t->rate, now))
-			return 0;
-	}
-	return in_use(t) ? truth_jump(t->rate, now) : 0;
-}
-
-static void give_up(struct timer *t, int64_t jump_ns, const char *then)
-{
-	atomic_store_explicit(&t->out, true, memory_order_relaxed);
-	print("howler: %s at 0x%lx stopped or jumped: it is %ld us off what the raw TSC says: not used any more%s\n", t->name, t->where,
-	      jump_ns / NS_PER_US, then);
-}
-
 void timebase_look(uint64_t now_raw)
 {
+	struct instant now[ARRAY_SIZE(timers)];
+	int64_t jump[ARRAY_SIZE(timers)] = { 0 };
+
 	if (!in_use(best) || (int64_t)(now_raw - look_raw) < 0)
 		return;
-	struct instant now, now_other;
-	int64_t jump = look_for_jump(best, &now), jump_other = look_for_jump(other, &now_other);
+	/* Twice if need be: one reading may be bad. */
+	for (unsigned i = 0; i < 2; i++)
+		for (unsigned n = 0; in_use(&timers[i]) && n < 2 && (!n || jump[i]); n++) {
+			look(&timers[i], &now[i]);
+			jump[i] = truth_jump(timers[i].rate, &now[i]);
+		}
+	look_raw = now_raw + raw_of_ns(truth_look_ns(now[0].ns - the_truth.first.ns));
+	for (unsigned i = 0; i < 2; i++) {
+		struct timer *t = &timers[i];
 
-	look_raw = now_raw + raw_of_ns(truth_look_ns(now.ns - the_truth.first.ns));
-	/* The raw TSC is believed, unless both of them contradict it. */
-	if (jump && !jump_other) {
-		give_up(best, jump, ", and the reference goes on without it");
-		return;
+		if (!in_use(t))
+			continue;
+		/* The raw TSC is believed, unless both contradict it. */
+		if (jump[i] && !jump[!i]) {
+			atomic_store_explicit(&t->out, true, memory_order_relaxed);
+			print("howler: %s at 0x%lx stopped or jumped: it is %ld us off what the raw TSC says: not used any more%s\n", t->name,
+			      t->where, jump[i] / NS_PER_US, i ? "" : ", and the reference goes on without it");
+		} else if (!truth_learn(t->rate, &now[i]) && !i && !wandered) {
+			wandered = true;
+			print("howler: %s and raw TSC part otherwise than they did: one of the two wanders; the truth is doubtful by that\n", t->name);
+		}
 	}
-	if (!truth_learn(&the_truth, &now) && !wandered) {
-		wandered = true;
-		print("howler: %s and raw TSC part otherwise than they did: one of the two wanders; the truth is doubtful by that\n", best->name);
-	}
-	if (jump_other && !jump)
-		give_up(other, jump_other, "");
-	else if (in_use(other))
-		truth_learn(&other_rate, &now_other);
 }
 
 bool timebase_ns(uint64_t *ns, uint32_t *resolution, uint64_t *raw_before, uint64_t *raw_after)

@@ -8,6 +8,7 @@
 #define CPUID1_ECX_HYPERVISOR (1u << 31)
 #define BOCHS_PORT 0xe9 /* it is read as its number there, where the port is on */
 
+#define KHZ_MAX 10000000u
 #define NS_PER_MS 1000000u
 #define MHZ_OF_KHZ 1000000ull
 
@@ -35,9 +36,10 @@ static uint32_t told_khz(void)
 	if (cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR || inb(BOCHS_PORT) == BOCHS_PORT || leaves < 0x15)
 		return 0;
 	struct cpuid c = cpuid(0x15, 0);
-	if (c.eax && c.ebx && c.ecx)
-		return (uint32_t)((uint64_t)c.ecx * c.ebx / c.eax / 1000);
-	return leaves < 0x16 ? 0 : (cpuid(0x16, 0).eax & 0xffff) * 1000;
+	if (!c.eax || !c.ebx || !c.ecx)
+		return leaves < 0x16 ? 0 : (cpuid(0x16, 0).eax & 0xffff) * 1000;
+	uint64_t khz = (uint64_t)c.ecx * c.ebx / c.eax / 1000;
+	return khz > KHZ_MAX ? 0 : (uint32_t)khz;
 }
 
 const char *timer_calibrate(const struct machine *m)
