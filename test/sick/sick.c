@@ -5,7 +5,7 @@
  *   sick=WHERE:WHO:EVENTS[:MS[:EVERY]]   words of the command line, up to four of them
  *
  *   WHERE   loop, guest, poll, sit, busy, claim, console, follow, evict; joined, still, gathering: of a stop
- *   WHO     a core's number, b: whoever is the base, s: whoever conducts, o: any other
+ *   WHO     a core's number, b: whoever is the base, B: if it does not conduct, s: whoever conducts, o: any other
  *   EVENTS  once so many have begun
  *   MS      for so long, and again with each EVERY events more; for ever if there is none
  *
@@ -111,6 +111,8 @@ static bool meant(char who)
 	unsigned me = this_core()->index, base = clock_base(&the_clock);
 	bool seat = me != base && !core_lost(me) && conduct_seat();
 
+	if (who == 'B')
+		return me == base && !conduct_seat();
 	return who == 'b' ? me == base : who == 's' ? seat : who == 'o' ? me != base && !seat : me == (unsigned)(who - '0');
 }
 
