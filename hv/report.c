@@ -25,6 +25,9 @@ static void report_raw(void)
 
 		if (c->raw_doubt == UINT64_MAX)
 			continue;
+		if (c->model != cores[0]->model || c->microcode != cores[0]->microcode)
+			print("  core %u: processor %x with microcode %lx, core 0 is %x with %lx: update the firmware\n", i, c->model,
+			      c->microcode >> 32, cores[0]->model, cores[0]->microcode >> 32);
 		if (c->adjust_found != cores[0]->adjust_found)
 			print("  core %u: TSC_ADJUST %ld, %s %ld as core 0's\n", i, c->adjust_found,
 			      atomic_load(&c->adjusted) ? "made" : "which is nearer than", cores[0]->adjust_found);
@@ -222,10 +225,14 @@ static bool verdict(const char *failure, const struct total *total)
 
 static void judge_all(const struct stopped *s, void *arg)
 {
+	uint64_t smis;
 	const char *failure = guest_lost() ? 0 : arg; /* what did not come may be that one's fault */
 
 	(void)s;
 	port_end();
+	if (msr_read(MSR_SMI_COUNT, &smis) && smis != this_core()->smis_found)
+		print("howler: SMIs (MSR 34H): %lu: so often the firmware took the cores away; its set-up may say what for\n",
+		      smis - this_core()->smis_found);
 	struct total total = table();
 	if (failure)
 		cores_report();

@@ -201,6 +201,15 @@ static int64_t tsc_adjust(void)
 	return cpuid(0, 0).eax >= 7 && cpuid(7, 0).ebx & CPUID7_EBX_TSC_ADJUST ? (int64_t)rdmsr(MSR_TSC_ADJUST) : 0;
 }
 
+/* At its first start. */
+static void know(struct core *c)
+{
+	c->adjust_found = tsc_adjust();
+	c->model = cpuid(1, 0).eax; /* which also says to MSR 8BH what update is there (SDM vol. 3, 9.11.7.1) */
+	msr_read(MSR_BIOS_SIGN_ID, &c->microcode);
+	msr_read(MSR_SMI_COUNT, &c->smis_found);
+}
+
 /*
  * The boot core, its tempo still that of its raw TSC: rounds of core_measure, if it asks for any. A core that gets on
  * is not lost, however slow.
@@ -219,7 +228,7 @@ void cores_start(void)
 {
 	unsigned left = core_count - 1;
 
-	cores[BOOT_CORE]->adjust_found = tsc_adjust();
+	know(cores[BOOT_CORE]);
 	tempo_start(&cores[BOOT_CORE]->tempo, raw_khz, raw_khz, 0, 0, 0);
 	for (unsigned i = 1; i < core_count; i++)
 		core_start_begin(cores[i]);
@@ -266,7 +275,7 @@ void core_measure(void)
 		return;
 	core_at("measures its raw TSC", BOOT_CORE);
 	measure(c);
-	c->adjust_found = tsc_adjust();
+	know(c);
 	int64_t adjust = c->raw_adjust, wanted = cores[BOOT_CORE]->adjust_found;
 	uint64_t doubt = c->raw_doubt;
 	if (c->adjust_found == wanted || !adjust)

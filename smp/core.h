@@ -66,6 +66,8 @@ struct core {
 	int64_t raw_adjust;
 	uint64_t raw_doubt;
 	int64_t adjust_found; /* IA32_TSC_ADJUST as the firmware left it */
+	uint64_t smis_found, microcode; /* ... MSRs 34H and 8BH; 0 where there is none */
+	uint32_t model; /* CPUID 1, EAX */
 	_Atomic bool adjusted; /* owner writes: it holds the boot core's instead */
 	/* written in a stopped machine: stop at the top of the loop */
 	bool leave;

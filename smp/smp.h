@@ -83,6 +83,7 @@ bool timebase_ns(uint64_t *ns, uint32_t *resolution_ns, uint64_t *raw_before, ui
 /* trap.c: exceptions and NMI. */
 void trap_init(void);      /* boot core: the shared IDT */
 void trap_load(struct core *c); /* this core: GDT, TSS, IDT, %gs */
+bool msr_read(uint32_t msr, uint64_t *value); /* trap.asm: false: there is no such MSR. After trap_load, any context */
 
 /* request.c: one request word per core. */
 void core_request(unsigned core, unsigned bits);

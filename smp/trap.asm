@@ -8,7 +8,7 @@
 %include "asm_abi.inc"
 
 extern trap_handler
-global trap_stubs, halt_until_nmi, halt_until_interrupt
+global trap_stubs, halt_until_nmi, halt_until_interrupt, msr_read
 
 section .text
 bits 64
@@ -86,6 +86,20 @@ halt_until_interrupt:
 	cli
 	ret
 
+; bool msr_read(uint32_t msr, uint64_t *value): RDMSR where there may be no such MSR: a
+; window of no length is an instruction that may fault, and its way out.
+msr_read:
+	mov ecx, edi
+.at:	rdmsr
+	mov [rsi], eax
+	mov [rsi + 4], edx
+	mov al, 1
+	ret
+.out:
+	xor eax, eax
+	ret
+
 section windows progbits alloc noexec nowrite align=8
+	dq msr_read.at, msr_read.at, msr_read.out
 	dq halt_until_nmi.window, halt_until_nmi.window_end, halt_until_nmi.out
 	dq halt_until_interrupt.window, halt_until_interrupt.window_end, halt_until_interrupt.out

@@ -55,17 +55,28 @@ static const char *const names[VECTOR_TIMER] = {
 	[19] = "#XM SIMD error",
 };
 
+/* #GP is where one may come, at an instruction; an NMI may come in all of a window. */
+static bool lead_out(struct trap_frame *f)
+{
+	for (const struct window *w = __start_windows; w < __stop_windows; w++)
+		if (f->vector == VECTOR_NMI ? f->rip >= w->start && f->rip < w->end : f->rip == w->start && f->rip == w->end) {
+			f->rip = w->out;
+			return true;
+		}
+	return false;
+}
+
 void trap_handler(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {
 		panic_ack();
 		if (core_fenced(this_core()->index))
 			core_halt();
-		for (const struct window *w = __start_windows; w < __stop_windows; w++)
-			if (f->rip >= w->start && f->rip < w->end)
-				f->rip = w->out;
+		lead_out(f);
 		return;
 	}
+	if (f->vector == VECTOR_GP && lead_out(f))
+		return;
 	/* The APIC timer ended a core_doze, or came too late to; others the firmware left behind. */
 	if (f->vector >= VECTOR_TIMER) {
 		if (f->vector != VECTOR_SPURIOUS)

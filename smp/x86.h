@@ -23,6 +23,7 @@
 
 #define MSR_TSC             0x10u
 #define MSR_APIC_BASE       0x1bu
+#define MSR_SMI_COUNT       0x34u
 #define MSR_FEATURE_CONTROL 0x3au
 #define MSR_TSC_ADJUST      0x3bu
 #define MSR_BIOS_SIGN_ID    0x8bu
@@ -47,6 +48,7 @@
 
 #define VECTOR_NMI 2
 #define VECTOR_DF  8
+#define VECTOR_GP  13
 #define VECTOR_MC  18
 #define VECTOR_TIMER 32 /* the local APIC's */
 
