@@ -17,7 +17,7 @@ extern bool vmx_usable; /* else host readers stand in for the guest */
 
 /* vmx.c */
 bool vmx_find(struct complaint *why); /* boot core: all wanted features; false: why not */
-void vmx_on(void);                    /* this core */
+bool vmx_on(struct complaint *why);   /* this core; false: it does not have what the boot core has */
 void vmx_off(void);
 
 /* Where vCPU 0 begins: a multiboot entry */

@@ -154,10 +154,12 @@ static _Noreturn void core_loop(void)
 /* A core that INIT-SIPI brought here, on its own stack. */
 void hv_core(struct core *c)
 {
+	struct complaint why;
+
 	trap_load(c);
 	apic_init();
-	if (vmx_usable)
-		vmx_on();
+	if (vmx_usable && !vmx_on(&why))
+		core_refuse(why.text);
 	c->leave = false;
 	core_measure();
 	core_started();
@@ -221,7 +223,7 @@ static void find_vmx(void)
 	else if (!vmx_usable)
 		print("howler: %s\nhowler: no guest then; host readers stand in for it\n", complaint.text);
 	if (vmx_usable)
-		vmx_on();
+		CHECK(vmx_on(&complaint));
 }
 
 void hv_main(const struct boot_info *boot)

@@ -14,27 +14,27 @@ struct vmx_features vmx;
 
 /* What is wanted of each word of controls; named where a user may miss it: what it stands for in the manual. */
 static const struct group {
-	uint32_t msr, *controls;
+	uint32_t msr, controls;
 	struct wanted {
 		uint32_t bit;
 		const char *name;
 	} wanted[10]; /* up to a 0 */
 } groups[] = {
-	{ MSR_VMX_TRUE_PROCBASED, &vmx.proc, {
+	{ MSR_VMX_TRUE_PROCBASED, offsetof(struct vmx_features, proc), {
 		{ PROC_TSC_OFFSETTING, "TSC offsetting" }, { PROC_HLT, "HLT exiting" }, { PROC_TPR_SHADOW, "the TPR shadow" },
 		{ PROC_MWAIT, "MWAIT exiting" }, { PROC_RDPMC, "RDPMC exiting" }, { PROC_MONITOR, "MONITOR exiting" },
 		{ PROC_IO_BITMAPS, "I/O bitmaps" }, { PROC_MSR_BITMAPS, "MSR bitmaps" }, { PROC_SECONDARY, "secondary controls" } } },
-	{ MSR_VMX_PROCBASED2, &vmx.proc2, {
+	{ MSR_VMX_PROCBASED2, offsetof(struct vmx_features, proc2), {
 		{ PROC2_APIC_ACCESSES, "virtual APIC accesses" }, { PROC2_EPT, "EPT" }, { PROC2_VPID, "VPID" },
 		{ PROC2_UNRESTRICTED, "unrestricted guest" }, { PROC2_RDTSCP, "RDTSCP" } } },
-	{ MSR_VMX_TRUE_PINBASED, &vmx.pin, {
+	{ MSR_VMX_TRUE_PINBASED, offsetof(struct vmx_features, pin), {
 		{ PIN_EXTERNAL_INTERRUPT, "external-interrupt exiting" }, { PIN_NMI, "NMI exiting" },
 		{ PIN_VIRTUAL_NMI, "virtual NMIs" }, { PIN_PREEMPTION_TIMER, "the VMX-preemption timer" } } },
-	{ MSR_VMX_TRUE_EXIT, &vmx.exit, {
+	{ MSR_VMX_TRUE_EXIT, offsetof(struct vmx_features, exit), {
 		{ EXIT_SAVE_DEBUG, "save debug controls" }, { EXIT_HOST_64, "64-bit host" },
 		{ EXIT_ACK_INTERRUPT, "acknowledge interrupt on exit" }, { EXIT_SAVE_PAT, "save PAT" }, { EXIT_LOAD_PAT, "load PAT" },
 		{ EXIT_SAVE_EFER, "save EFER" }, { EXIT_LOAD_EFER, "load EFER" }, { EXIT_SAVE_TIMER, "save VMX-preemption timer" } } },
-	{ MSR_VMX_TRUE_ENTRY, &vmx.entry, {
+	{ MSR_VMX_TRUE_ENTRY, offsetof(struct vmx_features, entry), {
 		{ ENTRY_LOAD_DEBUG, "load debug controls" }, { ENTRY_LOAD_PAT, "load PAT" }, { ENTRY_LOAD_EFER, "load EFER" } } },
 };
 
@@ -42,15 +42,16 @@ static const struct group {
  * Controls from a capability MSR: low half = bits that must be 1, high half =
  * bits that may be 1 (appendix A.3). NULL, or the name of what is missing.
  */
-static const char *adjust(const struct group *g)
+static const char *adjust(const struct group *g, struct vmx_features *f)
 {
 	uint64_t cap = rdmsr(g->msr);
+	uint32_t *controls = (uint32_t *)f + g->controls / sizeof(uint32_t);
 
-	*g->controls = (uint32_t)cap;
+	*controls = (uint32_t)cap;
 	for (const struct wanted *w = g->wanted; w->name; w++) {
 		if (!(cap >> 32 & w->bit))
 			return w->name;
-		*g->controls |= w->bit;
+		*controls |= w->bit;
 	}
 	return 0;
 }
@@ -77,7 +78,7 @@ static const char *timer_missing(void)
 	return 0;
 }
 
-bool vmx_find(struct complaint *why)
+static bool find(struct vmx_features *f, struct complaint *why)
 {
 	const char *missing = 0;
 
@@ -89,11 +90,11 @@ bool vmx_find(struct complaint *why)
 		return format_complaint(why, "VMX: switched off and locked by the firmware (MSR 3AH = %lx): "
 					     "enable VT-x in the firmware's set-up", control);
 	uint64_t basic = rdmsr(MSR_VMX_BASIC);
-	vmx.revision = (uint32_t)basic & 0x7fffffff;
+	f->revision = (uint32_t)basic & 0x7fffffff;
 	if (!(basic & VMX_BASIC_TRUE_CONTROLS))
 		missing = "true controls";
 	for (const struct group *g = groups; g < groups + ARRAY_SIZE(groups) && !missing; g++)
-		missing = adjust(g);
+		missing = adjust(g, f);
 	if (!missing)
 		missing = ept_missing();
 	if (!missing)
@@ -102,18 +103,31 @@ bool vmx_find(struct complaint *why)
 		return format_complaint(why, "VMX: this processor's VMX lacks %s, which Howler needs: "
 					     "use a newer one (Sandy Bridge, 2011, has all)", missing);
 	uint32_t may2 = (uint32_t)(rdmsr(MSR_VMX_PROCBASED2) >> 32);
-	vmx.tsc_scaling = may2 & PROC2_TSC_SCALING;
-	vmx.proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID | PROC2_APIC_REGISTERS | PROC2_ENCLS);
-	if (!vmx.tsc_scaling)
-		vmx.proc |= PROC_RDTSC; /* always allowed (A.3.2: bit 12 may be 1 on all) */
-	vmx.timer_shift = rdmsr(MSR_VMX_MISC) & 31;
+	f->tsc_scaling = may2 & PROC2_TSC_SCALING;
+	f->proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID | PROC2_APIC_REGISTERS | PROC2_ENCLS);
+	if (!f->tsc_scaling)
+		f->proc |= PROC_RDTSC; /* always allowed (A.3.2: bit 12 may be 1 on all) */
+	f->timer_shift = rdmsr(MSR_VMX_MISC) & 31;
+	f->cr4 = (uint32_t)rdmsr(MSR_VMX_CR4_FIXED1);
 	return true;
 }
 
-/* This core; panics if it differs from the boot core, whose features were checked. */
-void vmx_on(void)
+bool vmx_find(struct complaint *why)
 {
+	return find(&vmx, why);
+}
+
+bool vmx_on(struct complaint *why)
+{
+	struct vmx_features mine;
 	uint32_t *region = this_core()->vmxon;
+
+	if (!find(&mine, why))
+		return false;
+	for (unsigned i = 0; i < sizeof(mine) / sizeof(uint32_t); i++)
+		if (((uint32_t *)&mine)[i] != ((uint32_t *)&vmx)[i])
+			return format_complaint(why, "VMX: not of core 0's kind (struct vmx_features, word %u: %x, there %x)", i,
+						((uint32_t *)&mine)[i], ((uint32_t *)&vmx)[i]);
 	uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
 
 	if (!(control & FEATURE_CONTROL_LOCK))
@@ -125,6 +139,7 @@ void vmx_on(void)
 	if (!vmx_on_page((uint64_t)region))
 		panic("VMXON failed on core %u: MSR 3AH = %lx", this_core()->index, rdmsr(MSR_FEATURE_CONTROL));
 	invept_all();
+	return true;
 }
 
 void vmx_off(void)

@@ -144,11 +144,12 @@ enum exit_reason {
 };
 #define EXIT_ENTRY_FAILED (1u << 31)
 
-/* The controls that this machine runs with: found once, the same on all cores. */
+/* What this machine runs with: the boot core's. Words, compared by their number on the others. */
 struct vmx_features {
 	uint32_t revision, pin, proc, proc2, exit, entry;
 	uint32_t timer_shift;  /* the preemption timer counts raw TSC >> this */
-	bool tsc_scaling;      /* else RDTSC exits */
+	uint32_t tsc_scaling;  /* 0: RDTSC exits */
+	uint32_t cr4;          /* what VMX lets be set of it */
 };
 extern struct vmx_features vmx;
 

@@ -327,6 +327,15 @@ void core_started(void)
 		core_halt();
 }
 
+_Noreturn void core_refuse(const char *why)
+{
+	struct core *c = this_core();
+
+	print("howler: core %u (APIC id %u): %s: going on without it\n", c->index, c->apic_id, why);
+	core_become(c->index, CORE_STARTING, CORE_LOST);
+	core_halt();
+}
+
 _Noreturn void core_stop(void)
 {
 	struct core *c = this_core();

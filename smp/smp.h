@@ -125,6 +125,7 @@ void core_start_begin(struct core *c);     /* INIT */
 bool core_start_step(struct core *c);      /* true: CORE_UP or CORE_LOST; else call again */
 void core_measure(void);         /* the new core itself: its raw TSC against the boot core's, at its first start */
 void core_started(void);         /* ... when it is ready: CORE_UP */
+_Noreturn void core_refuse(const char *why); /* ... when it can't be used */
 void core_put_back(void);        /* this core, at the end: what the firmware had in TSC_ADJUST */
 void cores_put_back(void);       /* ... and all others that panic_ack reaches */
 _Noreturn void core_stop(void);  /* this core, no VMX any more: wait for INIT */
