@@ -23,6 +23,7 @@ bool vmx_usable;
 static struct machine machine;
 static struct complaint complaint;
 static struct core early; /* stands in for the boot core's block until there is memory for it */
+static _Alignas(16) uint8_t early_ist[4096]; /* one for all: of NMI, #DF and #MC only the first goes on after it */
 
 void hv_main(const struct boot_info *boot);
 void hv_core(struct core *c);
@@ -232,7 +233,9 @@ void hv_main(const struct boot_info *boot)
 
 	trap_init();
 	early.self = &early;
+	early.tss.ist[0] = early.tss.ist[1] = early.tss.ist[2] = (uint64_t)(early_ist + sizeof(early_ist));
 	trap_load(&early);
+	core_at("boot", 0);
 	console_init();
 	CHECK(boot->magic == BOOT_INFO_MAGIC && boot->version == BOOT_INFO_VERSION && boot->size == sizeof(*boot));
 	mem_init(boot);

@@ -114,7 +114,7 @@ static struct core *make_core(uint32_t index, uint32_t id)
 		mem_guard(memory + page * PAGE_SIZE);
 		c->tss.ist[i] = (uint64_t)memory + (page + 2) * PAGE_SIZE;
 	}
-	atomic_init(&c->where, "not started");
+	atomic_init(&c->where, index == BOOT_CORE ? "boot" : "not started");
 	c->raw_doubt = index == BOOT_CORE ? 0 : UINT64_MAX;
 	return c;
 }

@@ -70,7 +70,7 @@ void trap_handler(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {
 		panic_ack();
-		if (core_fenced(this_core()->index))
+		if (atomic_load_explicit(&this_core()->state, memory_order_acquire) >= CORE_FENCED)
 			core_halt();
 		lead_out(f);
 		return;
@@ -122,9 +122,9 @@ void trap_load(struct core *c)
 			      (sizeof(c->tss) - 1);
 	c->gdt[SEL_TSS / 8 + 1] = tss >> 32;
 	c->tss.io_map = sizeof(c->tss);
+	wrmsr(MSR_GS_BASE, (uint64_t)c); /* first: an NMI's handler asks for it */
 	__asm__ volatile("lgdt %0; lidt %1; ltr %w2"
 			 : : "m"(gdt), "m"(idt_pointer), "r"(SEL_TSS) : "memory");
-	wrmsr(MSR_GS_BASE, (uint64_t)c);
 	write_cr0((read_cr0() | CR0_NE | CR0_WP | 2) & ~4ull); /* MP, no EM: FXSAVE works */
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
 }
