@@ -77,7 +77,10 @@ void trap_handler(struct trap_frame *f)
 	}
 	if (f->vector == VECTOR_GP && lead_out(f))
 		return;
-	/* The APIC timer ended a core_doze, or came too late to; others the firmware left behind. */
+	/*
+	 * The APIC timer ended a core_doze, or came too late to; others the firmware left behind, or an 8259's line was
+	 * let go too early. No other is in service: an EOI too many ends nothing.
+	 */
 	if (f->vector >= VECTOR_TIMER) {
 		if (f->vector != VECTOR_SPURIOUS)
 			apic_eoi();
@@ -106,9 +109,14 @@ void trap_init(void)
 		idt[v][0] = (stub & 0xffff0000) << 32 | GATE_INTERRUPT << 40 | ist << 32 | SEL_CODE64 << 16 | (stub & 0xffff);
 		idt[v][1] = stub >> 32;
 	}
-	/* All 8259 lines off: no device interrupt ever comes. */
-	outb(0x21, 0xff);
-	outb(0xa1, 0xff);
+	/*
+	 * All 8259 lines off: no device interrupt ever comes. But a line that is let go too early comes as the last one, which
+	 * may have any vector by now. ICW1 to ICW4, by port and value: vectors above exceptions, no EOI.
+	 */
+	static const uint16_t pic[] = { 0x2011, 0x2100 | VECTOR_PIC, 0x2104, 0x2103, 0x21ff,
+					0xa011, 0xa108 | VECTOR_PIC, 0xa102, 0xa101, 0xa1ff };
+	for (unsigned i = 0; i < ARRAY_SIZE(pic); i++)
+		outb(pic[i] >> 8, (uint8_t)pic[i]);
 }
 
 void trap_load(struct core *c)

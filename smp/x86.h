@@ -51,6 +51,7 @@
 #define VECTOR_GP  13
 #define VECTOR_MC  18
 #define VECTOR_TIMER 32 /* the local APIC's */
+#define VECTOR_PIC 0xe0 /* and the next 15: of the 8259s */
 
 struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
