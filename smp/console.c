@@ -176,7 +176,9 @@ _Noreturn void machine_end(bool pass)
 
 void panic_ack(void)
 {
-	if (!atomic_load_explicit(&panicking, memory_order_acquire))
+	uint32_t who = atomic_load_explicit(&panicking, memory_order_acquire);
+
+	if (!who || who == 1 + apic_id()) /* a kick may still come to this one */
 		return;
 	core_put_back();
 	halt_forever();
