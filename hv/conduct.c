@@ -407,6 +407,7 @@ void conduct_poll(void)
 
 	sit_down(this_core()->index);
 	console_poll();
+	trap_tell();
 	timebase_look(now);
 	if (take_lost_down(now))
 		return;

@@ -38,7 +38,9 @@ struct core {
 	struct watch { /* the core that it watches: how often in a row its beats were the same */
 		uint32_t core, beats, looks;
 		uint64_t looked_raw;
+		uint32_t nmis_sent; /* then */
 	} watch;
+	uint32_t nmis; /* taken, or come as one with another; its NMI handler writes, too */
 
 	/* --- owner writes, others read for diagnosis (relaxed) --- */
 	_Atomic(const char *) where;
@@ -50,6 +52,7 @@ struct core {
 
 	/* --- shared --- */
 	_Atomic uint32_t state; /* enum core_state; writers as said there, release/acquire */
+	_Atomic uint32_t nmis_sent; /* a sender counts before (release), its NMI handler compares (acquire) */
 	/* the conductor writes before REQ_BEFORE: how long after it the tempo changes, raw ticks */
 	_Atomic uint64_t effect_delay_raw;
 	/* owner writes when REQ_BEFORE is served (release); the conductor resets it to 0 before */

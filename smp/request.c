@@ -14,6 +14,24 @@
 
 struct clock the_clock;
 
+static void send_nmi(struct core *c)
+{
+	atomic_fetch_add_explicit(&c->nmis_sent, 1, memory_order_release);
+	apic_send(c->apic_id, APIC_NMI);
+}
+
+/* Of those that were sent some come as one with the next: they are more, never less, and watch.c closes the gap. */
+bool core_nmi_strays(void)
+{
+	struct core *c = this_core();
+	uint32_t sent = atomic_load_explicit(&c->nmis_sent, memory_order_acquire);
+
+	if ((int32_t)(++c->nmis - sent) <= 0)
+		return false;
+	c->nmis = sent;
+	return true;
+}
+
 void core_request(unsigned core, unsigned bits)
 {
 	struct core *c = cores[core];
@@ -22,7 +40,7 @@ void core_request(unsigned core, unsigned bits)
 
 	/* A bit that was set already has a kick of its own under way or is being looked at. */
 	if (c != this_core() && (old & bits) != bits)
-		apic_send(c->apic_id, APIC_NMI);
+		send_nmi(c);
 }
 
 /* REQ_BEFORE: the tempo itself changes a while after the notice was served. */
@@ -76,7 +94,7 @@ void core_doze(const char *why, uint64_t raw)
 void core_kick(unsigned core)
 {
 	atomic_fetch_or_explicit(&cores[core]->requests, REQ_WAKE, memory_order_seq_cst);
-	apic_send(cores[core]->apic_id, APIC_NMI); /* though a bit may have been set: its NMI may be lost */
+	send_nmi(cores[core]); /* though a bit may have been set: its NMI may be lost */
 }
 
 bool core_become(unsigned core, uint32_t from, enum core_state to)

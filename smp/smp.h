@@ -83,11 +83,13 @@ bool timebase_ns(uint64_t *ns, uint32_t *resolution_ns, uint64_t *raw_before, ui
 /* trap.c: exceptions and NMI. */
 void trap_init(void);      /* boot core: the shared IDT */
 void trap_load(struct core *c); /* this core: GDT, TSS, IDT, %gs */
+void trap_tell(void);      /* the seat: have NMIs come that nobody has sent? */
 bool msr_read(uint32_t msr, uint64_t *value); /* trap.asm: false: there is no such MSR. After trap_load, any context */
 
 /* request.c: one request word per core. */
 void core_request(unsigned core, unsigned bits);
 void core_serve(void);           /* serve REQ_NOW; never waits for another core */
+bool core_nmi_strays(void);      /* in an NMI's handler, once: nobody has sent it */
 unsigned core_take_top(void);    /* take what is set of REQ_TOP; only at the top of a core's loop */
 void core_doze(const char *why, uint64_t raw); /* halt until a request is set, or that many raw ticks are over */
 void halt_until_nmi(void);       /* trap.asm: halt until a request is set or an NMI comes */

@@ -46,6 +46,7 @@ void panic_begin(void);
 _Noreturn void panic_end(const uint64_t *frame);
 
 static uint64_t idt[VECTORS][2];
+static _Atomic uint32_t strays; /* NMIs that nobody has sent */
 
 static const char *const names[VECTOR_TIMER] = {
 	[0] = "#DE divide error", [1] = "#DB debug", [3] = "#BP breakpoint", [4] = "#OF overflow",
@@ -66,13 +67,33 @@ static bool lead_out(struct trap_frame *f)
 	return false;
 }
 
+static void take_nmi(struct trap_frame *f)
+{
+	panic_ack();
+	if (atomic_load_explicit(&this_core()->state, memory_order_acquire) >= CORE_FENCED)
+		core_halt();
+	lead_out(f);
+	if (core_nmi_strays())
+		atomic_fetch_add_explicit(&strays, 1, memory_order_relaxed);
+}
+
+/* Each time that they are twice as many: what sends them without end must not fill the log. */
+void trap_tell(void)
+{
+	static uint32_t told; /* the seat's */
+	uint32_t n = atomic_load_explicit(&strays, memory_order_relaxed);
+
+	if (!n || n < 2 * told)
+		return;
+	told = n;
+	print("howler: NMIs that Howler did not send: %u, port 61H = %x (80: SERR, 40: IOCHK): a watchdog, a button, or hardware "
+	      "that fails: see the firmware's event log\n", n, inb(0x61) & 0xc0);
+}
+
 void trap_handler(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {
-		panic_ack();
-		if (atomic_load_explicit(&this_core()->state, memory_order_acquire) >= CORE_FENCED)
-			core_halt();
-		lead_out(f);
+		take_nmi(f);
 		return;
 	}
 	if (f->vector == VECTOR_GP && lead_out(f))

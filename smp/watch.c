@@ -49,6 +49,9 @@ void core_watch(void)
 	atomic_store_explicit(&me->beats, atomic_load_explicit(&me->beats, memory_order_relaxed) + 1, memory_order_release);
 	if (!core_count || now - w->looked_raw < raw_of_ns(LOOK_NS))
 		return;
+	if ((int32_t)(w->nmis_sent - me->nmis) > 0) /* what was sent by the last look has come, or will never by itself */
+		me->nmis = w->nmis_sent;
+	w->nmis_sent = atomic_load_explicit(&me->nmis_sent, memory_order_relaxed);
 	struct core *other = next_core(me->index);
 	uint32_t beats = atomic_load_explicit(&other->beats, memory_order_acquire);
 
