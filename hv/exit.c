@@ -126,19 +126,21 @@ static uint64_t hypercall(struct vcpu *v)
 
 /*
  * MOV to CR0 or CR4 that would change a bit of the host's (SDM vol. 3, 26.1.3); CLTS and LMSW reach none. In CR4
- * those are what a guest does not have. CR0's only need a new shadow: then the processor does it all, with its checks.
+ * those are what a guest does not have, and MCE, which is always set: this, as CR0's, only needs a new shadow. Then the
+ * processor does it all, with its checks.
  */
 static enum verdict exit_cr(struct vcpu *v)
 {
 	uint64_t q = vmcs_read(EXIT_QUALIFICATION);
-	unsigned reg = q >> 8 & 15;
+	unsigned reg = q >> 8 & 15, is_cr4 = q & 15;
 	uint64_t value = reg == RSP ? vmcs_read(GUEST_RSP) : v->regs[reg];
 
 	if (!(vmcs_read(GUEST_CS_ACCESS) & ACCESS_LONG))
 		value &= UINT32_MAX;
-	if ((q & 15) != 0 || value >> 32 || (value & (CR0_NW | CR0_CD)) == CR0_NW || (value & (CR0_PG | CR0_PE)) == CR0_PG)
+	if (is_cr4 ? value & vmcs_read(CR4_MASK) & ~CR4_MCE :
+		     value >> 32 || (value & (CR0_NW | CR0_CD)) == CR0_NW || (value & (CR0_PG | CR0_PE)) == CR0_PG)
 		return inject(INJECT_GP);
-	vmcs_write(CR0_SHADOW, value);
+	vmcs_write(is_cr4 ? CR4_SHADOW : CR0_SHADOW, value);
 	return again(RESUME);
 }
 
@@ -156,7 +158,11 @@ static enum verdict exit_hlt(struct vcpu *v)
 /* The kick. NMIs stay blocked until an IRET (SDM vol. 3, 28.4): INT 2 has one. */
 static enum verdict exit_nmi(struct vcpu *v)
 {
-	if ((uint32_t)vmcs_read(EXIT_INTERRUPTION_INFO) != INTERRUPTION_NMI)
+	uint32_t info = (uint32_t)vmcs_read(EXIT_INTERRUPTION_INFO);
+
+	if (info == INTERRUPTION_MC)
+		mca_end();
+	if (info != INTERRUPTION_NMI)
 		return park(v, "an exception that is not intercepted");
 	int_nmi();
 	return RESUME;
@@ -287,6 +293,7 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 	case EXIT_INVVPID:
 	case EXIT_XSETBV: return inject(INJECT_UD);
 	case EXIT_TASK_SWITCH: return park(v, "a task switch, which Howler does not do: switch tasks in software");
+	case EXIT_ENTRY_FAILED | EXIT_MACHINE_CHECK: mca_end();
 	case EXIT_TRIPLE_FAULT: return park(v, "triple fault");
 	}
 	return park(v, reason & EXIT_ENTRY_FAILED ? "VM entry refused its state (SDM vol. 3, 27.3)" :

@@ -14,8 +14,8 @@
 #define ACCESS_TSS    0x008bu /* busy 32-bit TSS */
 #define ACCESS_LDT    0x0082u
 
-/* VME to OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, SMEP, SMAP: what goes with CPUID as the guest sees it */
-#define CR4_GUEST     0x330fffull
+/* VME to OSXMMEXCPT but MCE, UMIP, FSGSBASE, PCIDE, SMEP, SMAP: what goes with CPUID as the guest sees it */
+#define CR4_GUEST     0x330fbfull
 
 #define PAT_RESET 0x0007040600070406ull
 
@@ -54,9 +54,9 @@ void vmcs_set_apic(const struct vcpu *v)
 	invept_all();
 }
 
-/* Fields that are 0 when a VMCS is made (exceptions are the guest's own business), and after an INIT. */
+/* Fields that are 0 when a VMCS is made (exceptions are the guest's own business, but for #MC), and after an INIT. */
 static const uint16_t zero_at_first[] = {
-	EXCEPTION_BITMAP, PAGE_FAULT_MASK, PAGE_FAULT_MATCH, CR3_TARGET_COUNT, EXIT_MSR_STORE_COUNT, EXIT_MSR_LOAD_COUNT,
+	PAGE_FAULT_MASK, PAGE_FAULT_MATCH, CR3_TARGET_COUNT, EXIT_MSR_STORE_COUNT, EXIT_MSR_LOAD_COUNT,
 	ENTRY_MSR_LOAD_COUNT, TPR_THRESHOLD, GUEST_DEBUGCTL, GUEST_SYSENTER_CS, GUEST_SYSENTER_ESP, GUEST_SYSENTER_EIP,
 	HOST_ES, HOST_SS, HOST_DS, HOST_FS, HOST_GS, HOST_FS_BASE, HOST_SYSENTER_CS, HOST_SYSENTER_ESP, HOST_SYSENTER_EIP,
 };
@@ -80,6 +80,7 @@ static void set_controls(struct vcpu *v)
 	vmcs_write(VIRTUAL_APIC_ADDRESS, (uint64_t)v->lapic.regs);
 	vmcs_write(APIC_ACCESS_ADDRESS, (uint64_t)apic_access);
 	vmcs_write(EXIT_CONTROLS, vmx.exit);
+	vmcs_write(EXCEPTION_BITMAP, 1u << VECTOR_MC);
 	vmcs_write(IO_BITMAP_A, (uint64_t)io_bitmap);
 	vmcs_write(IO_BITMAP_B, (uint64_t)io_bitmap + PAGE_SIZE);
 	vmcs_write(MSR_BITMAP, (uint64_t)msr_bitmap);
@@ -132,7 +133,7 @@ void vmcs_reset(void)
 	vmcs_write(GUEST_IDTR_LIMIT, 0xffff);
 	vmcs_write(GUEST_CR0, CR0_ET | CR0_NE);
 	vmcs_write(CR0_SHADOW, CR0_ET | CR0_NW | CR0_CD);
-	vmcs_write(GUEST_CR4, CR4_VMXE);
+	vmcs_write(GUEST_CR4, CR4_VMXE | (vmx.cr4 & CR4_MCE)); /* without MCE a machine check resets the machine */
 	vmcs_write(GUEST_DR7, 0x400);
 	vmcs_write(GUEST_RFLAGS, 2);
 	vmcs_write(ENTRY_CONTROLS, vmx.entry); /* the processor sets "IA-32e mode guest" as the guest does */

@@ -26,6 +26,7 @@ bool console_offer(const char *text, unsigned length); /* what a guest causes; n
 void console_close(void); /* ... not any more */
 void console_poll(void);  /* move a few bytes to the line if it is free; one core at a time */
 _Noreturn void machine_end(bool pass); /* flush, then power off, or halt with a word on the screen */
+void panic_begin(void);   /* the others stop, and only this core prints; or it is too late to, and stops */
 void panic_ack(void);     /* in an NMI: if another core panics or ends the machine, put back and stop here */
 
 /* screen.c: VGA text or framebuffer. */
@@ -79,6 +80,9 @@ struct timebase_check {
 bool timebase_check(struct timebase_check *c); /* false: there is none. The seat; who wrote the seat's */
 void timebase_look(uint64_t now_raw); /* learn on, if it is time to. The seat */
 bool timebase_ns(uint64_t *ns, uint32_t *resolution_ns, uint64_t *raw_before, uint64_t *raw_after); /* as port_timebase; any core */
+
+/* mca.c */
+_Noreturn void mca_end(void); /* a machine check: tell what there is of it, end the machine. Any context */
 
 /* trap.c: exceptions and NMI. */
 void trap_init(void);      /* boot core: the shared IDT */

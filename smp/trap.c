@@ -42,7 +42,6 @@ struct table_pointer {
 extern const struct window __start_windows[], __stop_windows[];
 extern const uint8_t trap_stubs[];
 void trap_handler(struct trap_frame *f);
-void panic_begin(void);
 _Noreturn void panic_end(const uint64_t *frame);
 
 static uint64_t idt[VECTORS][2];
@@ -98,6 +97,8 @@ void trap_handler(struct trap_frame *f)
 	}
 	if (f->vector == VECTOR_GP && lead_out(f))
 		return;
+	if (f->vector == VECTOR_MC)
+		mca_end();
 	/*
 	 * The APIC timer ended a core_doze, or came too late to; others the firmware left behind, or an 8259's line was
 	 * let go too early. No other is in service: an EOI too many ends nothing.
@@ -155,5 +156,5 @@ void trap_load(struct core *c)
 	__asm__ volatile("lgdt %0; lidt %1; ltr %w2"
 			 : : "m"(gdt), "m"(idt_pointer), "r"(SEL_TSS) : "memory");
 	write_cr0((read_cr0() | CR0_NE | CR0_WP | 2) & ~4ull); /* MP, no EM: FXSAVE works */
-	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (cpuid(1, 0).edx & CPUID1_EDX_MCE ? CR4_MCE : 0));
 }

@@ -15,6 +15,7 @@
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 #define CR4_PAE (1ull << 5)
+#define CR4_MCE (1ull << 6)
 #define CR4_OSFXSR (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_VMXE (1ull << 13)
@@ -29,8 +30,9 @@
 #define MSR_BIOS_SIGN_ID    0x8bu
 #define MSR_SYSENTER_CS     0x174u /* then ESP, EIP */
 #define MSR_SYSENTER_EIP    0x176u
-#define MSR_MCG_CAP         0x179u
+#define MSR_MCG_CAP         0x179u /* then STATUS */
 #define MSR_MISC_ENABLE     0x1a0u
+#define MSR_MC0_CTL         0x400u /* then STATUS, ADDR, MISC; then the next bank's */
 #define MSR_TSC_DEADLINE    0x6e0u
 #define MSR_PAT             0x277u
 #define MSR_EFER            0xc0000080u
@@ -45,6 +47,7 @@
 #define MSR_X2APIC          0x800u /* + register offset / 16 */
 
 #define CPUID1_ECX_X2APIC (1u << 21)
+#define CPUID1_EDX_MCE (1u << 7)
 
 #define VECTOR_NMI 2
 #define VECTOR_DF  8

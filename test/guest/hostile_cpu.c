@@ -11,7 +11,6 @@
 #define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 #define CR4_PAE BIT(5)
-#define CR4_MCE BIT(6)
 #define MSR_EFER 0xc0000080u
 #define EFER_SCE BIT(0)
 #define EFER_NXE BIT(11)
@@ -444,7 +443,7 @@ static uint64_t cr4_offered(void)
 	static const struct { enum offer offer; uint8_t bit; } some[] = {
 		{ L7C | 2, 11 }, { L7B | 0, 16 }, { L1C | 17, 17 }, { L7B | 7, 20 }, { L7B | 20, 21 },
 	};
-	uint64_t bits = 0x7bf; /* VME to PCE but MCE, OSFXSR, OSXMMEXCPT: what is not there on no processor with VMX */
+	uint64_t bits = 0x7ff; /* VME to PCE, OSFXSR, OSXMMEXCPT: what is not there on no processor with VMX */
 
 	for (unsigned i = 0; i < COUNT(some); i++)
 		bits |= offered(some[i].offer) ? BIT(some[i].bit) : 0;
@@ -457,13 +456,12 @@ enum end attack_cr4(struct hostile *me)
 
 	for (unsigned i = 0; i < 600; i++) {
 		enum mode mode = i % MODES;
-		uint64_t v = hostile_random(me) & ~(uint64_t)CR4_MCE & (mode == MODE_LONG && i % 64 ? ~0ull : UINT32_MAX);
+		uint64_t v = hostile_random(me) & (mode == MODE_LONG && i % 64 ? ~0ull : UINT32_MAX);
 
 		if (i & 8)
 			v &= all | 1ull << hostile_random(me) % 32;
 		if (i & 16)
 			v &= all;
-		v &= ~(uint64_t)CR4_MCE;
 		if (mode == MODE_LONG && i & 4)
 			v = (v & ~(uint64_t)BIT(17)) | CR4_PAE;
 		bool legal = !(v & ~all) && (mode == MODE_LONG ? v & CR4_PAE : !(v & BIT(17)));

@@ -225,7 +225,7 @@ static void set_mode(void)
 
 	cr0 |= (mode > MODE_REAL ? CR0_PE : 0) | (paged ? CR0_PG : 0);
 	cr4 &= rdmsr(MSR_VMX_CR4_FIXED1);
-	cr4 = (cr4 & ~(1ull << 17)) | (ia32e ? cr4 & 1 << 17 : 0) | CR4_VMXE;
+	cr4 = (cr4 & ~(1ull << 17)) | (ia32e ? cr4 & 1 << 17 : 0) | CR4_VMXE | CR4_MCE;
 	cr4 = mode == MODE_PAGED ? cr4 & ~CR4_PAE : mode > MODE_PAGED ? cr4 | CR4_PAE : cr4;
 	host_set(GUEST_CR0, cr0);
 	host_set(GUEST_CR4, cr4);
@@ -324,7 +324,7 @@ static bool make_cr(struct vcpu *v)
 	bool is_cr4 = one_in(4);
 	unsigned reg = take(1) & 15;
 	uint64_t mask = vmcs_read(is_cr4 ? CR4_MASK : CR0_MASK), shadow = vmcs_read(is_cr4 ? CR4_SHADOW : CR0_SHADOW);
-	uint64_t ours = is_cr4 ? CR4_VMXE | 1ull << 14 | 1ull << 18 : CR0_NE | CR0_NW | CR0_CD; /* SMXE, OSXSAVE */
+	uint64_t ours = is_cr4 ? CR4_MCE | CR4_VMXE | 1ull << 14 | 1ull << 18 : CR0_NE | CR0_NW | CR0_CD; /* SMXE, OSXSAVE */
 	uint64_t value = (vmcs_read(is_cr4 ? GUEST_CR4 : GUEST_CR0) & ~mask) | (take(4) & ours);
 
 	if (one_in(16))
@@ -337,8 +337,8 @@ static bool make_cr(struct vcpu *v)
 		v->regs[reg] = value;
 	if (mode_now() != MODE_64)
 		value = (uint32_t)value;
-	bool faults = is_cr4 || value >> 32 || (value & (CR0_NW | CR0_CD)) == CR0_NW ||
-		      (value & (CR0_PG | CR0_PE)) == CR0_PG;
+	bool faults = is_cr4 ? value & mask & ~CR4_MCE : value >> 32 || (value & (CR0_NW | CR0_CD)) == CR0_NW ||
+			       (value & (CR0_PG | CR0_PE)) == CR0_PG;
 	seen.may = faults ? MAY_GP : MAY_RESUME;
 	host_set(EXIT_QUALIFICATION, (is_cr4 ? 4 : 0) | reg << 8);
 	return cpl() == 0 && (value ^ shadow) & mask;

@@ -6,6 +6,7 @@
  * The processor in VMX non-root operation is the test's: host.processor.
  */
 #pragma once
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,7 @@ extern struct host {
 	uint64_t ept_dropped; /* INVEPT */
 	uint8_t *ram;      /* the guest's, HOST_RAM bytes, a heap block of its own */
 	int (*processor)(struct vcpu *v); /* what vmx_enter() is */
+	jmp_buf *mca;      /* where a machine check leads */
 } host;
 
 /* The machine with a guest as guest_make() leaves it, but for its memory: vCPU i on core i. Quick: for each input. */

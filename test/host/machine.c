@@ -171,7 +171,7 @@ uint64_t read_cr3(void)
 
 uint64_t read_cr4(void)
 {
-	return CR4_PAE | CR4_VMXE;
+	return CR4_PAE | CR4_VMXE | CR4_MCE;
 }
 
 void write_cr4(uint64_t value)
@@ -388,6 +388,13 @@ void apic_send(uint32_t apic_id, uint32_t command)
 {
 	(void)apic_id, (void)command;
 	host.kicks++;
+}
+
+_Noreturn void mca_end(void)
+{
+	if (!host.mca)
+		panic("a machine check that nobody has made");
+	longjmp(*host.mca, 1);
 }
 
 void apic_eoi(void)

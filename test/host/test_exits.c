@@ -639,6 +639,36 @@ static void pages_at_the_end(void **state)
 	assert_injects(GP);
 }
 
+/* A machine check is ours, whatever the guest has in CR4: it has a bit of its own there. */
+static void machine_checks(void **state)
+{
+	jmp_buf told;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		vmcs_reset();
+		assert_true(vmcs_read(GUEST_CR4) & vmcs_read(CR4_MASK) & CR4_MCE);
+		assert_int_equal(vmcs_read(CR4_SHADOW) & CR4_MCE, 0);
+		assert_true(vmcs_read(EXCEPTION_BITMAP) == 1 << VECTOR_MC);
+		real_mode();
+		v->regs[RAX] = i & 1 ? CR4_MCE : CR4_MCE | CR4_VMXE;
+		made(EXIT_CR_ACCESS, 4);
+		if (i & 1)
+			assert_int_equal(vmcs_read(ENTRY_INTERRUPTION_INFO), 0);
+		else
+			assert_injects(GP_NO_CODE);
+		assert_int_equal(vmcs_read(CR4_SHADOW), i & 1 ? CR4_MCE : 0);
+		assert_true(vmcs_read(GUEST_CR4) & CR4_MCE);
+		assert_null(host_entry_check());
+		host.mca = &told;
+		if (setjmp(told))
+			continue;
+		host_set(EXIT_INTERRUPTION_INFO, INTERRUPTION_MC);
+		made(i & 2 ? EXIT_EXCEPTION_NMI : EXIT_ENTRY_FAILED | EXIT_MACHINE_CHECK, 0);
+		fail();
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -663,6 +693,7 @@ int main(void)
 		cmocka_unit_test_setup(on_its_way_is_not_for_good, setup),
 		cmocka_unit_test_setup(interrupts_wait_for_their_window, setup),
 		cmocka_unit_test_setup(hypercalls, setup),
+		cmocka_unit_test_setup(machine_checks, setup),
 		cmocka_unit_test_setup(pages_at_the_end, setup),
 	};
 

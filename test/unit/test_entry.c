@@ -103,6 +103,7 @@ static void make(const struct load_entry *entry)
 	vmx.proc = (uint32_t)machine.proc | proc;
 	vmx.proc2 = (uint32_t)machine.proc2 | proc2;
 	vmx.exit = (uint32_t)machine.exit | EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_TIMER | EXIT_LOAD_EFER | EXIT_SAVE_EFER;
+	vmx.cr4 = (uint32_t)machine.cr4_fixed1;
 	vmx.entry = (uint32_t)machine.entry | ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER;
 	pages_used = 0;
 	memset(&state, 0, sizeof(state));
