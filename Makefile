@@ -60,9 +60,9 @@ howler: $(B)/howler.elf
 efi: $(B)/BOOTX64.EFI
 guest: $(GUEST) $(MODULES)
 
-# What runs at boot, at the end or on the seat's rounds is made small, what guests and other cores wait for quick.
-SMALL := $(addprefix hv/,conduct.c guest.c load.c report.c vmcs.c vmx.c) \
-	$(addprefix smp/,acpi.c core.c format.c map.c mca.c mem.c mptable.c options.c rtc.c tables.c timebase.c)
+# What runs at boot or at the end is made small, what guests and other cores wait for quick.
+SMALL := $(addprefix hv/,guest.c load.c report.c vmcs.c vmx.c) \
+	$(addprefix smp/,acpi.c core.c format.c map.c mca.c mem.c mptable.c options.c rtc.c tables.c)
 $(patsubst %,$(B)/%.o,$(SMALL)): CFLAGS += -Os
 
 LINK = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --fatal-warnings -T linker.ld
