@@ -52,7 +52,7 @@ boot() { # DIR OPTIONS
 	CORES=$cores MODEL=$model MEM=$mem LIMIT=$limit TICKS=$ticks OPTIONS=$2 OUT=$1 VERBOSE='' BIOS=$bios UNTIL=$until \
 		WORDS=$words MODULES=$modules QEMU_ARGS=${fault['%']//$'\n'/ } BOCHS_LINES=${fault['*']-} \
 		GRUB_COMMANDS=${fault['$']-} MONITOR=${fault['~']-} TABLES=$aml COM=$com \
-		RAM=$ram HOWLER=$elf EFI=build/BOOTX64.EFI GUEST=$image "$here/run.sh" "$door" >"$1.out" 2>&1
+		RAM=$ram HOWLER=$elf EFI=$efi GUEST=$image "$here/run.sh" "$door" >"$1.out" 2>&1
 }
 
 # Each command was given, and QEMU had nothing to say to it.
@@ -98,7 +98,10 @@ make_faults() { # DIR
 	done
 	[ -n "${fault['@']-}" ] || return 0
 	mapfile -t changes <<<"${fault['@']}"
-	"$here/../tree.sh" "$1/tree" "$elf" "${changes[@]}" && elf=$1/tree/$elf
+	"$here/../tree.sh" "$1/tree" "$elf" "${changes[@]}" && elf=$1/tree/$elf || return
+	[[ $door == *uefi ]] || return 0
+	make -s -C "$1/tree" "$efi" >"$1/tree/efi.txt" 2>&1 || { grep -m 1 'error:' "$1/tree/efi.txt"; return 1; }
+	efi=$1/tree/$efi
 }
 
 # What is wrong, a line each; nothing if all is well.
@@ -141,7 +144,7 @@ run_case() { # NAME[.NUMBER]
 	local door=bios cores=4 model=corei7_skylake_x mem=128 limit=300 ticks=2500 verdict=pass
 	local guest='' howler='' rom='' ram='' pad=0 again='' repeat words='' modules='' com=1 table='' aml='' same
 	local -A fault=(['%']='')
-	local elf=build/howler.elf kernel=build/guest.elf image bios=/usr/share/bochs/BIOS-bochs-latest
+	local elf=build/howler.elf efi=build/BOOTX64.EFI kernel=build/guest.elf image bios=/usr/share/bochs/BIOS-bochs-latest
 	local checks=()
 
 	[[ $1 != *.* ]] || number=${1##*.}
