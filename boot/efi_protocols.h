@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Protocols which gnu-efi does not declare: the members that are used; others follow.
- */
+/* Protocols which gnu-efi does not declare: the members that are used; others follow. */
 #pragma once
 #include <efi.h>
 
@@ -35,10 +33,8 @@ typedef struct EFI_MP_SERVICES_PROTOCOL {
 #define MEMORY_NO_EXECUTE 0x4000u  /* EFI_MEMORY_XP */
 #define MEMORY_READ_ONLY  0x20000u /* EFI_MEMORY_RO */
 
-typedef struct EFI_MEMORY_ATTRIBUTE_PROTOCOL {
+typedef struct {
 	void *GetMemoryAttributes;
-	EFI_STATUS (EFIAPI *SetMemoryAttributes)(struct EFI_MEMORY_ATTRIBUTE_PROTOCOL *This,
-		EFI_PHYSICAL_ADDRESS BaseAddress, UINT64 Length, UINT64 Attributes);
-	EFI_STATUS (EFIAPI *ClearMemoryAttributes)(struct EFI_MEMORY_ATTRIBUTE_PROTOCOL *This,
-		EFI_PHYSICAL_ADDRESS BaseAddress, UINT64 Length, UINT64 Attributes);
+	EFI_STATUS (EFIAPI *SetMemoryAttributes)(void *This, EFI_PHYSICAL_ADDRESS BaseAddress, UINT64 Length, UINT64 Attributes);
+	EFI_STATUS (EFIAPI *ClearMemoryAttributes)(void *This, EFI_PHYSICAL_ADDRESS BaseAddress, UINT64 Length, UINT64 Attributes);
 } EFI_MEMORY_ATTRIBUTE_PROTOCOL;

@@ -7,7 +7,6 @@
 #define LSR_THRE   0x20u
 #define COM1_SPINS 100000u
 #define LOW_MEMORY_END 0xa0000u
-#define LOW_RESERVED   0x10000u
 #define SCREEN_MAX     16384u       /* pixels each way; more than any has */
 #define MAPPED_END     (1ull << 47) /* of what page tables of 4 levels can map at its own address */
 
@@ -110,8 +109,6 @@ void handover_settle(struct boot_info *info)
 	}
 	handover_mem_remove(info, info->trampoline_phys, info->trampoline_phys + BOOT_PAGE);
 	handover_mem_remove(info, info->fb_phys, info->fb_phys + (uint64_t)info->fb_pitch * info->fb_height);
-	/* BIOSes write there behind our back: vectors, data area, SMM leftovers. And a null pointer must never be memory. */
-	handover_mem_remove(info, 0, LOW_RESERVED);
 }
 
 /*

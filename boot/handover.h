@@ -24,10 +24,7 @@ void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end);
 /* A framebuffer of 32 bits a pixel becomes the screen if it can be one; sizes in pixels, pitch in bytes. */
 bool handover_screen(struct boot_info *info, uint64_t base, uint32_t width, uint32_t height, uint64_t pitch);
 
-/*
- * Last, when all free memory is known: the highest page below 640 KiB becomes the trampoline's, if there is one. It, the
- * framebuffer and some more of what lies low are taken.
- */
+/* Last: the highest free page below 640 KiB becomes the trampoline, if there is one; it and the framebuffer are taken. */
 void handover_settle(struct boot_info *info);
 
 /* Where the options begin in a text that may start with the image's name. */
