@@ -179,7 +179,7 @@ static bool acpi_scan(uint64_t from, uint64_t end, struct search *s, struct mach
 {
 	bool any = false;
 
-	for (uint64_t block = from; block < end && !m->core_count; block += SCAN_BLOCK) {
+	for (uint64_t block = from; block < end; block += SCAN_BLOCK) {
 		const uint8_t *p = phys_at(block, SCAN_BLOCK);
 
 		for (uint32_t at = 0; p && at < SCAN_BLOCK && !m->core_count; at += RSDP_STEP)

@@ -265,6 +265,23 @@ static void test_two_of_a_kind(void **state)
 	}
 }
 
+/* What the XSDT has is not sought in the RSDT, whose FADT may be an older one; what it has not is. */
+static void test_both_roots(void **state)
+{
+	enum { OLD = 0x7fd0000 };
+
+	(void)state;
+	fake_acpi();
+	uint8_t *old = memcpy(fake_memory(OLD, 116), fake_at(FAKE_FADT), 116);
+	fake_put(old + 4, 116, 4);
+	fake_put(old + 76, 0x1234, 4);
+	fake_fix(old, 116, 9);
+	put(FAKE_RSDT + 36, OLD, 4);
+	put(FAKE_XSDT + 60, 0, 8); /* the HPET's */
+	fake_acpi_fix();
+	check_sound(acpi_read(FAKE_RSDP, &m, &why));
+}
+
 /* Two RSDPs where a BIOS has them, in the EBDA and in its ROM: either is enough. */
 static void test_two_rsdps(void **state)
 {
@@ -287,6 +304,13 @@ static void test_two_rsdps(void **state)
 		memcpy(second, fake_at(FAKE_RSDP), 36);
 		memset(fake_at(FAKE_RSDP), 0, 36);
 		check_sound(acpi_read(0, &m, &why));
+		/* Behind a good one nobody looks for damage. */
+		memcpy(first + 0x100, first, 36);
+		first[0x109]++;
+		second[9]++;
+		check_sound(acpi_read(0, &m, &why));
+		memset(first + 0x100, 0, 36);
+		second[9]--;
 		first[cases[i].at] = (uint8_t)(first[cases[i].at] + cases[i].value);
 		assert_int_equal(acpi_read(0, &m, &why), TABLES_NOTED);
 		assert_string_equal(why.text, cases[i].text);
@@ -315,6 +339,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_lapic_nowhere, forget),
 		cmocka_unit_test_teardown(test_tail, forget),
 		cmocka_unit_test_teardown(test_two_of_a_kind, forget),
+		cmocka_unit_test_teardown(test_both_roots, forget),
 		cmocka_unit_test_teardown(test_two_rsdps, forget),
 	};
 
