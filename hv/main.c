@@ -167,11 +167,11 @@ void hv_core(struct core *c)
 	core_loop();
 }
 
-static void read_options(const struct boot_info *boot, char *line)
+static void check_options(const struct boot_info *boot, const char *line)
 {
 	if (boot->cmdline_cut)
 		report_refuse("command line cut: it, or a module's, is longer than 510 characters: use fewer or shorter words");
-	if (options_parse(line, &options, &complaint))
+	if (complaint.text[0])
 		report_refuse(complaint.text);
 	if (!policy_find(options.sync))
 		report_refuse("sync=: no such policy");
@@ -188,6 +188,14 @@ static void find_cores(const struct boot_info *boot)
 	cores_init(boot, &machine, options.cores ? options.cores : CORES_MAX, policy_find(options.sync));
 	the_clock.howler.rates.bound_ppb = options.tempo_error * 1000;
 	trap_load(cores[0]);
+}
+
+static void find_serial(void)
+{
+	if (options.serial == OPTIONS_SERIAL_AUTO && machine.serial_port && machine.serial_port != 0x3f8) {
+		print("howler: serial port 0x%x by ACPI's SPCR: it gets all of the log\n", machine.serial_port);
+		console_init(machine.serial_port);
+	}
 }
 
 /* May a policy pull the reference to the timebase? Only if there is no other one that contradicts it. */
@@ -236,15 +244,20 @@ void hv_main(const struct boot_info *boot)
 	early.tss.ist[0] = early.tss.ist[1] = early.tss.ist[2] = (uint64_t)(early_ist + sizeof(early_ist));
 	trap_load(&early);
 	core_at("boot", 0);
-	console_init();
 	CHECK(boot->magic == BOOT_INFO_MAGIC && boot->version == BOOT_INFO_VERSION && boot->size == sizeof(*boot));
-	mem_init(boot);
-	screen_init(boot);
 	memcpy(line, boot->cmdline, sizeof(line));
 	const char *guest_words = split_words(line);
-	read_options(boot, line);
+	options_parse(line, &options, &complaint);
+	console_init(options.serial);
+	if (boot->fb_phys <= UINT32_MAX) /* the door has mapped it */
+		screen_init(boot);
+	mem_init(boot);
+	if (boot->fb_phys > UINT32_MAX)
+		screen_init(boot);
+	check_options(boot, line);
 	apic_init();
 	find_cores(boot);
+	find_serial();
 	const char *timer = timer_calibrate(&machine);
 	if (!timer)
 		report_refuse("no HPET, ACPI PM timer or PIT runs, and CPUID says nothing: can't tell the TSC's rate: "

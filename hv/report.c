@@ -210,12 +210,12 @@ static bool verdict(const char *failure, const struct total *total)
 	      "\"lost\":[%s],\"lost_vcpus\":[%s],\"readers\":%u,\"alive\":%u,\"events\":%u,\"done\":%u,\"readings\":%lu,\"warps\":%lu,"
 	      "\"worst_error_ns\":%lu,%s\"worst_skew_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,"
 	      "\"bound_looks\":%lu,\"beyond_bounds\":%lu,\"timer\":\"%s\",\"truth_doubt_ppb\":%lu,\"check_ppb\":%ld,"
-	      "\"check_doubt_ppb\":%lu,\"raw_offset_ticks\":%lu,\"raw_doubt_ticks\":%lu,\"boot_ticks\":%lu,\"ticks\":%lu}\n",
+	      "\"check_doubt_ppb\":%lu,\"raw_offset_ticks\":%lu,\"raw_doubt_ticks\":%lu,\"boot_ticks\":%lu,\"boot_line_ticks\":%lu,\"ticks\":%lu}\n",
 	      word, failure ? failure : "", options.sync, options.scenario, options.seed, core_count, lost, lost_vcpus,
 	      readers(), total->alive, figures.begun, figures.over, total->sum.readings, total->sum.warps,
 	      figures.worst_error_ns, json_code, figures.worst_skew_ns, figures.skew_bound_ns, figures.drift_bound_ns,
 	      figures.looks, figures.beyond, second_by, truth_doubt_ppb(&the_truth), t.off_ppb, t.doubt_ppb, worst_raw, worst_doubt,
-	      first ? first - boot_tsc : 0, raw_now());
+	      first ? first - boot_tsc - console_raw : 0, console_raw, raw_now());
 	print("howler: %s%s: %lu warps in %lu readings, %u of %u events done, %u of %u %s alive%s\n",
 	      failure ? "FAIL: " : any ? "LOST: core " : skipped() ? "SKIP" : "PASS", failure ? failure : lost,
 	      total->sum.warps, total->sum.readings, figures.over, figures.begun, total->alive, readers(),

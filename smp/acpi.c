@@ -19,6 +19,7 @@ enum {
 	FADT_V1 = 116, FADT_X_PM_TMR_END = 220,     /* 5.2.9 */
 	FADT_HW_REDUCED = 1 << 20,
 	HPET_SIZE = 56,                             /* IA-PC HPET 1.0a, 3.2.4 */
+	SPCR_SIZE = 80, SPCR_16450 = 1, SPCR_16550 = 0x12, /* Microsoft's specification of it; 0 is a 16550, too */
 	GAS_MEMORY = 0, GAS_IO = 1,                 /* 5.2.3.2 */
 };
 
@@ -74,6 +75,11 @@ static bool acpi_madt(const struct table *t, struct machine *m, struct complaint
 	return tables_cores(t, m, repeated, why);
 }
 
+static uint16_t acpi_port(uint64_t at)
+{
+	return at >= 0x20 && at <= 0xfff8 ? (uint16_t)at : 0;
+}
+
 /* PM timer, 4.8.3.3. Its extended address counts alone if it is not 0 (5.2.9, X_PM_TMR_BLK). */
 static bool acpi_fadt(const struct table *t, struct machine *m, struct complaint *why)
 {
@@ -100,6 +106,14 @@ static bool acpi_hpet(const struct table *t, struct machine *m, struct complaint
 	return true;
 }
 
+static bool acpi_spcr(const struct table *t, struct machine *m, struct complaint *why)
+{
+	(void)why;
+	if ((t->bytes[36] <= SPCR_16450 || t->bytes[36] == SPCR_16550) && t->bytes[40] == GAS_IO)
+		m->serial_port = acpi_port(tables_u64(t->bytes + 44));
+	return true;
+}
+
 static const struct kind {
 	const char *signature, *name;
 	uint32_t least; /* bytes */
@@ -108,9 +122,10 @@ static const struct kind {
 	{ "APIC", "ACPI: MADT", MADT_ENTRIES, acpi_madt },
 	{ "FACP", "ACPI: FADT", FADT_V1, acpi_fadt },
 	{ "HPET", "ACPI: HPET", HPET_SIZE, acpi_hpet },
+	{ "SPCR", "ACPI: SPCR", SPCR_SIZE, acpi_spcr },
 };
 
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), ALL_KINDS = (1 << KINDS) - 1 };
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), ALL_KINDS = 7 /* but SPCR: most machines have none */ };
 
 struct search {
 	unsigned taken;        /* a bit for each kind */
@@ -123,7 +138,7 @@ static void acpi_tables(struct table *root, struct search *s, struct machine *m,
 	const uint32_t pointer = root->signature[0] == 'X' ? 8 : 4; /* bytes */
 	const unsigned before = s->taken;
 
-	if (!root->phys || before == ALL_KINDS || !tables_open(root, SDT_SIZE, ACPI_TABLE_MAX, why))
+	if (!root->phys || (before & ALL_KINDS) == ALL_KINDS || !tables_open(root, SDT_SIZE, ACPI_TABLE_MAX, why))
 		return;
 	for (uint32_t at = SDT_SIZE; root->length - at >= pointer; at += pointer) {
 		const uint8_t *p = root->bytes + at;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log: a ring in memory that one core empties a few bytes at a time to
- * COM1 (115200 8N1, a character takes 87 us) and the screen, so that printing costs
+ * The log: a ring in memory that one core empties a few bytes at a time to a
+ * serial line (115200 8N1, a character takes 87 us) and the screen, so that printing costs
  * the printer nothing but a copy. A text goes in as a whole, so that no other core's
  * comes between. Who fills the ring faster than the line takes it waits for the
  * line: nothing is lost. A guest can't wait; it has a share of the ring, and what
  * does not fit there it has to offer again: Howler's own text always finds room, and
  * never more than GUEST_SHARE of a guest's before it.
+ *
+ * Until other cores start, any step may be this machine's last one (a port, a table, an MSR): print comes back when
+ * all is out.
  *
  * console_lock protects all that is here and the two devices; a leaf: nothing waits
  * while it is held.
@@ -18,10 +21,11 @@
 #include "smp/smp.h"
 #include "smp/x86.h"
 
-#define COM1 0x3f8
 enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
 #define LSR_THRE 0x20 /* FIFO empty */
 #define LSR_TEMT 0x40 /* line idle */
+#define LSR_NONE 0xff /* nobody answers: there is no parity error without parity */
+#define VAIN_MAX 1000000u /* readings of it, a microsecond each on a PC; a FIFO full is out after 1.4 ms */
 #define UART_FIFO 16
 
 #define RING_SIZE 32768u
@@ -29,7 +33,11 @@ enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UA
 #define GUEST_SHARE 2048u
 
 static char ring[RING_SIZE];
-static uint64_t head, tail; /* written at head, sent from tail; free-running */
+static uint64_t head, tail, shown; /* written at head, sent from tail, on the screen up to shown; free-running */
+static uint16_t port = 0x3f8; /* the UART; 0: none */
+static uint32_t in_vain;      /* readings of its state in a row that found nothing to do */
+static bool at_once = true;   /* print waits; no other core does */
+uint64_t console_raw;
 static uint64_t guest_end;  /* where a guest's last text ends: when that is sent, it has its whole share again */
 static unsigned guest_left; /* of its share */
 static _Atomic uint32_t console_lock; /* core + 1 */
@@ -37,15 +45,21 @@ static bool hide_line; /* the screen leaves out lines for machines: those that b
 static bool at_line_start = true;
 static _Atomic uint32_t panicking; /* 1 + APIC id of the first core that panics, or ends the machine */
 
-void console_init(void)
+void console_init(uint32_t serial)
 {
-	outb(COM1 + UART_IER, 0);
-	outb(COM1 + UART_LCR, 0x80); /* divisor latch */
-	outb(COM1 + UART_DATA, 1);   /* 115200 */
-	outb(COM1 + UART_IER, 0);
-	outb(COM1 + UART_LCR, 0x03); /* 8N1 */
-	outb(COM1 + UART_FCR, 0x07); /* FIFOs on and empty */
-	outb(COM1 + UART_MCR, 0x03);
+	static const uint16_t ports[] = { 0x3f8, 0x3f8, 0x2f8, 0x3e8, 0x2e8, 0 }; /* enum options_serial */
+
+	port = serial < ARRAY_SIZE(ports) ? ports[serial] : (uint16_t)serial;
+	tail = 0; /* if there was another, this one gets all that it had */
+	if (!port)
+		return;
+	outb(port + UART_IER, 0);
+	outb(port + UART_LCR, 0x80); /* divisor latch */
+	outb(port + UART_DATA, 1);   /* 115200 */
+	outb(port + UART_IER, 0);
+	outb(port + UART_LCR, 0x03); /* 8N1 */
+	outb(port + UART_FCR, 0x07); /* FIFOs on and empty */
+	outb(port + UART_MCR, 0x03);
 }
 
 static void show(char c)
@@ -57,35 +71,67 @@ static void show(char c)
 		screen_put(c);
 }
 
-/* With the lock: send up to a FIFO full if the line takes it. */
-static void drain(void)
+/* With the lock: so far all is out, on line and screen. */
+static uint64_t done(void)
 {
-	if (head == tail || !(inb(COM1 + UART_LSR) & LSR_THRE))
-		return;
-	for (unsigned n = 0; n < UART_FIFO && tail != head; n++) {
-		char c = ring[tail++ % RING_SIZE];
+	return screen_there() && shown < tail ? shown : tail;
+}
 
-		outb(COM1 + UART_DATA, (uint8_t)c);
-		show(c);
+static void append(const char *text, unsigned length)
+{
+	while (length--)
+		ring[head++ % RING_SIZE] = *text++;
+}
+
+/* With the lock. The screen goes on. */
+static void give_up(uint8_t lsr)
+{
+	char text[128];
+
+	tail = head;
+	append(text, (unsigned)format(text, sizeof(text), "howler: serial port 0x%x: %s: given up; serial= names another\n",
+				      port, lsr == LSR_NONE ? "there is none" : "it is never ready"));
+	port = 0;
+}
+
+/* Some goes to the screen, and up to a FIFO full to the line if it takes it. True: all is out, and the line idle. */
+static bool drain(bool all)
+{
+	core_lock(&console_lock);
+	for (unsigned n = 0; n < UART_FIFO && shown != head && screen_there(); n++)
+		show(ring[shown++ % RING_SIZE]);
+	uint8_t lsr = port && (all || tail != head) ? inb(port + UART_LSR) : LSR_THRE | LSR_TEMT;
+	bool idle = done() == head && lsr & LSR_TEMT;
+	uint64_t end = !(lsr & LSR_THRE) ? tail : head - tail < UART_FIFO ? head : tail + UART_FIFO;
+
+	in_vain = end != tail || lsr & LSR_TEMT ? 0 : in_vain + 1;
+	for (; tail != end; tail++)
+		if (port)
+			outb(port + UART_DATA, (uint8_t)ring[tail % RING_SIZE]);
+	if (lsr == LSR_NONE || in_vain == VAIN_MAX) {
+		give_up(lsr);
+		idle = false;
 	}
+	core_unlock(&console_lock);
+	return idle;
 }
 
 /* The whole text, or nothing if there is no room for it; then the line gets on. */
 static bool put(const char *text, unsigned length, bool guest)
 {
 	core_lock(&console_lock);
-	if (tail >= guest_end)
+	if (done() >= guest_end)
 		guest_left = GUEST_SHARE;
-	bool fits = length <= RING_SIZE - (head - tail) && (!guest || length <= guest_left);
-	for (unsigned i = 0; fits && i < length; i++)
-		ring[head++ % RING_SIZE] = text[i];
+	bool fits = head - done() + length <= RING_SIZE && (!guest || length <= guest_left);
+	if (fits)
+		append(text, length);
 	if (fits && guest) {
 		guest_left -= length;
 		guest_end = head;
 	}
-	if (!fits)
-		drain();
 	core_unlock(&console_lock);
+	if (!fits)
+		drain(false);
 	return fits;
 }
 
@@ -118,12 +164,29 @@ void console_close(void)
 	core_unlock(&console_lock);
 }
 
+static void flush(void)
+{
+	while (!drain(true))
+		wait_line();
+}
+
 static void vprint(const char *fmt, va_list args)
 {
 	char line[TEXT_MAX];
 	int n = vformat(line, sizeof(line), fmt, args);
 
+	uint64_t begin = rdtsc();
+
 	put_all(line, n < (int)sizeof(line) ? (unsigned)n : (unsigned)sizeof(line) - 1);
+	if (!at_once)
+		return;
+	flush();
+	console_raw += rdtsc() - begin;
+}
+
+void console_defer(void)
+{
+	at_once = false;
 }
 
 void print(const char *fmt, ...)
@@ -137,20 +200,7 @@ void print(const char *fmt, ...)
 
 void console_poll(void)
 {
-	core_lock(&console_lock);
-	drain();
-	core_unlock(&console_lock);
-}
-
-/* Send all, and wait until the line is idle. */
-static void flush(void)
-{
-	for (bool idle = false; !idle; wait_line()) {
-		core_lock(&console_lock);
-		drain();
-		idle = head == tail && inb(COM1 + UART_LSR) & LSR_TEMT;
-		core_unlock(&console_lock);
-	}
+	drain(false);
 }
 
 /*
@@ -164,7 +214,7 @@ _Noreturn void machine_end(bool pass)
 	cores_put_back();
 	/* Bochs drops what its UART still holds when it exits: TEMT comes a little early. */
 	for (unsigned i = 0; i < 5000; i++)
-		inb(COM1 + UART_LSR);
+		inb(0x80);
 	outl(0xf4, pass ? 0x10 : 0x11); /* QEMU isa-debug-exit: status 2v + 1 */
 	for (const char *c = "Shutdown"; *c; c++)
 		outb(0x8900, (uint8_t)*c); /* Bochs */

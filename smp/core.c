@@ -230,6 +230,7 @@ void cores_start(void)
 
 	know(cores[BOOT_CORE]);
 	tempo_start(&cores[BOOT_CORE]->tempo, raw_khz, raw_khz, 0, 0, 0);
+	console_defer();
 	for (unsigned i = 1; i < core_count; i++)
 		core_start_begin(cores[i]);
 	while (left) {

@@ -8,7 +8,7 @@ struct options_row {
 	const char *name;
 	size_t offset, bytes; /* of the field: a number or enum, a bool, or a name of OPTIONS_NAME_MAX */
 	uint64_t min, max;    /* numbers: both allowed */
-	const char *choices;  /* the others: a|b|c; of a bool the first is true */
+	const char *choices;  /* the others: a|b|c; of a bool the first is true. With a range, too: or a number */
 	const char *initial;  /* NULL: 0, be it in range or not */
 };
 
@@ -28,6 +28,7 @@ static const struct options_row options_rows[] = {
 	{ "limit", FIELD(limit_s), 1, 1000000, NULL, NULL },
 	{ "acpi", FIELD(acpi), 0, 0, "on|off", "on" },
 	{ "vmx", FIELD(vmx), 0, 0, "on|off", "on" },
+	{ "serial", FIELD(serial), 0x100, 0xfff8, "auto|com1|com2|com3|com4|none|0x100..0xfff8", "auto" },
 	{ "ports", FIELD(ports), 0, 0, "on|off", "off" },
 };
 
@@ -84,8 +85,8 @@ static const char *options_store(const struct options_row *row, const char *s, s
 {
 	char *field = (char *)o + row->offset;
 	uint64_t value = 0;
-	const char *wrong = row->choices ? options_choice(row, s, &value)
-					 : options_number(row, s, &value);
+	bool number = !row->choices || (row->max && *s >= '0' && *s <= '9');
+	const char *wrong = number ? options_number(row, s, &value) : options_choice(row, s, &value);
 
 	if (wrong)
 		return wrong;

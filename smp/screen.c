@@ -61,14 +61,21 @@ void screen_init(const struct boot_info *boot)
 	} else if (boot->screen == BOOT_SCREEN_FRAMEBUFFER) {
 		columns = boot->fb_width / FONT_WIDTH;
 		rows = boot->fb_height / FONT_HEIGHT;
-		print("howler: screen: %ux%u at 0x%lx\n", boot->fb_width, boot->fb_height, boot->fb_phys);
-	} else
-		print("howler: screen: none: the firmware names no framebuffer of 32-bit pixels: read the serial line\n");
+	}
 	rows = rows < ROWS_MAX ? rows : ROWS_MAX;
 	for (unsigned y = 0; y < rows; y++)
 		used[y] = (uint16_t)columns; /* the firmware's */
 	for (unsigned y = 0; rows && y < 2; y++)
 		clear_line(y);
+	if (boot->screen == BOOT_SCREEN_FRAMEBUFFER)
+		print("howler: screen: %ux%u at 0x%lx\n", boot->fb_width, boot->fb_height, boot->fb_phys);
+	else if (!rows)
+		print("howler: screen: none: the firmware names no framebuffer of 32-bit pixels: read the serial line\n");
+}
+
+bool screen_there(void)
+{
+	return rows;
 }
 
 static void new_line(void)
@@ -80,8 +87,6 @@ static void new_line(void)
 
 void screen_put(char c)
 {
-	if (!rows)
-		return;
 	if (c == '\n') {
 		new_line();
 		return;

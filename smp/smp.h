@@ -6,6 +6,7 @@
 
 #include "boot/boot_info.h"
 #include "smp/core.h"
+#include "smp/options.h"
 #include "smp/tables.h"
 #include "smp/truth.h"
 #include "smp/util.h"
@@ -20,7 +21,9 @@ _Noreturn void core_halt(void); /* it is lost, and does nothing more */
  * console.c: the log. Any core, any time but in an NMI. Where it is full, print serves REQ_NOW while it waits: with
  * no lock held, and who prints in an exit handler must not go straight back to the guest.
  */
-void console_init(void);
+void console_init(uint32_t serial); /* enum options_serial, or a port; a second one gets all of the log, too */
+void console_defer(void); /* no other core printed before this: each print waited until all was out; .. */
+extern uint64_t console_raw; /* .. so long, raw ticks */
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* as one piece */
 bool console_offer(const char *text, unsigned length); /* what a guest causes; never waits. False: not now, try again */
 void console_close(void); /* ... not any more */
@@ -31,6 +34,7 @@ void panic_ack(void);     /* in an NMI: if another core panics or ends the machi
 
 /* screen.c: VGA text or framebuffer. */
 void screen_init(const struct boot_info *boot);
+bool screen_there(void);
 void screen_put(char c);
 
 /* mem.c: physical memory below 4 GiB; physical address = pointer. Boot core, before mem_close. */

@@ -20,6 +20,7 @@ struct machine {
 	uint16_t pm_timer_port;              /* 0: none, or not in I/O space */
 	uint64_t hpet_phys;                  /* 0: none */
 	const char *source;                  /* which table named the cores */
+	uint16_t serial_port;                /* of a 16550; 0: none is named */
 };
 
 enum tables_result {

@@ -324,6 +324,44 @@ static void test_two_rsdps(void **state)
 	}
 }
 
+/* A UART that the firmware talks to: only if it is a 16550 at a port. */
+static void test_spcr(void **state)
+{
+	static const struct {
+		uint8_t type, space;
+		uint64_t at;
+		uint16_t want;
+	} cases[] = {
+		{ 0, 1, 0x2f8, 0x2f8 },    { 1, 1, 0x3e8, 0x3e8 }, { 0x12, 1, 0xd040, 0xd040 },
+		{ 3, 1, 0x2f8, 0 }, /* ARM's */
+		{ 0, 0, 0xfe030000, 0 }, /* in memory */
+		{ 0, 1, 0, 0 }, /* switched off */
+		{ 0, 1, 0x100002f8, 0 },   { 0, 1, 0xfffc, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t *p = fake_memory(0x7ff2000, 80);
+
+		fake_acpi();
+		memcpy(p, "SPCR", 4);
+		fake_put(p + 4, 80, 4);
+		p[36] = cases[i].type;
+		p[40] = cases[i].space;
+		fake_put(p + 44, cases[i].at, 8);
+		fake_fix(p, 80, 9);
+		put(FAKE_XSDT + 36 + 8, 0x7ff2000, 8);
+		fake_acpi_fix();
+		check_sound(acpi_read(FAKE_RSDP, &m, &why));
+		assert_int_equal(m.serial_port, cases[i].want);
+		p[9]++;
+		assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_NOTED);
+		assert_string_equal(why.text, "ACPI: SPCR at 0x7ff2000: checksum is 0x01, not 0: not used");
+		assert_int_equal(m.serial_port, 0);
+		fake_forget();
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -341,6 +379,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_two_of_a_kind, forget),
 		cmocka_unit_test_teardown(test_both_roots, forget),
 		cmocka_unit_test_teardown(test_two_rsdps, forget),
+		cmocka_unit_test_teardown(test_spcr, forget),
 	};
 
 	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);

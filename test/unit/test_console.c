@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The log: texts stay whole and in order, a guest keeps to its share, and nobody waits with the lock. */
+/*
+ * The log: texts stay whole and in order, a guest keeps to its share, and nobody waits with the lock, nor for a line that
+ * is not there.
+ */
 #include "unit.h"
 #include <pthread.h>
 #include <sched.h>
@@ -18,7 +21,7 @@ static void line_send(uint16_t port, uint32_t value);
 #undef outb
 #undef outl
 
-enum { POLLS = 4, SENT_MAX = 4 << 20, WRITERS = 3, LINES = 1500 };
+enum { COM1 = 0x3f8, COM2 = 0x2f8, POLLS = 4, SENT_MAX = 4 << 20, WRITERS = 3, LINES = 1500 };
 
 struct core *cores[CORES_MAX];
 unsigned core_count;
@@ -26,18 +29,27 @@ unsigned core_count;
 /* The line: as slow as so many looks. Only the lock's holder comes here: ThreadSanitizer sees that. */
 static char sent[SENT_MAX];
 static unsigned sent_bytes, polls;
+static uint8_t never; /* states that the line does not get to */
+static bool absent;
+static uint16_t where; /* its port */
+static char on_screen[1 << 16];
+static unsigned screen_bytes;
+static _Atomic bool screen; /* there is one */
 static _Atomic unsigned served;
 static bool alone; /* no other thread */
 
 static uint8_t line_status(uint16_t port)
 {
-	assert_int_equal(port, COM1 + UART_LSR);
-	return ++polls % POLLS ? 0 : LSR_THRE | LSR_TEMT;
+	assert_int_equal(port, where + UART_LSR);
+	if (absent)
+		return LSR_NONE;
+	return ++polls % POLLS ? 0 : (LSR_THRE | LSR_TEMT) & ~never;
 }
 
 static void line_send(uint16_t port, uint32_t value)
 {
-	assert_int_equal(port, COM1 + UART_DATA);
+	if (port != where + UART_DATA) /* setting it up */
+		return;
 	assert_true(sent_bytes < SENT_MAX);
 	sent[sent_bytes++] = (char)value;
 }
@@ -83,9 +95,16 @@ void core_serve(void)
 	assert_int_equal(atomic_load(&console_lock), 0);
 }
 
+bool screen_there(void)
+{
+	return screen;
+}
+
 void screen_put(char c)
 {
-	(void)c;
+	assert_true(screen);
+	if (screen_bytes < sizeof(on_screen))
+		on_screen[screen_bytes++] = c;
 }
 
 /* Of a panic and the end, which are not tried here. */
@@ -115,8 +134,11 @@ void cores_report(void)
 static int setup(void **state)
 {
 	(void)state;
-	head = tail = guest_end = guest_left = sent_bytes = polls = 0;
-	served = panicking = 0;
+	head = tail = shown = guest_end = guest_left = sent_bytes = polls = screen_bytes = in_vain = 0;
+	served = panicking = never = 0;
+	absent = at_once = false;
+	screen = true;
+	port = where = COM1;
 	core_count = 1;
 	alone = true;
 	return 0;
@@ -214,6 +236,97 @@ static void test_both_flood(void **state)
 	assert_in_range(in, all / 40, all / 10);
 }
 
+static void assert_text(const char *text, const char *bytes, unsigned count)
+{
+	assert_int_equal(count, strlen(text));
+	assert_memory_equal(bytes, text, count);
+}
+
+/* Until other cores start: when print comes back all is on line and screen. With no screen yet, the next text brings both. */
+static void test_at_once(void **state)
+{
+	(void)state;
+	at_once = true;
+	screen = false;
+	print("first\n");
+	assert_text("first\n", sent, sent_bytes);
+	screen = true;
+	print("second\n");
+	assert_text("first\nsecond\n", sent, sent_bytes);
+	assert_text("first\nsecond\n", on_screen, screen_bytes);
+	console_defer();
+	print("third\n");
+	assert_text("first\nsecond\n", sent, sent_bytes);
+}
+
+/* A second port gets what the first one had. The UART is not touched where there is to be none. */
+static void test_another_port(void **state)
+{
+	(void)state;
+	at_once = true;
+	print("first\n");
+	where = COM2;
+	console_init(2);
+	sent_bytes = 0; /* the divisor */
+	print("second\n");
+	assert_text("first\nsecond\n", sent, sent_bytes);
+	assert_text("first\nsecond\n", on_screen, screen_bytes);
+	where = 0;
+	console_init(OPTIONS_SERIAL_NONE);
+	print("third\n");
+	assert_text("first\nsecond\nthird\n", on_screen, screen_bytes);
+	where = 0x1230;
+	console_init(0x1230);
+	sent_bytes = 0;
+	flush();
+	assert_text("first\nsecond\nthird\n", sent, sent_bytes);
+}
+
+#define GIVEN_UP(why) "first\nhowler: serial port 0x3f8: " why ": given up; serial= names another\nsecond\n"
+
+/* There is none, or it is never ready, or it is never idle: told, on the screen, and that goes on. */
+static void test_given_up(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		setup(0);
+		absent = i == 0;
+		never = i == 1 ? LSR_THRE | LSR_TEMT : i == 2 ? LSR_TEMT : 0;
+		at_once = true;
+		print("first\n");
+		assert_text(i == 1 ? "" : "first\n", sent, sent_bytes);
+		if (i == 3) /* only now */
+			never = LSR_THRE | LSR_TEMT;
+		print("second\n");
+		assert_in_range(polls, 0, 2 * VAIN_MAX);
+		if (i < 3)
+			assert_text(i ? GIVEN_UP("it is never ready") : GIVEN_UP("there is none"), on_screen, screen_bytes);
+		else
+			assert_memory_equal(on_screen, "first\nsecond\nhowler: serial port", 30);
+		polls = 0;
+		print("third\n");
+		assert_int_equal(polls, 0);
+	}
+}
+
+/* A line that is slow, or not there, holds neither screen nor printer; a guest's share is for both. */
+static void test_screen_first(void **state)
+{
+	(void)state;
+	never = LSR_THRE | LSR_TEMT;
+	print("howler\n");
+	console_poll();
+	assert_text("howler\n", on_screen, screen_bytes);
+	assert_int_equal(sent_bytes, 0);
+	port = 0;
+	while (console_offer("ggggggg", 7))
+		;
+	console_poll();
+	assert_false(console_offer("ggggggg", 7));
+	flush();
+	assert_true(console_offer("ggggggg", 7));
+}
+
 static void *write_lines(void *arg)
 {
 	unsigned me = (unsigned)(uintptr_t)arg;
@@ -267,6 +380,8 @@ int main(void)
 		cmocka_unit_test_setup(test_nothing_lost, setup), cmocka_unit_test_setup(test_serves_nobody, setup),
 		cmocka_unit_test_setup(test_cut, setup),	  cmocka_unit_test_setup(test_share, setup),
 		cmocka_unit_test_setup(test_both_flood, setup),	  cmocka_unit_test_setup(test_whole_lines, setup),
+		cmocka_unit_test_setup(test_at_once, setup),	  cmocka_unit_test_setup(test_another_port, setup),
+		cmocka_unit_test_setup(test_given_up, setup),	  cmocka_unit_test_setup(test_screen_first, setup),
 	};
 
 	return cmocka_run_group_tests(tests, 0, 0);

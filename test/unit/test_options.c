@@ -29,6 +29,7 @@ static void check_defaults(void)
 	assert_int_equal(o.tempo_error, 0);
 	assert_int_equal(o.mem_mib, 64);
 	assert_int_equal(o.limit_s, 0);
+	assert_int_equal(o.serial, OPTIONS_SERIAL_AUTO);
 	assert_true(o.acpi);
 	assert_true(o.vmx);
 	assert_false(o.ports);
@@ -91,12 +92,20 @@ static void test_edges(void **state)
 	parse("tempo_error=200 discipline=auto");
 	assert_int_equal(o.tempo_error, 200);
 	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_AUTO);
+	parse("serial=com1");
+	assert_int_equal(o.serial, 1);
+	parse("serial=none");
+	assert_int_equal(o.serial, OPTIONS_SERIAL_NONE);
+	parse("serial=0x100");
+	assert_int_equal(o.serial, 0x100);
+	parse("serial=65528");
+	assert_int_equal(o.serial, 0xfff8);
 	parse("seed=0123"); /* decimal: no octal here */
 	assert_int_equal(o.seed, 123);
 }
 
 #define KNOWN "cores= vcpus= seed= events= sync= scenario= log= discipline= " \
-	"tempo_error= mem= limit= acpi= vmx= ports="
+	"tempo_error= mem= limit= acpi= vmx= serial= ports="
 #define FORTY "0123456789012345678901234567890123456789"
 
 static const struct { const char *line, *text; } refusals[] = {
@@ -137,6 +146,11 @@ static const struct { const char *line, *text; } refusals[] = {
 	  "give seed=0..18446744073709551615" },
 	{ "seed=99999999999999999999x", "option \"seed=99999999999999999999x\": not a number; "
 	  "give seed=0..18446744073709551615" },
+	{ "serial=com5", "option \"serial=com5\": unknown choice; give serial=auto|com1|com2|com3|com4|none|0x100..0xfff8" },
+	{ "serial=1", "option \"serial=1\": out of range; give serial=auto|com1|com2|com3|com4|none|0x100..0xfff8" },
+	{ "serial=0xfff9", "option \"serial=0xfff9\": out of range; give serial=auto|com1|com2|com3|com4|none|0x100..0xfff8" },
+	{ "serial=0x100..0xfff8",
+	  "option \"serial=0x100..0xfff8\": not a number; give serial=auto|com1|com2|com3|com4|none|0x100..0xfff8" },
 	{ "sync=rfc1", "option \"sync=rfc1\": unknown choice; give sync=howler|scale|rfc15|rendezvous" },
 	{ "sync=rfc155", "option \"sync=rfc155\": unknown choice; give sync=howler|scale|rfc15|rendezvous" },
 	{ "scenario=Storm", "option \"scenario=Storm\": unknown choice; "
