@@ -37,7 +37,7 @@ BOOT_SRC  := boot/multiboot.asm boot/multiboot.c boot/handover.c boot/start64.as
 CLOCK_SRC := $(addprefix clock/,line.c tempo.c exchange.c bound.c clock.c decide.c \
 	howler.c howler_role.c howler_follow.c howler_reference.c page.c rate.c rendezvous.c rfc15.c storm.c)
 SMP_SRC   := $(addprefix smp/,lib.c format.c console.c screen.c mem.c map.c tables.c acpi.c mptable.c options.c \
-	here.c apic.c timer.c counter.c truth.c timebase.c rtc.c trap.c mca.c core.c request.c stop.c watch.c clockport.c trap.asm ap.asm)
+	here.c apic.c timer.c counter.c truth.c timebase.c rtc.c trap.c mca.c core.c power.c request.c stop.c watch.c clockport.c trap.asm ap.asm)
 HV_SRC    := $(addprefix hv/,main.c vmx.c vmcs.c vcpu.c lapic.c decode.c sync.c place.c exit.c cpuid.c msr.c port.c guest.c \
 	load.c conduct.c report.c reader.c entry.asm)
 EFI_SRC   := boot/efi.c boot/efi_load.c boot/handover.c
@@ -62,7 +62,7 @@ guest: $(GUEST) $(MODULES)
 
 # What runs at boot or at the end is made small, what guests and other cores wait for quick.
 SMALL := $(addprefix hv/,guest.c load.c report.c vmcs.c vmx.c) \
-	$(addprefix smp/,acpi.c core.c format.c map.c mca.c mem.c mptable.c options.c rtc.c tables.c)
+	$(addprefix smp/,acpi.c core.c format.c map.c mca.c mem.c mptable.c options.c power.c rtc.c tables.c)
 $(patsubst %,$(B)/%.o,$(SMALL)): CFLAGS += -Os
 
 LINK = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --fatal-warnings -T linker.ld

@@ -190,12 +190,15 @@ static void find_cores(const struct boot_info *boot)
 	trap_load(cores[0]);
 }
 
-static void find_serial(void)
+static void find_way_out(void)
 {
 	if (options.serial == OPTIONS_SERIAL_AUTO && machine.serial_port && machine.serial_port != 0x3f8) {
 		print("howler: serial port 0x%x by ACPI's SPCR: it gets all of the log\n", machine.serial_port);
 		console_init(machine.serial_port);
 	}
+	power_init(&machine, options.end, &complaint);
+	if (complaint.text[0])
+		print("howler: %s\n", complaint.text);
 }
 
 /* May a policy pull the reference to the timebase? Only if there is no other one that contradicts it. */
@@ -257,7 +260,7 @@ void hv_main(const struct boot_info *boot)
 	check_options(boot, line);
 	apic_init();
 	find_cores(boot);
-	find_serial();
+	find_way_out();
 	const char *timer = timer_calibrate(&machine);
 	if (!timer)
 		report_refuse("no HPET, ACPI PM timer or PIT runs, and CPUID says nothing: can't tell the TSC's rate: "

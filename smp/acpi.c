@@ -17,9 +17,11 @@ enum {
 	MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9,
 	MADT_ENABLED = 1,
 	FADT_V1 = 116, FADT_X_PM_TMR_END = 220,     /* 5.2.9 */
-	FADT_HW_REDUCED = 1 << 20,
+	FADT_HW_REDUCED = 1 << 20, FADT_RESET_REG_SUP = 1 << 10,
+	FADT_RESET_END = 129, FADT_X_DSDT_END = 148,
 	HPET_SIZE = 56,                             /* IA-PC HPET 1.0a, 3.2.4 */
 	SPCR_SIZE = 80, SPCR_16450 = 1, SPCR_16550 = 0x12, /* Microsoft's specification of it; 0 is a 16550, too */
+	AML_BYTE = 0x0a, AML_PACKAGE = 0x12,        /* 20.2.3, 20.2.5.4 */
 	GAS_MEMORY = 0, GAS_IO = 1,                 /* 5.2.3.2 */
 };
 
@@ -80,12 +82,29 @@ static uint16_t acpi_port(uint64_t at)
 	return at >= 0x20 && at <= 0xfff8 ? (uint16_t)at : 0;
 }
 
+/* How to end the machine: PM1 control (4.8.3.2.1) and DSDT, or the reset register (4.8.3.6). */
+static void acpi_end(const struct table *t, struct machine *m)
+{
+	const uint8_t *p = t->bytes;
+
+	m->pm1_control[0] = acpi_port(tables_u32(p + 64));
+	m->pm1_control[1] = acpi_port(tables_u32(p + 68));
+	m->dsdt_phys = tables_u32(p + 40);
+	if (t->length >= FADT_RESET_END && tables_u32(p + 112) & FADT_RESET_REG_SUP && p[116] == GAS_IO) {
+		m->reset_port = acpi_port(tables_u64(p + 120));
+		m->reset_value = p[128];
+	}
+	if (t->length >= FADT_X_DSDT_END && tables_u64(p + 140))
+		m->dsdt_phys = tables_u64(p + 140);
+}
+
 /* PM timer, 4.8.3.3. Its extended address counts alone if it is not 0 (5.2.9, X_PM_TMR_BLK). */
 static bool acpi_fadt(const struct table *t, struct machine *m, struct complaint *why)
 {
 	uint64_t port = t->bytes[91] == 4 ? tables_u32(t->bytes + 76) : 0; /* PM_TMR_LEN, PM_TMR_BLK */
 	uint32_t flags = tables_u32(t->bytes + 112);
 
+	acpi_end(t, m);
 	if (t->length >= FADT_X_PM_TMR_END && tables_u64(t->bytes + 212))
 		port = t->bytes[208] == GAS_IO ? tables_u64(t->bytes + 212) : 0;
 	if (!port || flags & FADT_HW_REDUCED)
@@ -219,4 +238,37 @@ int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why)
 	if (!any)
 		format_note(why, "ACPI: the firmware gives no RSDP");
 	return any ? tables_result(m, why) : TABLES_NONE;
+}
+
+/*
+ * The first two elements of the package \_S5 (7.4.2.5): 0, 1, or a byte, as compilers write small integers. AML can't be
+ * read from the middle: this finds what looks like it.
+ */
+bool acpi_s5(const struct machine *m, uint8_t type[2], struct complaint *why)
+{
+	struct table t = { "ACPI: DSDT", "DSDT", m->dsdt_phys, NULL, 0 };
+
+	why->text[0] = '\0';
+	if (!m->pm1_control[0] || !t.phys)
+		return format_complaint(why, "end=off: ACPI names no register for it: the machine will only halt");
+	if (!tables_open(&t, SDT_SIZE, ACPI_TABLE_MAX, why))
+		return false;
+	for (uint32_t at = SDT_SIZE; at + 7 <= t.length; at++) {
+		/* Behind name and opcode: the length, of 1 to 4 bytes by the first one's highest bits (20.2.4); how many elements. */
+		uint32_t next = at + 5 + (t.bytes[at + 5] >> 6) + 2, found = 0;
+
+		if (memcmp(t.bytes + at, "_S5_", 4) != 0 || t.bytes[at + 4] != AML_PACKAGE)
+			continue;
+		for (; found < 2 && next < t.length; found++, next++) {
+			bool byte = t.bytes[next] == AML_BYTE;
+
+			next += byte;
+			if (next >= t.length || t.bytes[next] > (byte ? 7 : 1))
+				break;
+			type[found] = t.bytes[next];
+		}
+		if (found == 2)
+			return true;
+	}
+	return format_complaint(why, "%s at 0x%lx: no \\_S5 found: end=off only halts", t.name, t.phys);
 }

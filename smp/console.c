@@ -203,22 +203,12 @@ void console_poll(void)
 	drain(false);
 }
 
-/*
- * Nobody above a hypervisor can be told "done": emulators have a port for it,
- * and on real hardware a person reads the screen.
- */
 _Noreturn void machine_end(bool pass)
 {
 	flush();
 	atomic_store_explicit(&panicking, 1 + apic_id(), memory_order_release);
 	cores_put_back();
-	/* Bochs drops what its UART still holds when it exits: TEMT comes a little early. */
-	for (unsigned i = 0; i < 5000; i++)
-		inb(0x80);
-	outl(0xf4, pass ? 0x10 : 0x11); /* QEMU isa-debug-exit: status 2v + 1 */
-	for (const char *c = "Shutdown"; *c; c++)
-		outb(0x8900, (uint8_t)*c); /* Bochs */
-	print("howler: done; the machine can be switched off\n");
+	print("howler: %sdone; the machine can be switched off\n", power_end(pass));
 	flush();
 	atomic_store_explicit(&this_core()->state, CORE_OFF, memory_order_release); /* it is not missed */
 	halt_forever();

@@ -29,6 +29,7 @@ static const struct options_row options_rows[] = {
 	{ "acpi", FIELD(acpi), 0, 0, "on|off", "on" },
 	{ "vmx", FIELD(vmx), 0, 0, "on|off", "on" },
 	{ "serial", FIELD(serial), 0x100, 0xfff8, "auto|com1|com2|com3|com4|none|0x100..0xfff8", "auto" },
+	{ "end", FIELD(end), 0, 0, "auto|halt|reset|off", "auto" },
 	{ "ports", FIELD(ports), 0, 0, "on|off", "off" },
 };
 

@@ -12,6 +12,7 @@
 enum options_log { OPTIONS_LOG_QUIET, OPTIONS_LOG_EVENTS, OPTIONS_LOG_JSON, OPTIONS_LOG_TRACE };
 enum options_discipline { OPTIONS_DISCIPLINE_ON, OPTIONS_DISCIPLINE_OFF, OPTIONS_DISCIPLINE_AUTO };
 enum options_serial { OPTIONS_SERIAL_AUTO, OPTIONS_SERIAL_NONE = 5 }; /* COM1 to COM4 between them */
+enum options_end { OPTIONS_END_AUTO, OPTIONS_END_HALT, OPTIONS_END_RESET, OPTIONS_END_OFF };
 
 #define OPTIONS_EVENTS_AUTO UINT32_MAX
 #define OPTIONS_NAME_MAX 16u /* bytes, with the NUL */
@@ -28,6 +29,7 @@ struct options {
 	enum options_discipline discipline; /* AUTO until main.c has settled it, before other cores run */
 	uint32_t tempo_error; /* ppm */
 	uint32_t serial; /* enum options_serial, or an I/O port */
+	enum options_end end;
 	bool acpi, vmx, ports;
 };
 

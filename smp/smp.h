@@ -28,7 +28,7 @@ void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* as on
 bool console_offer(const char *text, unsigned length); /* what a guest causes; never waits. False: not now, try again */
 void console_close(void); /* ... not any more */
 void console_poll(void);  /* move a few bytes to the line if it is free; one core at a time */
-_Noreturn void machine_end(bool pass); /* flush, then power off, or halt with a word on the screen */
+_Noreturn void machine_end(bool pass); /* flush, then as power_init was told, or halt with a word on the screen */
 void panic_begin(void);   /* the others stop, and only this core prints; or it is too late to, and stops */
 void panic_ack(void);     /* in an NMI: if another core panics or ends the machine, put back and stop here */
 
@@ -36,6 +36,10 @@ void panic_ack(void);     /* in an NMI: if another core panics or ends the machi
 void screen_init(const struct boot_info *boot);
 bool screen_there(void);
 void screen_put(char c);
+
+/* power.c: how the machine ends. */
+void power_init(const struct machine *m, enum options_end end, struct complaint *why); /* empty: it can end so. Boot core */
+const char *power_end(bool pass); /* comes back if the machine is to halt, or does not end: what to say first */
 
 /* mem.c: physical memory below 4 GiB; physical address = pointer. Boot core, before mem_close. */
 void mem_init(const struct boot_info *boot);

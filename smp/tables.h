@@ -21,6 +21,10 @@ struct machine {
 	uint64_t hpet_phys;                  /* 0: none */
 	const char *source;                  /* which table named the cores */
 	uint16_t serial_port;                /* of a 16550; 0: none is named */
+	uint16_t pm1_control[2];             /* ports, 0: none, to end the machine by; .. */
+	uint64_t dsdt_phys;                  /* .. 0: none, says with what. .. */
+	uint16_t reset_port;                 /* .. 0: none */
+	uint8_t reset_value;
 };
 
 enum tables_result {
@@ -44,6 +48,9 @@ const void *phys_at(uint64_t phys, size_t bytes);
  */
 int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why);
 int mptable_read(struct machine *m, struct complaint *why);
+
+/* What to write to each PM1 control register to switch off, SLP_TYPx of \_S5; false: that is not known, and *why. */
+bool acpi_s5(const struct machine *m, uint8_t type[2], struct complaint *why);
 
 /* A fresh *m and an empty complaint. */
 void tables_begin(struct machine *m, struct complaint *why);

@@ -47,6 +47,7 @@
 #define MSR_X2APIC          0x800u /* + register offset / 16 */
 
 #define CPUID1_ECX_X2APIC (1u << 21)
+#define CPUID1_ECX_HYPERVISOR (1u << 31)
 #define CPUID1_EDX_MCE (1u << 7)
 
 #define VECTOR_NMI 2
@@ -104,7 +105,7 @@ static inline uint64_t rdtsc_ordered(void)
 	return (uint64_t)high << 32 | low;
 }
 
-/* inb, outb, inl, outl */
+/* inb, outb, inw ... */
 #define PORT_IO(letter, type)                                                     \
 	static inline type in##letter(uint16_t port)                              \
 	{                                                                         \
@@ -117,6 +118,7 @@ static inline uint64_t rdtsc_ordered(void)
 		__asm__ volatile("out" #letter " %0, %1" : : "a"(v), "Nd"(port)); \
 	}
 PORT_IO(b, uint8_t)
+PORT_IO(w, uint16_t)
 PORT_IO(l, uint32_t)
 
 /* read_cr0, write_cr0 ... */

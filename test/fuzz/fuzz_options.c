@@ -12,7 +12,7 @@ static bool in_range(const struct options *o)
 	return o->cores <= 256 && o->vcpus <= 64 && (o->events <= 1000000 || o->events == OPTIONS_EVENTS_AUTO) &&
 	       o->limit_s <= 1000000 && o->mem_mib >= 4 && o->mem_mib <= 1024 && o->log <= OPTIONS_LOG_TRACE &&
 	       o->discipline <= OPTIONS_DISCIPLINE_AUTO && o->tempo_error <= 200 &&
-	       (o->serial <= OPTIONS_SERIAL_NONE || (o->serial >= 0x100 && o->serial <= 0xfff8)) &&
+	       (o->serial <= OPTIONS_SERIAL_NONE || (o->serial >= 0x100 && o->serial <= 0xfff8)) && o->end <= OPTIONS_END_OFF &&
 	       memchr(o->sync, '\0', sizeof(o->sync)) &&
 	       memchr(o->scenario, '\0', sizeof(o->scenario)) && o->sync[0] && o->scenario[0];
 }

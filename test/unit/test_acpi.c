@@ -362,6 +362,139 @@ static void test_spcr(void **state)
 	}
 }
 
+static void test_reset_register(void **state)
+{
+	static const struct {
+		uint32_t flags, length;
+		uint8_t space;
+		uint64_t at;
+		uint16_t want;
+	} cases[] = {
+		{ 1 << 10, 244, 1, 0xcf9, 0xcf9 }, { 1 << 10, 129, 1, 0xb2, 0xb2 },
+		{ 1 << 10, 128, 1, 0xcf9, 0 }, /* its value is beyond the end */
+		{ 0, 244, 1, 0xcf9, 0 },	   { 1 << 10, 244, 0, 0xcf9, 0 },
+		{ 1 << 10, 244, 1, 0x100000cf9, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fake_acpi();
+		put(FAKE_FADT + 4, cases[i].length, 4);
+		put(FAKE_FADT + 112, cases[i].flags, 4);
+		put(FAKE_FADT + 116, cases[i].space, 1);
+		put(FAKE_FADT + 120, cases[i].at, 8);
+		put(FAKE_FADT + 128, 6, 1);
+		fake_acpi_fix();
+		assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+		assert_int_equal(m.reset_port, cases[i].want);
+		assert_true(!cases[i].want || m.reset_value == 6);
+		fake_forget();
+	}
+}
+
+enum { DSDT = 0x7ff3001 };
+
+/* A machine whose DSDT has this AML; then reads it. */
+static void read_dsdt(const uint8_t *aml, size_t bytes)
+{
+	uint8_t *p = fake_memory(DSDT, 36 + bytes);
+
+	fake_acpi();
+	memcpy(p, "DSDT", 4);
+	fake_put(p + 4, 36 + bytes, 4);
+	memcpy(p + 36, aml, bytes);
+	fake_fix(p, 36 + bytes, 9);
+	put(FAKE_FADT + 64, 0x404, 4);
+	put(FAKE_FADT + 40, DSDT, 4);
+	fake_acpi_fix();
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+	assert_int_equal(m.pm1_control[0], 0x404);
+	assert_int_equal(m.pm1_control[1], 0);
+}
+
+/* \_S5 in all forms that compilers give it, and in some that say nothing. */
+static void test_s5(void **state)
+{
+	static const struct {
+		uint8_t bytes, aml[24];
+		int want[2]; /* -1: not found */
+	} cases[] = {
+		{ 11, { 8, '_', 'S', '5', '_', 0x12, 5, 2, 0x0a, 5, 0 }, { 5, 0 } },
+		{ 12, { 8, '_', 'S', '5', '_', 0x12, 6, 2, 0x0a, 7, 0x0a, 6 }, { 7, 6 } },
+		{ 10, { 8, '_', 'S', '5', '_', 0x12, 4, 2, 1, 1 }, { 1, 1 } },
+		{ 12, { 8, '\\', '_', 'S', '5', '_', 0x12, 0x40, 0, 2, 0, 1 }, { 0, 1 } },      /* a length of 2 bytes */
+		{ 13, { 8, '_', 'S', '5', '_', 0x12, 0xc7, 0, 0, 0, 4, 1, 0 }, { 1, 0 } },      /* 4 */
+		{ 17, { '_', 'S', '5', '_', '_', 'S', '5', '_', 0x12, 0x06, 4, 0x0a, 0, 0x0a, 1, 0, 0 }, { 0, 1 } },
+		{ 20, { '_', 'S', '5', '_', 0x12, 4, 2, 1, 2, 8, '_', 'S', '5', '_', 0x12, 4, 2, 1, 0, 0 }, { 1, 0 } },
+		{ 4, { '_', 'S', '5', '_' }, { -1, 0 } },
+		{ 6, { '_', 'S', '5', '_', 0x12, 4 }, { -1, 0 } },
+		{ 8, { '_', 'S', '5', '_', 0x12, 4, 2, 1 }, { -1, 0 } },                         /* each ends in it */
+		{ 9, { '_', 'S', '5', '_', 0x12, 4, 2, 1, 0x0a }, { -1, 0 } },
+		{ 7, { '_', 'S', '5', '_', 0x12, 0xff, 0xff }, { -1, 0 } },
+		{ 10, { '_', 'S', '5', '_', 0x12, 6, 2, 0x0a, 8, 0 }, { -1, 0 } },               /* of 3 bits */
+		{ 10, { '_', 'S', '5', '_', 0x13, 6, 2, 0x0a, 5, 0 }, { -1, 0 } },
+		{ 10, { '_', 'S', '4', '_', 0x12, 6, 2, 0x0a, 5, 0 }, { -1, 0 } },
+		{ 1, { 0 }, { -1, 0 } },
+	};
+	uint8_t type[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		read_dsdt(cases[i].aml, cases[i].bytes);
+		assert_int_equal(acpi_s5(&m, type, &why), cases[i].want[0] >= 0);
+		if (cases[i].want[0] >= 0) {
+			assert_int_equal(type[0], cases[i].want[0]);
+			assert_int_equal(type[1], cases[i].want[1]);
+			assert_string_equal(why.text, "");
+		} else
+			assert_string_equal(why.text, "ACPI: DSDT at 0x7ff3001: no \\_S5 found: end=off only halts");
+		fake_forget();
+	}
+}
+
+/* No DSDT, one that can't be read, no register; and any bytes at all: nothing is read beyond its end. */
+static void test_s5_damage(void **state)
+{
+	static const uint8_t aml[] = { 8, '_', 'S', '5', '_', 0x12, 5, 2, 0x0a, 5, 0 };
+	static const uint8_t some[] = { '_', 'S', '5', 0x12, 0x0a, 1, 0xff, 0x40 };
+	uint64_t random = 1;
+	uint8_t type[2] = { 0, 0 }, noise[64];
+	unsigned found = 0;
+
+	(void)state;
+	read_dsdt(aml, sizeof(aml));
+	fake_at(DSDT)[20]++;
+	assert_false(acpi_s5(&m, type, &why));
+	assert_string_equal(why.text, "ACPI: DSDT at 0x7ff3001: checksum is 0x01, not 0: not used");
+	m.dsdt_phys++;
+	assert_false(acpi_s5(&m, type, &why));
+	m.dsdt_phys = 0;
+	assert_false(acpi_s5(&m, type, &why));
+	assert_string_equal(why.text, "end=off: ACPI names no register for it: the machine will only halt");
+	put(FAKE_FADT + 140, DSDT + 1, 8); /* the extended address goes first */
+	fake_acpi_fix();
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+	assert_int_equal(m.dsdt_phys, DSDT + 1);
+	put(FAKE_FADT + 64, 0x10404, 4);
+	fake_acpi_fix();
+	assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
+	assert_false(acpi_s5(&m, type, &why));
+	fake_forget();
+	for (unsigned i = 0; i < 20000; i++) {
+		size_t bytes = 1 + fake_random(&random) % sizeof(noise);
+
+		for (size_t n = 0; n < bytes; n++)
+			noise[n] = some[fake_random(&random) % sizeof(some)];
+		if (bytes > 12)
+			memcpy(noise + fake_random(&random) % (bytes - 5), "_S5_\x12", 5);
+		read_dsdt(noise, bytes);
+		found += acpi_s5(&m, type, &why);
+		assert_true(type[0] < 8 && type[1] < 8);
+		fake_forget();
+	}
+	assert_in_range(found, 100, 19900);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -380,6 +513,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_both_roots, forget),
 		cmocka_unit_test_teardown(test_two_rsdps, forget),
 		cmocka_unit_test_teardown(test_spcr, forget),
+		cmocka_unit_test_teardown(test_reset_register, forget),
+		cmocka_unit_test_teardown(test_s5, forget),
+		cmocka_unit_test_teardown(test_s5_damage, forget),
 	};
 
 	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);

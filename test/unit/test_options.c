@@ -30,6 +30,7 @@ static void check_defaults(void)
 	assert_int_equal(o.mem_mib, 64);
 	assert_int_equal(o.limit_s, 0);
 	assert_int_equal(o.serial, OPTIONS_SERIAL_AUTO);
+	assert_int_equal(o.end, OPTIONS_END_AUTO);
 	assert_true(o.acpi);
 	assert_true(o.vmx);
 	assert_false(o.ports);
@@ -92,10 +93,12 @@ static void test_edges(void **state)
 	parse("tempo_error=200 discipline=auto");
 	assert_int_equal(o.tempo_error, 200);
 	assert_int_equal(o.discipline, OPTIONS_DISCIPLINE_AUTO);
-	parse("serial=com1");
+	parse("serial=com1 end=halt");
 	assert_int_equal(o.serial, 1);
-	parse("serial=none");
+	assert_int_equal(o.end, OPTIONS_END_HALT);
+	parse("serial=none end=off");
 	assert_int_equal(o.serial, OPTIONS_SERIAL_NONE);
+	assert_int_equal(o.end, OPTIONS_END_OFF);
 	parse("serial=0x100");
 	assert_int_equal(o.serial, 0x100);
 	parse("serial=65528");
@@ -105,7 +108,7 @@ static void test_edges(void **state)
 }
 
 #define KNOWN "cores= vcpus= seed= events= sync= scenario= log= discipline= " \
-	"tempo_error= mem= limit= acpi= vmx= serial= ports="
+	"tempo_error= mem= limit= acpi= vmx= serial= end= ports="
 #define FORTY "0123456789012345678901234567890123456789"
 
 static const struct { const char *line, *text; } refusals[] = {

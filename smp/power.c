@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the machine ends. Nobody above a hypervisor can be told "done": emulators have a port for it, on real hardware a
+ * person reads the screen, or, where nobody watches, end= has it reset or switched off. UEFI's ResetSystem is not asked:
+ * Howler maps nothing of the firmware's to be executed.
+ */
+#include "smp/smp.h"
+#include "smp/x86.h"
+
+#define PM1_SLP_TYP 10u /* the lowest of 3 bits, ACPI 6.4, 4.8.3.2.1 */
+#define PM1_SLP_EN (1u << 13)
+#define RESET_CONTROL 0xcf9u /* of PC chipsets: 2, then 6 */
+#define KEYBOARD 0x64u
+#define POST 0x80u /* to read it takes a microsecond, and does nothing */
+
+static enum options_end wanted;
+static const struct machine *machine;
+static uint8_t off_type[2];
+
+void power_init(const struct machine *m, enum options_end end, struct complaint *why)
+{
+	why->text[0] = 0;
+	if (end != OPTIONS_END_OFF || acpi_s5(m, off_type, why))
+		wanted = end;
+	machine = m;
+}
+
+static void wait(void)
+{
+	for (unsigned i = 0; i < 20000; i++)
+		inb(POST);
+}
+
+static void reset(void)
+{
+	if (machine->reset_port)
+		outb(machine->reset_port, machine->reset_value);
+	wait();
+	outb(RESET_CONTROL, 2);
+	outb(RESET_CONTROL, 6);
+	wait();
+	outb(KEYBOARD, 0xfe);
+	wait();
+}
+
+static void switch_off(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint16_t port = machine->pm1_control[i];
+
+		if (port)
+			outw(port, (uint16_t)((inw(port) & ~(7u << PM1_SLP_TYP)) | off_type[i] << PM1_SLP_TYP | PM1_SLP_EN));
+	}
+	wait();
+}
+
+const char *power_end(bool pass)
+{
+	wait(); /* TEMT comes a little early, and a machine that goes off drops what its UART still holds */
+	if (wanted == OPTIONS_END_RESET) {
+		reset();
+		return "no reset: ";
+	}
+	if (wanted == OPTIONS_END_OFF) {
+		switch_off();
+		return "not switched off: ";
+	}
+	/* Bochs has no hypervisor's bit, but its port 0xe9. */
+	if (wanted == OPTIONS_END_AUTO && (cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR || inb(0xe9) == 0xe9)) {
+		outl(0xf4, pass ? 0x10 : 0x11); /* QEMU isa-debug-exit: status 2v + 1 */
+		for (const char *c = "Shutdown"; *c; c++)
+			outb(0x8900, (uint8_t)*c); /* Bochs */
+	}
+	return "";
+}
