@@ -17,7 +17,7 @@ enum {
 	MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9,
 	MADT_ENABLED = 1,
 	FADT_V1 = 116, FADT_X_PM_TMR_END = 220,     /* 5.2.9 */
-	FADT_HW_REDUCED = 1 << 20, FADT_RESET_REG_SUP = 1 << 10,
+	FADT_TMR_VAL_EXT = 1 << 8, FADT_HW_REDUCED = 1 << 20, FADT_RESET_REG_SUP = 1 << 10,
 	FADT_RESET_END = 129, FADT_X_DSDT_END = 148,
 	HPET_SIZE = 56,                             /* IA-PC HPET 1.0a, 3.2.4 */
 	SPCR_SIZE = 80, SPCR_16450 = 1, SPCR_16550 = 0x12, /* Microsoft's specification of it; 0 is a 16550, too */
@@ -112,6 +112,7 @@ static bool acpi_fadt(const struct table *t, struct machine *m, struct complaint
 	if (port > 0xffff - 3)
 		return format_note(why, "%s at 0x%lx: PM timer at 0x%lx is no port: not used", t->name, t->phys, port);
 	m->pm_timer_port = (uint16_t)port;
+	m->pm_timer_32bit = flags & FADT_TMR_VAL_EXT;
 	return true;
 }
 

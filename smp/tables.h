@@ -18,6 +18,7 @@ struct machine {
 	uint32_t surplus;                    /* so many more there was no room for */
 	uint64_t lapic_phys;                 /* as the table says, be it true: the processor knows (apic.c) */
 	uint16_t pm_timer_port;              /* 0: none, or not in I/O space */
+	bool pm_timer_32bit;                 /* else it wraps at 24 bits */
 	uint64_t hpet_phys;                  /* 0: none */
 	const char *source;                  /* which table named the cores */
 	uint16_t serial_port;                /* of a 16550; 0: none is named */

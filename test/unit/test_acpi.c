@@ -31,6 +31,7 @@ static void check_sound(int result)
 	assert_memory_equal(m.apic_id, ids, sizeof(ids));
 	assert_int_equal(m.lapic_phys, 0xfee00000);
 	assert_int_equal(m.pm_timer_port, 0xb008);
+	assert_true(m.pm_timer_32bit);
 	assert_int_equal(m.hpet_phys, 0xfed00000);
 	assert_string_equal(m.source, "ACPI MADT");
 }
@@ -140,15 +141,16 @@ static void test_pm_timer(void **state)
 		uint32_t port, flags;
 		uint64_t x_port;
 		uint16_t want;
+		bool want_32bit;
 	} cases[] = {
-		{ 4, 0, 0xb008, 0, 0, 0xb008 },
-		{ 4, 1, 0xb008, 1 << 8, 0x408, 0x408 },  /* the extended one goes first */
-		{ 4, 0, 0xb008, 1 << 8, 0xfed80000, 0 }, /* in memory: not for us */
-		{ 0, 0, 0xb008, 1 << 8, 0, 0 },          /* no length: no timer */
-		{ 0, 1, 0, 1 << 8, 0x408, 0x408 },
-		{ 4, 0, 0xb008, 1 << 20, 0, 0 },         /* hardware-reduced ACPI: none */
-		{ 4, 0, 0, 1 << 8, 0, 0 },
-		{ 4, 0, 0xfffc, 0, 0, 0xfffc },
+		{ 4, 0, 0xb008, 0, 0, 0xb008, false },
+		{ 4, 1, 0xb008, 1 << 8, 0x408, 0x408, true },  /* the extended one goes first */
+		{ 4, 0, 0xb008, 1 << 8, 0xfed80000, 0, false }, /* in memory: not for us */
+		{ 0, 0, 0xb008, 1 << 8, 0, 0, false },          /* no length: no timer */
+		{ 0, 1, 0, 1 << 8, 0x408, 0x408, true },
+		{ 4, 0, 0xb008, 1 << 20, 0, 0, false },         /* hardware-reduced ACPI: none */
+		{ 4, 0, 0, 1 << 8, 0, 0, false },
+		{ 4, 0, 0xfffc, 0, 0, 0xfffc, false },
 	};
 
 	(void)state;
@@ -162,6 +164,7 @@ static void test_pm_timer(void **state)
 		fake_acpi_fix();
 		assert_int_equal(acpi_read(FAKE_RSDP, &m, &why), TABLES_OK);
 		assert_int_equal(m.pm_timer_port, cases[i].want);
+		assert_int_equal(m.pm_timer_32bit, cases[i].want_32bit);
 		fake_forget();
 	}
 }
