@@ -8,8 +8,12 @@ set -u
 
 dir=$1 target=$2
 shift 2
+case $target in
+build/sim/*) built=build/sim/plain ;;
+*) built=$(echo build/{boot,clock,hv,smp,test,font.o,font.d,asm_abi.inc}) ;;
+esac
 rm -rf "$dir" && mkdir -p "$dir" || exit
-for part in Makefile linker.ld boot clock hv smp test build/{boot,clock,hv,smp,font.o,font.d,asm_abi.inc}; do
+for part in Makefile linker.ld boot clock hv smp test $built; do
 	[ ! -e "$part" ] || cp -a --parents "$part" "$dir" || exit
 done
 for change; do

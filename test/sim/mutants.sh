@@ -2,26 +2,21 @@
 # SPDX-License-Identifier: MIT
 #
 # Build the simulator from what mutants.cfg breaks and run it: mutants.sh
-# [PATTERN]. TAP; of each mutant: what found it out, and the shortest schedule.
+# [-l] [PATTERN]. -l: the names only. TAP; of each mutant: what found it out, and the shortest schedule.
 set -u
 
 out=build/sim/mutants
 table=$(dirname "$0")/mutants.cfg
 
 run_mutant() { # NAME
-	local dir=$out/$1 lines line change file script found shortest
-	local make=${MAKE:-make}
+	local dir=$out/$1 lines line changes=() found shortest
 
-	rm -rf "$dir" && mkdir -p "$dir" && cp -r Makefile linker.ld boot clock hv smp test "$dir" || return
 	mapfile -t lines < <(awk -v name="$1" '/^[^ \t]/ { on = $1 == name } on && /^[^#]/' "$table")
 	for line in "${lines[@]:1}"; do
 		[[ $line == $'\t@ '* ]] || continue
-		change=${line#*@ }
-		file=${change%% *} script=${change#* }
-		sed -i.sound -E "$script" "$dir/$file" || return
-		! cmp -s "$dir/$file" "$dir/$file.sound" || { echo "nothing to change in $file"; return 1; }
+		changes+=("${line#*@ }")
 	done
-	"$make" -s -C "$dir" build/sim/sim >"$dir/make.txt" 2>&1 || { echo 'does not build'; return 1; }
+	test/tree.sh "$dir" build/sim/sim "${changes[@]}" || return
 	# shellcheck disable=SC2086 # words
 	prlimit --cpu=120 "$dir/build/sim/sim" ${lines[0]#*| } >"$dir/log.txt" 2>&1
 	found=$(grep -a -o -m 1 -E 'violated: .*|"warps":[1-9][0-9]*' "$dir/log.txt") || { echo 'not found out'; return 1; }
@@ -34,8 +29,11 @@ run_mutant() { # NAME
 	echo "${found#violated: }${shortest:+, $shortest}"
 }
 
+list=''
+[ "${1-}" != -l ] || { list=1 && shift; }
 mapfile -t names < <(awk '/^[^# \t]/ { print $1 }' "$table" | while read -r name; do
 	[[ $name == ${1:-*} ]] && echo "$name"; done)
+[ -z "$list" ] || { printf '%s\n' "${names[@]}"; exit; }
 passed=0 number=0
 echo "1..${#names[@]}"
 for name in "${names[@]}"; do

@@ -11,17 +11,21 @@
 SIM_SRC := $(CLOCK_SRC) \
 	smp/request.c smp/stop.c test/sim/watch.c hv/sync.c hv/place.c \
 	$(addprefix test/sim/,machine.c world.c conductor.c sick.c pre15.c explore.c score.c main.c)
-SIM_HEADERS := $(wildcard boot/*.h clock/*.h hv/*.h smp/*.h test/sim/*.h test/sim/include/*.h test/sim/include/*/*.h)
-SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -Itest/sim/include -I. -Itest/sim
+SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -MMD -MP -Itest/sim/include -I. -Itest/sim
 SIM_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+sim_objects = $(patsubst %,build/sim/$(1)/%.o,$(SIM_SRC))
 
-build/sim/sim: $(SIM_SRC) $(SIM_HEADERS)
-	@mkdir -p $(@D)
-	$(CC) $(SIM_FLAGS) -o $@ $(SIM_SRC)
-
-build/sim/sim-asan: $(SIM_SRC) $(SIM_HEADERS)
-	@mkdir -p $(@D)
-	$(CC) $(SIM_FLAGS) $(SIM_ASAN) -o $@ $(SIM_SRC)
+build/sim/sim-asan: SIM_FLAGS += $(SIM_ASAN)
+define sim_tree
+build/sim/$(1)/%.c.o: %.c | tools
+	@mkdir -p $$(@D)
+	$$(CC) $$(SIM_FLAGS) -c -o $$@ $$<
+build/sim/$(2): $(call sim_objects,$(1))
+	$$(CC) $$(SIM_FLAGS) -o $$@ $$^
+endef
+$(eval $(call sim_tree,plain,sim))
+$(eval $(call sim_tree,asan,sim-asan))
+-include $(patsubst %.o,%.d,$(call sim_objects,plain) $(call sim_objects,asan))
 
 POLICY ?= rfc15
 SEEDS ?= 1000
