@@ -131,11 +131,17 @@ run-qemu-uefi: all tools-test
 guest-qemu: all tools-test
 	$(RUN) qemu-guest
 
-# In the order of cost: rules of the tree, this machine, the simulator, emulators.
-test: floors headers size docs-fresh unit fuzz host-test sim-test sim-mutants threads model replay-test bench boot mutants
+# Built first, so that what is then tried side by side builds nothing; what does not build fails there once more.
+test: tools-test
+	-@$(MAKE) -k -O -j$(or $(JOBS),$(shell nproc)) test-built
+	@test/all.sh
 
 include test/guest/guest.mk test/boot/boot.mk test/unit/unit.mk test/sim/sim.mk test/threads/threads.mk test/model/model.mk test/replay/replay.mk \
 	test/bench/bench.mk test/entry/entry.mk test/sick/sick.mk test/host/host.mk
+
+.PHONY: test-built
+test-built: boot-built $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(HOST_TESTS) $(addprefix $(B)/,host/fuzz_exits host/soak_exits \
+	sim/sim sim/sim-asan threads/threads threads/seat replay/replay)
 
 # Includes look down only: hv > smp > boot/boot_info.h, multiboot.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 # Boots in Bochs and QEMU, and what is made of them. Included by the top Makefile.
 
-.PHONY: boot mutants campaign docs-faults docs-fresh
+.PHONY: boot boot-built mutants campaign docs-faults docs-fresh
 
 # Boots in Bochs and QEMU; Howler broken on purpose; boots that take longer than `make test` may.
-boot: all $(addprefix $(B)/,foreign.elf headers.elf flat.bin flat64.elf) tools-test
+boot-built: all $(addprefix $(B)/,foreign.elf headers.elf flat.bin flat64.elf)
+boot: boot-built tools-test
 	@test/boot/limits.sh >$(B)/limits.txt & test/boot/suite.sh -g quick; suite=$$?; \
 		wait $$!; limits=$$?; cat $(B)/limits.txt; exit $$((suite ? suite : limits))
-mutants: all tools-test
+mutants: boot-built tools-test
 	test/boot/mutants.sh
-campaign: all tools-test sim-campaign host-mutants host-campaign
+campaign: boot-built tools-test sim-campaign host-mutants host-campaign
 	test/boot/suite.sh -g long
 	test/boot/suite.sh -s
 

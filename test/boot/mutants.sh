@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Build and boot what mutants.cfg breaks: mutants.sh [PATTERN]. TAP; of each
+# Build and boot what mutants.cfg breaks: mutants.sh [-l] [PATTERN]. -l: the names only. TAP; of each
 # mutant: what found it out. JOBS at a time; tree and log in build/mutants/NAME.
 set -u
 
@@ -66,11 +66,16 @@ if [ "${1-}" = --mutant ]; then
 	exit
 fi
 
+list=''
+[ "${1-}" != -l ] || { list=1 && shift; }
 mapfile -t names < <(awk '/^[^# \t]/ { print $1 }' "$table" | while read -r name; do
 	[[ $name == ${1:-*} ]] && echo "$name"; done)
 [ ${#names[@]} -gt 0 ] || { echo "mutants.sh: none matches '$1'" >&2; exit 2; }
+[ -z "$list" ] || { printf '%s\n' "${names[@]}"; exit; }
 passed=0 number=0 starved=0
 echo "1..${#names[@]}"
+shopt -s lastpipe
+printf '%s\n' "${names[@]}" | xargs -P "${JOBS:-$(nproc)}" -I{} "$here/mutants.sh" --mutant {} |
 while IFS=$'\t' read -r name seen wrong; do
 	number=$((number + 1))
 	if [ -z "$wrong" ]; then
@@ -84,7 +89,7 @@ while IFS=$'\t' read -r name seen wrong; do
 		tr '\v' '\n' <<<"$wrong" | sed 's/^/#   /'
 		echo "#   log: $out/$name/run/howler.txt"
 	fi
-done < <(printf '%s\n' "${names[@]}" | xargs -P "${JOBS:-$(nproc)}" -I{} "$here/mutants.sh" --mutant {})
+done
 failed=$((${#names[@]} - passed - starved))
 echo "$passed passed, $failed failed, $starved without a verdict"
 [ "$failed" = 0 ] || exit 1

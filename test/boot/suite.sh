@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Boot the cases of cases.cfg and faults.cfg and print TAP: suite.sh [-l] [-s] [-g GROUP] [PATTERN]
+# Boot the cases of cases.cfg and faults.cfg and print TAP: suite.sh [-l] [-s] [-e one|many] [-g GROUP] [PATTERN]
 #
 #   -l        list them only
 #   -s        those of faults.cfg, on sound machines: each must fail, or its fault may be none
+#   -e one|many  only those of one thread, or only those of many: in QEMU with more cores than one
 #   -g GROUP  only this group; PATTERN: only names that match this glob, as 'uefi-*'
 #
 # JOBS at a time (default: as many as processors); a log of each in BOOT_OUT/NAME
@@ -20,21 +21,22 @@ faults='[=%*$~@] ' # how the lines begin that say what is wrong with the machine
 
 die() { echo "suite.sh: $*" >&2; exit 2; }
 
-# The names in a group that match a pattern: first those of Bochs, then those of QEMU.
+# The names in a group that match a pattern: first those of one thread, then those that want the machine.
 list() { # GROUP PATTERN
-	awk "${sound:+FILENAME ~ /faults/ && ! / same=sound / &&}"' /^[^# \t]/ { n = qemu = 0
+	awk "${sound:+FILENAME ~ /faults/ && ! / same=sound / &&}"' /^[^# \t]/ { n = qemu = one = 0
 		for (i = 3; i <= NF && $i != "|"; i++) {
 			if ($i ~ /^repeat=/) n = substr($i, 8) + 0
 			if ($i ~ /^door=qemu/) qemu = 1
+			if ($i == "cores=1") one = 1
 		}
-		for (i = n > 0; i <= n; i++) print qemu, $1, $2 (n ? "." i : "") }' "${tables[@]}" | sort -s -n -k 1,1 |
+		for (i = n > 0; i <= n; i++) print qemu && !one, $1, $2 (n ? "." i : "") }' "${tables[@]}" | sort -s -n -k 1,1 |
 		while read -r qemu group name; do
 			# shellcheck disable=SC2053 # patterns they are
-			[[ $group == ${1:-*} && $name == ${2:-*} ]] && echo "$qemu $name"
+			[[ $many != $((1 - qemu)) && $group == ${1:-*} && $name == ${2:-*} ]] && echo "$qemu $name"
 		done
 }
 
-# Bochs is one thread; QEMU has one for each core, and wants the machine for itself.
+# Bochs is one thread; QEMU has one for each core, and wants the machine for itself if they are more.
 run_all() { # "QEMU NAME" ...
 	printf '%s\n' "$@" | sed -n 's/^0 //p' | xargs -r -P "${JOBS:-$(nproc)}" -I{} "$here/suite.sh" --case {}
 	printf '%s\n' "$@" | sed -n 's/^1 //p' | xargs -r -n 1 "$here/suite.sh" --case
@@ -219,13 +221,14 @@ fi
 
 # --- all of them
 
-group='' only_list=''
-while getopts lsg: option; do
+group='' only_list='' many=''
+while getopts lse:g: option; do
 	case $option in
 	l) only_list=1 ;;
 	s) export SOUND=1 && sound=1 ;;
+	e) [ "$OPTARG" = many ] && many=1 || many=0 ;;
 	g) group=$OPTARG ;;
-	*) die "usage: suite.sh [-l] [-s] [-g GROUP] [PATTERN]" ;;
+	*) die "usage: suite.sh [-l] [-s] [-e one|many] [-g GROUP] [PATTERN]" ;;
 	esac
 done
 shift $((OPTIND - 1))
@@ -237,7 +240,8 @@ twice=$(printf '%s\n' "${names[@]#* }" | sort | uniq -d)
 
 passed=0 failed=0 starved=0
 echo "1..${#names[@]}"
-while IFS=$'\t' read -r name seconds wrong; do
+shopt -s lastpipe
+run_all "${names[@]}" | while IFS=$'\t' read -r name seconds wrong; do
 	number=$((passed + failed + starved + 1))
 	if [ -z "$wrong" ]; then
 		passed=$((passed + 1))
@@ -254,7 +258,7 @@ while IFS=$'\t' read -r name seconds wrong; do
 	tr '\v' '\n' <<<"$wrong" | sed 's/^/#   /'
 	echo "#   last lines of $out/$name/run/howler.txt:"
 	tail -n 8 "$out/$name/run/howler.txt" 2>/dev/null | cut -c1-160 | sed 's/^/#     /'
-done < <(run_all "${names[@]}")
+done
 failed=$((${#names[@]} - passed - starved)) # also a case that gave no line
 echo "$passed passed, $failed failed, $starved without a verdict"
 [ "$failed" = 0 ] || exit 1

@@ -21,6 +21,6 @@ $(eval $(call entry_image,howler-uneven,$(UNEVEN_OBJ),hv_main hv_core core_put_b
 ROUGH_OBJ := $(B)/test/boot/rough.c.o
 $(eval $(call entry_image,howler-rough,$(ROUGH_OBJ),counter_start hv_core))
 
-boot campaign: $(B)/howler-rough.elf $(B)/howler-lab.elf $(B)/howler-checked.elf $(B)/howler-uneven.elf
+boot-built: $(B)/howler-rough.elf $(B)/howler-lab.elf $(B)/howler-checked.elf $(B)/howler-uneven.elf
 $(LAB_OBJ) $(WATCH_OBJ) $(UNEVEN_OBJ) $(ROUGH_OBJ): | tools
 -include $(ROUGH_OBJ:.o=.d) $(LAB_OBJ:.o=.d) $(WATCH_OBJ:.o=.d) $(UNEVEN_OBJ:.o=.d)

@@ -5,6 +5,6 @@ SICK_OBJ := $(B)/test/sick/sick.c.o
 
 $(eval $(call entry_image,howler-sick,$(SICK_OBJ),options_parse raw_of_ns trap_handler sync_turn vmx_enter conduct_poll \
 	conduct_sit core_watch bound_publish howler_take screen_put clock_serve))
-boot campaign: $(B)/howler-sick.elf
+boot-built: $(B)/howler-sick.elf
 $(SICK_OBJ): | tools
 -include $(SICK_OBJ:.o=.d)
