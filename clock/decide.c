@@ -3,6 +3,8 @@
 
 enum { ROUNDING_NS = 3, ROUNDING_PPB = 1 }; /* of a line's arithmetic: 2^-32 of itself, and a ns here and there */
 
+#define BILLION 1000000000
+
 static uint64_t middle(uint64_t a, uint64_t b)
 {
 	return a / 2 + b / 2 + (a & b & 1);
@@ -25,22 +27,20 @@ static uint64_t within(uint64_t x, const struct span *s)
  */
 static uint64_t aim(const struct clock_input *in, int64_t *moved)
 {
-	uint64_t is = in->continues ? line_read(&in->old, in->tsc) : 0;
-
 	*moved = 0;
-	if ((in->gap_in == GAP_UNKNOWN || in->gap_out == GAP_UNKNOWN) && in->continues && in->all.lo <= in->all.hi) {
+	if ((in->gap_in == GAP_UNKNOWN || in->gap_out == GAP_UNKNOWN) && in->is_ns && in->all.lo <= in->all.hi) {
 		/* Nothing says that the line is wrong, as long as it is between the ends. */
-		uint64_t x = within(is, &in->all);
+		uint64_t x = within(in->is_ns, &in->all);
 
-		*moved = (int64_t)(x - is);
+		*moved = (int64_t)(x - in->is_ns);
 		return x;
 	}
 	if (in->gap_in == GAP_UNKNOWN || in->gap_out == GAP_UNKNOWN)
 		return middle(in->all.lo, in->all.hi);
 	uint64_t from_hi = in->base.hi > in->gap_out ? in->base.hi - in->gap_out : 0;
 	struct span room = { in->base.lo + in->gap_in, from_hi };
-	bool wide = in->continues && room.lo <= room.hi;
-	uint64_t was = within(wide ? within(is, &room) : middle(room.lo, room.hi), &in->base);
+	bool wide = in->is_ns && room.lo <= room.hi;
+	uint64_t was = within(wide ? within(in->is_ns, &room) : middle(room.lo, room.hi), &in->base);
 	uint64_t x = in->all.lo > in->all.hi ? middle(in->all.lo, in->all.hi) : within(was, &in->all);
 
 	*moved = (int64_t)(x - was);
@@ -52,18 +52,26 @@ static uint64_t apart(uint64_t a, uint64_t b)
 	return a > b ? a - b : b - a;
 }
 
+/* x, `age` ns of a straight line later: as the base's went, with the pull until that is over. */
+static uint64_t later(const struct clock_input *in, uint64_t x, uint64_t age)
+{
+	__int128 pull = x < in->pull_until_ns ? in->pull_ppb : 0;
+	uint64_t pulled = x + age + (uint64_t)(age * pull / BILLION);
+
+	return !pull || pulled <= in->pull_until_ns ? pulled :
+	       x + age + (uint64_t)((in->pull_until_ns - x) * pull / (BILLION + pull));
+}
+
 void decide(const struct clock_input *in, struct clock_decision *out)
 {
-	uint64_t x = aim(in, &out->moved_ns), age = ticks_ns(in->now_tsc - in->tsc, in->khz, in->rate_ppb), value = x + age;
-	int32_t pull = value < in->pull_until_ns ? in->pull_ppb : 0;
+	uint64_t x = aim(in, &out->moved_ns), age = ticks_ns(in->now_tsc - in->tsc, in->khz, in->rate_ppb);
 
-	line_start_steeper(&out->line, in->now_tsc, value, in->khz, in->rate_ppb + pull);
-	out->straight_ns = pull ? in->pull_until_ns : 0;
+	line_start_pulled(&out->line, in->now_tsc, later(in, x, age), in->khz, in->rate_ppb, in->pull_ppb, in->pull_until_ns);
 	out->x_ns = x;
 	uint64_t low = apart(x, in->base.lo), high = apart(x, in->base.hi);
-	/* When it was measured, there may have been no pull yet; or there was one that is over. */
+	/* When it was measured, there may have been no pull yet. */
 	uint64_t pulls = x < in->pull_until_ns ? magnitude(in->pull_ppb) : 0;
 	out->radius_ns = (low > high ? low : high) + ROUNDING_NS + age * (in->rate_err_ppb + pulls) / 1000000000;
 	/* A core that was not told of the pull yet, or not of its end, is off by that more. */
-	out->growth_ppb = ROUNDING_PPB + in->rate_err_ppb + magnitude(pull);
+	out->growth_ppb = ROUNDING_PPB + in->rate_err_ppb + magnitude(out->line.pull_ppb);
 }

@@ -29,9 +29,7 @@ struct clock_input {
 	uint32_t khz;
 	int32_t rate_ppb;     /* its TSC is slower than told by that */
 	uint32_t rate_err_ppb; /* ... give or take that */
-	uint32_t continues;   /* it has a line, which stays unless something is wrong with it; else it has none that fits its tempo */
-	struct line old;
-	uint64_t last_ns;     /* what it has shown by now at most */
+	uint64_t is_ns;       /* what its line showed at `tsc`: it stays unless something is wrong with it; 0: none that fits */
 	uint64_t tsc, now_tsc; /* of the measurement; of the decision */
 	struct span all;      /* where lines agree with all that was measured; lo > hi: nowhere */
 	struct span base;     /* ... with the base: from this the radius comes */
@@ -46,7 +44,6 @@ struct clock_decision {
 	int64_t moved_ns;     /* that much ahead of where it was, against the base, to suit those that it met */
 	uint64_t radius_ns;   /* the line is off the base's by at most that now, */
 	uint32_t growth_ppb;  /* and so much more as time goes on */
-	uint64_t straight_ns; /* the pull ends when the clock shows this; 0: there is none */
 };
 
 void decide(const struct clock_input *in, struct clock_decision *out);

@@ -86,7 +86,7 @@ static bool is_base(uint32_t base, unsigned core)
 static uint64_t howler_due_ns(const struct clock *c)
 {
 	const struct clock_core *me = &c->core[port_core()];
-	uint64_t straight = me->howler.straight_ns, check = UINT64_MAX;
+	uint64_t straight = me->line.straight_ns, check = UINT64_MAX;
 
 	if (!clock_synced(c, port_core()))
 		return UINT64_MAX;

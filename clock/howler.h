@@ -74,7 +74,6 @@ struct howler_core {
 	uint32_t checks;            /* as the base: it holds all against itself, because it was time */
 	uint32_t looked;            /* the last generation that it held against the timebase, as the base */
 	uint64_t pass_from_ns;      /* as the base: when it began to check all; 0: it is done */
-	uint64_t straight_ns;       /* of its line, as decided: when the pull ends; 0: it is straight */
 	uint32_t ready;             /* all is measured, only `busy` was missing */
 	uint32_t rounds, narrowed;  /* exchanges with this partner, and which one said something new */
 	uint32_t quick;             /* ... how many were as quick as the best one until then, or half as quick */

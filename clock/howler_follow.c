@@ -12,6 +12,7 @@ enum {
 	 * for it is so often, so that the base has time for others.
 	 */
 	LEARNED_NS = 2000000, LEARN_NS = 4000000,
+	UNSEEN = 1, /* fresh_ns of who has just learned: it is stale, and nobody has seen its clock */
 };
 
 void howler_let_go(struct clock *c)
@@ -43,7 +44,6 @@ bool howler_take(struct clock *c, const struct clock_decision *d, uint32_t gener
 		bound_publish(c, now);
 	}
 	me->line_count++;
-	me->howler.straight_ns = d->straight_ns;
 	atomic_store_explicit(&me->generation, generation, memory_order_release);
 	set(&me->synced, 1);
 	/* If the time was lost meanwhile and begun anew elsewhere, this line is of another time. */
@@ -163,6 +163,15 @@ static void begin_with(struct clock *c, unsigned other)
 	port_request(other, REQ_SYNC);
 }
 
+/* Until its line showed `ref`, so much of it passed in so many ticks of this core: what it is pulled by, too. */
+static uint64_t passed(const struct clock_core *me, uint64_t ref, uint64_t ticks, int32_t ppb)
+{
+	const struct line *l = &me->exchange.line;
+	uint64_t ns = ticks_ns(ticks, me->tempo_khz, ppb), straight = ref > l->straight_ns ? ref - l->straight_ns : 0;
+
+	return !l->straight_ns || ns < straight ? ns : ns + (uint64_t)((int64_t)(ns - straight) * l->pull_ppb / 1000000000);
+}
+
 /* What the last round says of where the leader's reference was at h->tsc. */
 static void narrow(struct clock *c)
 {
@@ -178,17 +187,16 @@ static void narrow(struct clock *c)
 		h->span = (struct span){ 0, UINT64_MAX };
 		h->rounds = h->narrowed = 0;
 	}
+	/* Rounded outwards, and a tick takes a little less or more time than was told. */
+	uint64_t since_lo = passed(me, ref, x->after - h->tsc, h->rate.now.hi) + 1;
+	uint64_t since_hi = passed(me, ref, x->before - h->tsc, h->rate.now.lo);
+	uint64_t lo = ref > since_lo ? ref - since_lo : 0, hi = ref > since_hi ? ref + 1 - since_hi : 1;
+	uint64_t width = h->span.hi - h->span.lo;
+
 	h->rounds++;
 	h->quick += x->after - x->before <= 2 * x->best_rtt;
 	/* However long: host or leader took that long to come back. */
 	late(c, ticks_ns(x->after - x->before, me->tempo_khz, 0));
-	/* Rounded outwards, and a tick takes a little less or more time than was told. */
-	uint64_t since_lo = ticks_ns(x->after - h->tsc, me->tempo_khz, h->rate.now.hi) + 1;
-	uint64_t since_hi = ticks_ns(x->before - h->tsc, me->tempo_khz, h->rate.now.lo);
-	uint64_t lo = ref > since_lo ? ref - since_lo : 0, hi = ref > since_hi ? ref + 1 - since_hi : 1;
-
-	uint64_t width = h->span.hi - h->span.lo;
-
 	h->span.lo = lo > h->span.lo ? lo : h->span.lo;
 	h->span.hi = hi < h->span.hi ? hi : h->span.hi;
 	/* By a grain, it is not worth the wait. */
@@ -306,7 +314,7 @@ static bool learned(struct clock *c)
 	if (learn_on(&h->learns, !boots && part_of_rtt(c) * 1000000000 >= (uint64_t)LEARNED_NS * rate_err(&h->rate)))
 		return false;
 	howler_forget_gaps(c, port_core());
-	atomic_store_explicit(&h->fresh_ns, 1, memory_order_relaxed);
+	atomic_store_explicit(&h->fresh_ns, UNSEEN, memory_order_relaxed);
 	howler_let_go(c);
 	return true;
 }
@@ -346,79 +354,105 @@ static void place(struct clock *c, const struct clock_input *in, const struct cl
 	}
 }
 
+/*
+ * With `busy`: is what was measured still to be gone by? Then it is widened, and learned from. Else this core
+ * measures again, or somebody more.
+ */
+static bool still_good(struct clock *c)
+{
+	unsigned my = port_core();
+	struct howler_core *h = &self(c)->howler;
+	uint32_t khz = self(c)->tempo_khz;
+
+	if (!still_true(c)) {
+		howler_let_go(c);
+		return false;
+	}
+	if (next_partner(c) < c->count) { /* one that was synchronised just now */
+		h->ready = 0;
+		return false;
+	}
+	/* It was measured by what was known of rates when it followed last. */
+	uint64_t age = ticks_ns(port_tsc() - h->tsc, khz, 0) + 1;
+	uint64_t other = age * rate_follow(&c->howler.rates, &h->rate) / 1000000000, unsure = rate_err(&h->rate);
+
+	if (h->base_span.lo < c->howler.pull_until_ns)
+		unsure += magnitude(c->howler.pull_ppb);
+	/*
+	 * Nor do those agree with it any more that it met: once more, by what is known now. And so if
+	 * it was held up since: a line from there to here may be off by more than shows on no path.
+	 */
+	if ((other > part_of_rtt(c) && h->meets) ||
+	    (age * unsure / 1000000000 > part_of_rtt(c) && !clock_learns(c, my))) {
+		howler_let_go(c);
+		return false;
+	}
+	h->base_span.lo -= other < h->base_span.lo ? other : h->base_span.lo;
+	h->base_span.hi += other;
+	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, khz, &h->base_span, howler_pulled(&c->howler, h->base_span.lo));
+	return !learns(c, my) || !learned(c);
+}
+
+/* With `busy`: all that it is decided by. */
+static struct clock_input measured(struct clock *c)
+{
+	unsigned my = port_core();
+	const struct clock_core *me = self(c);
+	const struct howler_core *h = &me->howler;
+	struct clock_input in = {
+		.khz = me->tempo_khz, .rate_ppb = rate_ppb(&h->rate), .rate_err_ppb = rate_err(&h->rate),
+		.is_ns = flag(&me->synced) && !stale(c, my, clock_now(c)) ? line_read(&me->line, h->tsc) : 0,
+		.tsc = h->tsc, .now_tsc = port_tsc(), .all = h->base_span, .base = h->base_span,
+		.gap_in = GAP_UNKNOWN, .gap_out = GAP_UNKNOWN,
+		.pull_ppb = c->howler.pull_ppb, .pull_until_ns = c->howler.pull_until_ns,
+	};
+
+	if (h->meets)
+		in.all = agree(&in.base, c->howler.span, c->count);
+	if (c->howler.gap) {
+		in.gap_in = gap(c, h->base, my);
+		in.gap_out = gap(c, my, h->base);
+	}
+	/* What it knew of its place may be so little, from a slow measurement, that this one says more. */
+	if (in.gap_in != GAP_UNKNOWN && (uint64_t)in.gap_in + in.gap_out > 2 * (in.base.hi - in.base.lo) + WIDTH_SLACK_NS)
+		in.gap_in = in.gap_out = GAP_UNKNOWN;
+	return in;
+}
+
 /* All is measured: a line, as soon as nobody else is at the bounds. */
 static void conclude(struct clock *c)
 {
 	unsigned my = port_core();
 	struct clock_core *me = self(c);
 	struct howler_core *h = &me->howler;
-	unsigned base = h->base;
 
 	if (!bound_try(c))
 		return;
-	if (!still_true(c)) {
-		howler_let_go(c);
+	if (!still_good(c)) {
 		bound_done(c);
 		return;
 	}
-	if (next_partner(c) < c->count) { /* one that was synchronised just now */
-		h->ready = 0;
-		bound_done(c);
-		return;
-	}
-	/* It was measured by what was known of rates when it followed last. */
-	uint64_t other = (ticks_ns(port_tsc() - h->tsc, me->tempo_khz, 0) + 1) * rate_follow(&c->howler.rates, &h->rate) / 1000000000;
-
-	/* Nor do those agree with it any more that it met: once more, by what is known now. */
-	if (other > part_of_rtt(c) && h->meets) {
-		howler_let_go(c);
-		bound_done(c);
-		return;
-	}
-	h->base_span.lo -= other < h->base_span.lo ? other : h->base_span.lo;
-	h->base_span.hi += other;
-	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, me->tempo_khz, &h->base_span, howler_pulled(&c->howler, h->base_span.lo));
-	if (learns(c, my) && learned(c)) {
-		bound_done(c);
-		return;
-	}
-	struct clock_input in = {
-		.khz = me->tempo_khz, .rate_ppb = rate_ppb(&h->rate), .rate_err_ppb = rate_err(&h->rate),
-		.continues = flag(&me->synced) && !stale(c, my, clock_now(c)), .old = me->line,
-		.last_ns = atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed),
-		.tsc = h->tsc, .now_tsc = port_tsc(), .all = h->base_span, .base = h->base_span,
-		.gap_in = GAP_UNKNOWN, .gap_out = GAP_UNKNOWN,
-		.pull_ppb = c->howler.pull_ppb, .pull_until_ns = c->howler.pull_until_ns,
-	};
+	struct clock_input in = measured(c);
 	struct clock_decision d;
-
-	if (h->meets)
-		in.all = agree(&in.base, c->howler.span, c->count);
-	if (c->howler.gap) {
-		in.gap_in = gap(c, base, my);
-		in.gap_out = gap(c, my, base);
-	}
-	/* What it knew of its place may be so little, from a slow measurement, that this one says more. */
-	if (in.gap_in != GAP_UNKNOWN && (uint64_t)in.gap_in + in.gap_out > 2 * (in.base.hi - in.base.lo) + WIDTH_SLACK_NS)
-		in.gap_in = in.gap_out = GAP_UNKNOWN;
-	bool lost = in.gap_in == GAP_UNKNOWN && !in.continues;
+	bool lost = in.gap_in == GAP_UNKNOWN && !in.is_ns, unseen = learns(c, my) || fresh_ns(c, my) == UNSEEN;
 
 	decide(&in, &d);
-	if (d.line.ref_ns < in.last_ns) { /* it has shown that already: out until the time has come */
+	/* It has shown that already: out until the time has come. */
+	if (!unseen && d.line.ref_ns < atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed)) {
 		bound_done(c);
 		return;
 	}
 	place(c, &in, &d, lost);
-	trace_put(&h->trace, &(struct trace_record){ .base = base, .generation = h->generation, .rounds = h->rounds,
+	trace_put(&h->trace, &(struct trace_record){ .base = h->base, .generation = h->generation, .rounds = h->rounds,
 						     .in = in, .out = d });
 	if (!flag(&me->synced) || lost || d.moved_ns) /* who was stale is back where it was */
 		atomic_fetch_add_explicit(&h->placed, 1, memory_order_relaxed);
 	howler_let_go(c);
-	uint64_t carry = h->carry_ns, now = d.line.ref_ns, was = line_read(&in.old, d.line.tsc);
+	uint64_t carry = h->carry_ns, now = d.line.ref_ns, was = line_read(&me->line, d.line.tsc);
 	uint64_t known = bound_radius(c, my, now) + (was > now ? was - now : now - was);
 
 	/* A line that only goes on is off by no more than was known before. */
-	if (in.continues && known < d.radius_ns) {
+	if (in.is_ns && known < d.radius_ns) {
 		d.radius_ns = known;
 		carry = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
 	}

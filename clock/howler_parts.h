@@ -99,8 +99,11 @@ bool howler_timebase(const struct clock *c, struct timebase *t);
 /* ... how much slower all are than told, ppb. Without discipline it says only how far off the truth that may lead. */
 void howler_told(const struct clock *c, int32_t *lo, int32_t *hi);
 
-/* ... with `busy`: the reference goes as this core does from now on. How much otherwise than before, ppb. */
-uint32_t howler_set_pace(struct clock *c, uint64_t now);
+/*
+ * ... with `busy`: the reference goes as this core does from now on, by a line that is steeper or flatter
+ * by step_ppb at most. How much otherwise than before, ppb.
+ */
+uint32_t howler_set_pace(struct clock *c, uint64_t now, int32_t step_ppb);
 
 /* ... with `busy`: what the reference has gained by being pulled, until then. */
 int64_t howler_pulled(const struct howler *h, uint64_t now);

@@ -37,7 +37,7 @@ void howler_told(const struct clock *c, int32_t *lo, int32_t *hi)
 }
 
 /* With `busy`: the reference goes as this core does from now on. Returns how much otherwise than before, ppb. */
-uint32_t howler_set_pace(struct clock *c, uint64_t now)
+uint32_t howler_set_pace(struct clock *c, uint64_t now, int32_t step_ppb)
 {
 	struct howler_core *me = &self(c)->howler;
 	int32_t lo, hi;
@@ -46,7 +46,7 @@ uint32_t howler_set_pace(struct clock *c, uint64_t now)
 	rate_told(&c->howler.rates, lo, hi);
 	atomic_store_explicit(&me->learns, 0, memory_order_relaxed);
 	atomic_store_explicit(&me->fresh_ns, 0, memory_order_relaxed);
-	return rate_lead(&c->howler.rates, &me->rate, now);
+	return rate_lead(&c->howler.rates, &me->rate, now, step_ppb);
 }
 
 /* With `busy`: what the reference has gained by being pulled, until then. */
@@ -74,16 +74,14 @@ static void straight_line(struct clock *c, uint64_t tsc, uint64_t now)
 	struct clock_core *me = self(c);
 	const struct howler *h = &c->howler;
 	struct bound *b = &h->bound[port_core()];
-	int32_t pull = now < h->pull_until_ns ? h->pull_ppb : 0;
 
 	rate_follow(&c->howler.rates, &me->howler.rate);
 	if (clock_base(c) != port_core()) /* it is not off itself */
 		b->radius_ns = bound_aged(b->radius_ns, b->at_ns, b->growth_ppb, now);
 	b->at_ns = now;
-	b->growth_ppb = 1 + (clock_base(c) == port_core() ? 0 : rate_err(&me->howler.rate)) + magnitude(pull);
-	line_start_steeper(&me->line, tsc, now, me->tempo_khz, rate_ppb(&me->howler.rate) + pull);
+	line_start_pulled(&me->line, tsc, now, me->tempo_khz, rate_ppb(&me->howler.rate), h->pull_ppb, h->pull_until_ns);
+	b->growth_ppb = 1 + (clock_base(c) == port_core() ? 0 : rate_err(&me->howler.rate)) + magnitude(me->line.pull_ppb);
 	me->line_count++;
-	me->howler.straight_ns = pull ? h->pull_until_ns : 0;
 }
 
 /* With `busy`: until they are told, all others may go by so much more otherwise than the reference does. */
@@ -101,16 +99,31 @@ static void doubt_all(struct clock *c, uint32_t ppb, uint64_t now)
 }
 
 /*
+ * With `busy`: by how much otherwise the reference may go all at once, ppb. Who is told last
+ * must not be off by more than a part of a round trip; while rates are not known, nobody looks.
+ */
+static int32_t step_ppb(const struct clock *c)
+{
+	uint64_t lag = LATE_TIMES * atomic_load_explicit(&c->howler.late_ns, memory_order_relaxed), pass = c->howler.pass_ns;
+
+	if (atomic_load_explicit(&c->howler.boots, memory_order_relaxed) || !(lag | pass))
+		return INT32_MAX;
+	uint64_t most = part_of_rtt(c) * 1000000000 / (pass > lag ? pass : lag) + 1;
+
+	return most < INT32_MAX ? (int32_t)most : INT32_MAX;
+}
+
+/*
  * With `busy`, the base: it leads on from (tsc, now), and as steep as is best by now. All
  * others' rates are doubtful by what that changes, and by what was doubtful of this one's.
  */
 static void lead_on(struct clock *c, uint64_t tsc, uint64_t now)
 {
-	uint32_t change = howler_set_pace(c, now);
+	uint32_t change = howler_set_pace(c, now, step_ppb(c));
 
 	doubt_all(c, change, now);
 	/* A line that goes on as it is spoils no exchange. */
-	if (change || self(c)->howler.straight_ns || now < c->howler.pull_until_ns)
+	if (change || self(c)->line.straight_ns || now < c->howler.pull_until_ns)
 		straight_line(c, tsc, now);
 }
 
@@ -160,6 +173,25 @@ bool howler_account(struct clock *c)
 	return true;
 }
 
+/* With `busy`, the base, (tsc, now): the reference is ahead by `off`, and is pulled back from here on. */
+static void begin_pull(struct clock *c, int64_t off, uint64_t tsc, uint64_t now)
+{
+	struct howler *h = &c->howler;
+	bool boots = atomic_load_explicit(&h->boots, memory_order_relaxed);
+	/* Quicker than the reference may run away by itself. */
+	int32_t pull = boots ? PULL_PPB_MAX : PULL_PPB + (int32_t)h->rates.reference_ppb, most = step_ppb(c);
+
+	most = most < PULL_PPB_MAX ? most : PULL_PPB_MAX;
+	pull = pull < most ? pull : most;
+	doubt_all(c, (uint32_t)pull, now);
+	h->pulled_ns = howler_pulled(h, now);
+	h->pull_ppb = off > 0 ? -pull : pull;
+	h->pull_from_ns = now;
+	h->pull_until_ns = now + (uint64_t)(off > 0 ? off : -off) * (uint64_t)(1000000000 / pull);
+	straight_line(c, tsc, now);
+	set_drift(c, h->drift_ns, now);
+}
+
 /*
  * The base, with `busy`: hold the reference against the timebase. That says how
  * far off it is at most, which may be less than was known; and if it is off for
@@ -206,26 +238,7 @@ static bool look_at_timebase(struct clock *c)
 	}
 	if (now < h->pull_until_ns || (low < PULL_NS_MIN && high > -PULL_NS_MIN))
 		return steers;
-	/*
-	 * Quicker than the reference may run away by itself; but who is told last, or is
-	 * late to end it, must not be off by more than a part of a round trip.
-	 */
-	uint64_t lag = LATE_TIMES * atomic_load_explicit(&h->late_ns, memory_order_relaxed);
-	lag = h->pass_ns > lag ? h->pass_ns : lag;
-	bool boots = atomic_load_explicit(&h->boots, memory_order_relaxed); /* nobody looks yet */
-	uint64_t most_ppb = lag && !boots ? part_of_rtt(c) * 1000000000 / lag + 1 : PULL_PPB_MAX;
-	int32_t pull = boots ? PULL_PPB_MAX : PULL_PPB + (int32_t)h->rates.reference_ppb;
-
-	if (most_ppb < (uint64_t)pull)
-		pull = (int32_t)most_ppb;
-
-	doubt_all(c, (uint32_t)pull, now);
-	h->pulled_ns = howler_pulled(h, now);
-	h->pull_ppb = off > 0 ? -pull : pull;
-	h->pull_from_ns = now;
-	h->pull_until_ns = now + (uint64_t)(off > 0 ? off : -off) * (uint64_t)(1000000000 / pull);
-	straight_line(c, tsc, now);
-	set_drift(c, h->drift_ns, now);
+	begin_pull(c, off, tsc, now);
 	return true;
 }
 
@@ -257,16 +270,11 @@ bool howler_straighten(struct clock *c)
 	struct clock_core *me = self(c);
 	uint64_t tsc, now;
 
-	if (!me->howler.straight_ns || (now = line_read(&me->line, tsc = port_tsc())) < me->howler.straight_ns)
+	if (!me->line.straight_ns || (now = line_read(&me->line, tsc = port_tsc())) < me->line.straight_ns)
 		return true;
 	if (!bound_try(c))
 		return false;
-	uint64_t over = now - me->howler.straight_ns;
-
-	late(c, over);
-	/* The reference was pulled for longer; who learns how it goes reckons with that. */
-	if (clock_base(c) == port_core() && me->howler.straight_ns == c->howler.pull_until_ns)
-		c->howler.pulled_ns += (int64_t)over * c->howler.pull_ppb / 1000000000;
+	late(c, now - me->line.straight_ns);
 	straight_line(c, tsc, now);
 	if (clock_base(c) == port_core())
 		set_drift(c, bound_aged(c->howler.drift_ns, c->howler.drift_at_ns, c->howler.drift_ppb, now), now);

@@ -187,7 +187,7 @@ void howler_restart(struct clock *c)
 		rate_first(&h->rates, &me->howler.rate, lo, hi);
 		atomic_store_explicit(&h->boots, h->rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
 	}
-	howler_set_pace(c, value);
+	howler_set_pace(c, value, INT32_MAX); /* no line goes on */
 	h->drift_ppb = 1 + h->rates.reference_ppb;
 	me->howler.rate.anchor_tsc = 0;
 	struct clock_decision d = { .growth_ppb = 1, .radius_ns = 1 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "clock/line.h"
 
+#include <stdbool.h>
+
 #include "clock/port.h"
 #include "clock/pvclock.h"
 
@@ -9,7 +11,11 @@
 
 uint64_t line_read(const struct line *l, uint64_t tsc)
 {
-	return tsc <= l->tsc ? l->ref_ns : l->ref_ns + pvclock_scale(tsc - l->tsc, l->mul, l->shift);
+	uint64_t ns = tsc <= l->tsc ? l->ref_ns : l->ref_ns + pvclock_scale(tsc - l->tsc, l->mul, l->shift);
+
+	if (!l->straight_ns || ns <= l->straight_ns)
+		return ns;
+	return ns - (uint64_t)((__int128)(ns - l->straight_ns) * l->pull_ppb / (BILLION + l->pull_ppb));
 }
 
 /*
@@ -43,6 +49,16 @@ void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t 
 void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz)
 {
 	line_start_steeper(l, tsc, ref_ns, khz, 0);
+}
+
+void line_start_pulled(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz, int32_t ppb, int32_t pull_ppb,
+		       uint64_t until_ns)
+{
+	bool pulled = pull_ppb && ref_ns < until_ns;
+
+	line_start_steeper(l, tsc, ref_ns, khz, pulled ? ppb + pull_ppb + (int32_t)((int64_t)ppb * pull_ppb / BILLION) : ppb);
+	l->pull_ppb = pulled ? pull_ppb : 0;
+	l->straight_ns = pulled ? until_ns : 0;
 }
 
 uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb)

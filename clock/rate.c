@@ -98,11 +98,12 @@ uint32_t rate_follow(const struct rates *r, struct core_rate *c)
 	return lo > hi ? lo : hi;
 }
 
-uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now)
+uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now, int32_t step_ppb)
 {
-	int32_t steep = best_steep(r, c);
-
 	rate_follow(r, c);
+
+	int32_t is = rate_ppb(c), step = best_steep(r, c) - is;
+	int32_t steep = is + (step > step_ppb ? step_ppb : step < -step_ppb ? -step_ppb : step);
 	uint32_t change = most(seen_from(steep, c->now.hi), seen_from(steep, c->now.lo)) + (uint32_t)rounding(r);
 
 	r->lead = (struct rate){ seen_from(c->own.lo, steep) - rounding(r), seen_from(c->own.hi, steep) + rounding(r) };

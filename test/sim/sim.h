@@ -117,7 +117,7 @@ struct sim_core {
 	uint32_t shown_count; /* ... its number */
 	uint64_t shown_out;  /* ... and when its core was out last */
 	uint32_t shown_measured; /* ... how many lines it had measured */
-	uint64_t shown_skew_ns;  /* what was published when it last ran a guest */
+	struct bound_page shown_page; /* what was published when it last ran a guest */
 	struct tempo_piece tsc, shown_tsc; /* what VMX makes of true time for its guest; ... when that line was new */
 	/*
 	 * score.c: out of its guest since then, 0: it is not; the last notice after was

@@ -91,20 +91,18 @@ static bool scales(void)
 	return sim.policy->scales;
 }
 
-/* Who is pulled to the timebase gains and loses no more than that in a second. */
+/* Who is pulled to the timebase gains and loses no more than that in a second of its straight line. */
 static void check_slope(const struct clock_core *cc)
 {
 	uint64_t second = cc->tempo_khz * 1000ull, ns = line_read(&cc->line, cc->line.tsc + second) - cc->line.ref_ns;
 	uint64_t exact = ticks_ns(second, cc->tempo_khz, rate_ppb(&cc->howler.rate)), off = ns > exact ? ns - exact : exact - ns;
 
-	if (off > PULL_PPB_MAX + ROUNDING_NS)
+	if (off > exact * PULL_PPB_MAX / 1000000000 + ROUNDING_NS)
 		sim_violation(V_STEP, "the clock of core %d gains or loses %lu ns a second", sim.current, (unsigned long)off);
 }
 
-static uint64_t skew_bound(uint64_t now)
+static uint64_t skew_bound(const struct bound_page *p, uint64_t now)
 {
-	const struct bound_page *p = &the_clock.howler.page;
-
 	return bound_aged(p->skew_ns, p->at_ns, p->skew_ppb, now);
 }
 
@@ -133,8 +131,8 @@ static void check_piece(struct sim_core *c, const struct clock_core *cc, uint64_
 
 /*
  * A line continues the one before it, unless the core was out in between: then it is where it
- * ought to be, and that is not further ahead than was published, when it ran last or now.
- * (No reading of its own is below one before it: check_order.)
+ * ought to be, and that is not further ahead than was published when it ran last (and as that grows while it is out:
+ * when a pull begins, of which it isn't told yet) or now. (No reading of its own is below one before it: check_order.)
  */
 static void note_exact(struct sim_core *c, const struct clock_core *cc)
 {
@@ -142,7 +140,7 @@ static void note_exact(struct sim_core *c, const struct clock_core *cc)
 
 	if (c->shown.mul && c->shown_out == out) {
 		uint64_t old = line_read(&c->shown, cc->line.tsc), new = cc->line.ref_ns;
-		uint64_t now = skew_bound(old), most = c->shown_skew_ns > now ? c->shown_skew_ns : now;
+		uint64_t now = skew_bound(&the_clock.howler.page, old), then = skew_bound(&c->shown_page, old), most = then > now ? then : now;
 
 		/* A guest saw the one before it, and nothing was measured since: to the nanosecond; others in between were pulled. */
 		if (measured(cc) == c->shown_measured)
@@ -372,6 +370,14 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a && (!b || a < b) ? a : b;
 }
 
+/* When this core must look around by itself, true time. 0: never. */
+static uint64_t due(void)
+{
+	uint64_t ns = sim.far ? clock_due_ns(&the_clock) : UINT64_MAX;
+
+	return sooner(ns == UINT64_MAX ? 0 : sim.raw + ns, sim_slice());
+}
+
 /* In the guest until a kick. */
 static void run_guest(unsigned v)
 {
@@ -385,21 +391,20 @@ static void run_guest(unsigned v)
 	sim_fence(memory_order_seq_cst); /* VM entry serializes */
 	check_entry(v);
 	self()->tsc = sync_tsc((unsigned)sim.current, sim.raw);
-	self()->shown_skew_ns = skew_bound(line_read(&the_clock.core[sim.current].line, tempo_tsc(&me->tempo, sim.raw)));
+	self()->shown_page = the_clock.howler.page;
 	if (sim.score)
 		score_in();
-	uint64_t due_ns = sim.far ? clock_due_ns(&the_clock) : UINT64_MAX;
-
-	uint64_t due_raw = sooner(due_ns == UINT64_MAX ? 0 : sim.raw + due_ns, sim_slice());
+	uint64_t due_raw = due();
 
 	self()->wake_raw = due_raw;
 	for (;;) {
 		sim_step();
-		bool due = due_raw && sim.raw >= due_raw;
+		bool is_due = due_raw && sim.raw >= due_raw;
 
-		if (sim_kicked() || due) {
+		if (sim_kicked() || is_due) {
+			self()->shown_page = the_clock.howler.page;
 			if (sim.score)
-				score_out(due);
+				score_out(is_due);
 			return;
 		}
 		if (strict() && !the_clock.core[sim.current].synced)
@@ -514,7 +519,7 @@ static void run_something(struct sim_core *c)
 	if (clock_learns(&the_clock, (unsigned)sim.current)) {
 		if (sim.score)
 			score_unsynced();
-		c->wake_raw = sooner(sim.raw + clock_due_ns(&the_clock), sim_slice());
+		c->wake_raw = due();
 		if (!this_core()->requests)
 			sim_rest(FIBER_RESTING);
 		sim_kicked();

@@ -57,7 +57,7 @@ static const char *lead(unsigned to)
 	rate_follow(&rates, &core[to]);
 	role += to != base;
 	base = to;
-	uint32_t change = rate_lead(&rates, &core[to], (uint64_t)ref);
+	uint32_t change = rate_lead(&rates, &core[to], (uint64_t)ref, INT32_MAX);
 
 	return within(&(struct rate){ -(int32_t)change - 1, (int32_t)change + 1 }, ref_rate() / was - 1) ? NULL :
 		"the reference goes otherwise than told";
@@ -103,7 +103,7 @@ static void begin(struct random *r, uint32_t bound_ppb, uint32_t doubt_ppb)
 		rate_unknown(&rates, &core[i]);
 	}
 	rate_first(&rates, &core[0], all.lo, all.hi);
-	rate_lead(&rates, &core[0], (uint64_t)ref);
+	rate_lead(&rates, &core[0], (uint64_t)ref, INT32_MAX);
 }
 
 /* Whoever leads, and whenever the others ask. */
