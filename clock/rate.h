@@ -71,7 +71,8 @@ uint32_t rate_follow(const struct rates *r, struct core_rate *c);
 
 /*
  * The reference goes as this core does from `now`, ns, on, by a line as steep as rate_ppb
- * says then, which is as is best, but by no more than step_ppb otherwise than before. Returns how much otherwise it may go than before, ppb.
+ * says then: as is best, but by no more than step_ppb otherwise than before. Returns how much
+ * otherwise it may go, ppb.
  */
 uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now, int32_t step_ppb);
 

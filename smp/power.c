@@ -65,8 +65,7 @@ const char *power_end(bool pass)
 		switch_off();
 		return "not switched off: ";
 	}
-	/* Bochs has no hypervisor's bit, but its port 0xe9. */
-	if (wanted == OPTIONS_END_AUTO && (cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR || inb(0xe9) == 0xe9)) {
+	if (wanted == OPTIONS_END_AUTO && in_emulator()) {
 		outl(0xf4, pass ? 0x10 : 0x11); /* QEMU isa-debug-exit: status 2v + 1 */
 		for (const char *c = "Shutdown"; *c; c++)
 			outb(0x8900, (uint8_t)*c); /* Bochs */

@@ -5,9 +5,6 @@
 #include "smp/smp.h"
 #include "smp/x86.h"
 
-#define CPUID1_ECX_HYPERVISOR (1u << 31)
-#define BOCHS_PORT 0xe9 /* it is read as its number there, where the port is on */
-
 #define KHZ_MAX 10000000u
 #define NS_PER_MS 1000000u
 #define MHZ_OF_KHZ 1000000ull
@@ -33,7 +30,7 @@ static uint32_t told_khz(void)
 {
 	uint32_t leaves = cpuid(0, 0).eax;
 
-	if (cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR || inb(BOCHS_PORT) == BOCHS_PORT || leaves < 0x15)
+	if (in_emulator() || leaves < 0x15)
 		return 0;
 	struct cpuid c = cpuid(0x15, 0);
 	if (!c.eax || !c.ebx || !c.ecx)

@@ -45,7 +45,7 @@ void trap_handler(struct trap_frame *f);
 _Noreturn void panic_end(const uint64_t *frame);
 
 static uint64_t idt[VECTORS][2];
-static _Atomic uint32_t strays; /* NMIs that nobody has sent */
+static _Atomic uint32_t strays; /* NMIs that nobody has sent: any core's handler counts, the seat reads; relaxed: a number */
 
 static const char *const names[VECTOR_TIMER] = {
 	[0] = "#DE divide error", [1] = "#DB debug", [3] = "#BP breakpoint", [4] = "#OF overflow",
