@@ -40,7 +40,6 @@ static void reset(void)
 	outb(RESET_CONTROL, 6);
 	wait();
 	outb(KEYBOARD, 0xfe);
-	wait();
 }
 
 static void switch_off(void)
@@ -51,7 +50,13 @@ static void switch_off(void)
 		if (port)
 			outw(port, (uint16_t)((inw(port) & ~(7u << PM1_SLP_TYP)) | off_type[i] << PM1_SLP_TYP | PM1_SLP_EN));
 	}
-	wait();
+}
+
+/* The write asks for it only: chipsets and emulators take their time, and the core runs on meanwhile. Some seconds. */
+static void wait_for_the_end(void)
+{
+	for (uint64_t since = rdtsc(); rdtsc() - since < UINT64_C(1) << 33;)
+		inb(POST);
 }
 
 const char *power_end(bool pass)
@@ -59,10 +64,12 @@ const char *power_end(bool pass)
 	wait(); /* TEMT comes a little early, and a machine that goes off drops what its UART still holds */
 	if (wanted == OPTIONS_END_RESET) {
 		reset();
+		wait_for_the_end();
 		return "no reset: ";
 	}
 	if (wanted == OPTIONS_END_OFF) {
 		switch_off();
+		wait_for_the_end();
 		return "not switched off: ";
 	}
 	if (wanted == OPTIONS_END_AUTO && in_emulator()) {
