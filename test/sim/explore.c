@@ -86,6 +86,17 @@ static void record(void)
 		choice[choices++] = (struct choice){ (uint32_t)sim.steps, what[i] };
 }
 
+static bool is_drain(uint16_t what)
+{
+	return what < DECISION_HOLD && what & DECISION_DRAIN;
+}
+
+/* What comes after all decisions: from the step after the last one on; after a drain anything may happen at the same step. */
+static uint32_t record_from(void)
+{
+	return now.count ? now.decision[now.count - 1].step + !is_drain(now.decision[now.count - 1].what) : 1;
+}
+
 void explore_decide(void)
 {
 	uint32_t step = (uint32_t)sim.steps;
@@ -102,22 +113,23 @@ void explore_decide(void)
 		machine_obey(w);
 		return;
 	}
-	if (position < now.count && now.decision[position].step <= step) {
+	while (position < now.count && now.decision[position].step <= step) {
 		uint16_t w = now.decision[position++].what;
 
 		next_replayed();
 		if (mode == RECORD && position == now.count)
-			explore_next = step + 1;
+			explore_next = record_from() > step ? record_from() : step + 1;
 		machine_obey(w);
-		return;
+		if (!is_drain(w))
+			return;
 	}
-	if (mode == RECORD) {
+	if (mode == RECORD && position == now.count && step >= record_from()) {
 		explore_next = step + 1;
 		record();
 	}
 }
 
-/* May the store at this step stay in its core's buffer? */
+/* May the store at this step, or what is left of those before it, stay in its core's buffer? */
 bool explore_hold(void)
 {
 	uint32_t step = (uint32_t)sim.steps;
@@ -128,7 +140,11 @@ bool explore_hold(void)
 		take(step, DECISION_HOLD);
 		return true;
 	}
-	if (mode == RECORD && position == now.count && (!now.count || now.decision[now.count - 1].step < step)) {
+	/* Who goes on by the last decision may hold its store at the same step. */
+	const struct decision *last = now.count ? &now.decision[now.count - 1] : 0;
+
+	if (mode == RECORD && position == now.count &&
+	    (!last || last->step + (last->what == DECISION_HOLD) <= step)) {
 		if (choices == choice_room)
 			choice = realloc(choice, (choice_room = 2 * choice_room + 1024) * sizeof(*choice));
 		choice[choices++] = (struct choice){ step, DECISION_HOLD };
@@ -183,7 +199,7 @@ static uint64_t all(struct schedule *s, unsigned bound, bool (*found)(const stru
 	choices = 0;
 	next_replayed();
 	if (position == now.count)
-		explore_next = now.count ? now.decision[now.count - 1].step + 1 : 1;
+		explore_next = record_from();
 	if (s->count == bound) { /* nothing to go on from */
 		mode = REPLAY;
 		next_replayed();

@@ -50,8 +50,8 @@ void sim_start_fiber(unsigned i)
 
 	if (__asan_unpoison_memory_region) /* whoever was here before has not returned */
 		__asan_unpoison_memory_region(c->stack, STACK_BYTES);
-	*--sp = 0; /* world_core never returns */
-	*--sp = (void *)(uintptr_t)world_core;
+	*--sp = 0; /* nobody returns from there */
+	*--sp = (void *)(uintptr_t)(sim.life ? sim.life : world_core);
 	for (unsigned r = 0; r < 6; r++)
 		*--sp = 0;
 	c->sp = sp;
@@ -239,12 +239,22 @@ static void apply(const struct store *s)
 		sick_near();
 }
 
+/* As far as others can tell it is that core which does it now. */
+static void drain_one(struct sim_core *c)
+{
+	struct store oldest = c->buffer[0];
+	int me = sim.current;
+
+	memmove(c->buffer, c->buffer + 1, --c->stores * sizeof(c->buffer[0]));
+	sim.current = (int)(c - sim.core);
+	apply(&oldest);
+	sim.current = me;
+}
+
 static void drain(struct sim_core *c)
 {
-	for (unsigned i = 0; i < c->stores; i++)
-		apply(&c->buffer[i]);
-	c->stores = 0;
-	c->held = false;
+	while (c->stores)
+		drain_one(c);
 }
 
 static void hang(void)
@@ -291,20 +301,30 @@ void sim_yield(void)
 {
 	if (sim.current < 0)
 		return;
-	drain(&sim.core[sim.current]);
+	struct sim_core *c = &sim.core[sim.current];
+
 	sim_step();
-	sim.core[sim.current].state = FIBER_YIELDED;
-	sim.core[sim.current].yields++;
+	/* PAUSE drains nothing; but who looks again and again has its stores seen. */
+	if (c->stores && !explore_hold())
+		drain(c);
+	c->state = FIBER_YIELDED;
+	c->yields++;
 	leave();
 }
 
 void sim_rest(enum fiber_state s)
 {
-	drain(&sim.core[sim.current]);
-	sim.core[sim.current].state = s;
+	/* What wakes it, an interrupt or a VM exit, drains it (SDM 3A, 12.10); but not to wait for a message. */
+	struct sim_core *c = &sim.core[sim.current];
+
+	if (s != FIBER_WAITING && c->stores) {
+		sim_step();
+		drain(c);
+	}
+	c->state = s;
 	leave();
 	if (s != FIBER_WAITING)
-		sim.core[sim.current].local_raw = sim.raw;
+		c->local_raw = sim.raw;
 }
 
 bool sim_kicked(void)
@@ -408,6 +428,9 @@ unsigned machine_enabled(uint16_t *what, unsigned max)
 			what[n++] = (uint16_t)i;
 	if (n < max && conductor_ready())
 		what[n++] = DECISION_CONDUCTOR;
+	for (unsigned i = 0; i < sim.cores && n < max; i++)
+		if (sim.core[i].stores)
+			what[n++] = (uint16_t)(DECISION_DRAIN | i);
 	return n;
 }
 
@@ -423,6 +446,12 @@ void machine_obey(uint16_t what)
 			calm_raw = sim.raw;
 			sim.current = me;
 		}
+		return;
+	}
+	if (what & DECISION_DRAIN) {
+		what &= (uint16_t)~DECISION_DRAIN;
+		if (what < sim.cores && sim.core[what].stores)
+			drain_one(&sim.core[what]);
 		return;
 	}
 	if (what >= sim.cores || (int)what == sim.current || sim.core[what].state == FIBER_OFF ||
@@ -574,7 +603,7 @@ void sim_log(const char *fmt, ...)
 	putchar('\n');
 }
 
-/* --- memory --- */
+/* --- memory: x86-TSO (Owens, Sarkar, Sewell). Each access is a step, at whose end it is done. --- */
 
 static uint64_t fetch(const volatile void *p, unsigned size)
 {
@@ -611,9 +640,17 @@ static uint64_t peek(const volatile void *p, unsigned size)
 	if (sim.current >= 0) {
 		struct sim_core *c = &sim.core[sim.current];
 
-		for (unsigned i = c->stores; i-- > 0;)
-			if (c->buffer[i].p == p)
-				return c->buffer[i].value;
+		for (unsigned i = c->stores; i-- > 0;) {
+			const struct store *s = &c->buffer[i];
+			const volatile char *from = p, *at = s->p;
+
+			if (at == from && s->size == size)
+				return s->value;
+			if (at < from + size && from < at + s->size) { /* not forwarded: the load waits for it */
+				drain(c);
+				break;
+			}
+		}
 	}
 	return fetch(p, size);
 }
@@ -646,6 +683,7 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order ord
 {
 	struct store s = { p, value, size };
 
+	sim_step();
 	check_base_change(p);
 	if (p == (volatile void *)&the_clock.base && !(value & BASE_CLAIMED) && sim.current >= 0 && !sim.truth.lines++) {
 		/* The first line of all begins the time; it was made just now. */
@@ -658,33 +696,29 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order ord
 		return;
 	}
 	struct sim_core *c = &sim.core[sim.current];
-	bool hold = order != memory_order_seq_cst && explore_hold();
 
-	/* What is older than a store that is held back may be seen before it. */
-	if (hold || c->stores == TSO_DEPTH)
+	if (order == memory_order_seq_cst) /* XCHG: done and visible before anything after it */
 		drain(c);
-	c->buffer[c->stores++] = s;
-	c->held |= hold;
-	if (!c->held)
-		drain(c);
-	/* A seq_cst store is XCHG: done and visible before anything after it. */
-	if (order == memory_order_seq_cst)
-		drain(c);
-	sim_step();
+	else if (c->stores == TSO_DEPTH)
+		drain_one(c);
+	if (c->stores || (order != memory_order_seq_cst && explore_hold()))
+		c->buffer[c->stores++] = s;
+	else
+		apply(&s);
 }
 
 void sim_fence(memory_order order)
 {
+	sim_step();
 	if (order == memory_order_seq_cst && sim.current >= 0)
 		drain(&sim.core[sim.current]);
-	sim_step();
 }
 
 uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t value)
 {
+	sim_step();
 	if (sim.current >= 0)
 		drain(&sim.core[sim.current]);
-	sim_step();
 	uint64_t old = fetch(p, size);
 	uint64_t new = op == SIM_OR ? old | value : op == SIM_AND ? old & value : op == SIM_ADD ? old + value : value;
 	struct store s = { p, new, size };
@@ -705,9 +739,9 @@ static void check_base_swap(const volatile void *p)
 
 bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value)
 {
+	sim_step();
 	if (sim.current >= 0)
 		drain(&sim.core[sim.current]);
-	sim_step();
 	uint64_t old = fetch(p, size);
 	struct store s = { p, value, size };
 

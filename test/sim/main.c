@@ -66,8 +66,8 @@ static void show(struct schedule *s)
 	for (unsigned i = 0; i < s->count && i < 24; i++) {
 		const struct decision *d = &s->decision[i];
 
-		printf(d->what == DECISION_HOLD ? " %u:hold" : d->what == DECISION_CONDUCTOR ? " %u:conductor" : " %u:core %u",
-		       d->step, d->what);
+		printf(d->what == DECISION_HOLD ? " %u:hold" : d->what == DECISION_CONDUCTOR ? " %u:conductor" :
+		       d->what & DECISION_DRAIN ? " %u:drain %u" : " %u:core %u", d->step, d->what & ~DECISION_DRAIN);
 	}
 	printf("\n    step   time ns  what\n");
 	sim.log = true;

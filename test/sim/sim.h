@@ -28,7 +28,8 @@ enum {
 	STEP_NS = 5,             /* what a step takes */
 	TSO_DEPTH = 32,          /* stores that a core's buffer holds */
 	DECISION_CONDUCTOR = 0xfffe, /* instead of a core: the conductor does its next thing */
-	DECISION_HOLD = 0xfffd,  /* the store made at this step stays in its core's buffer */
+	DECISION_HOLD = 0xfffd,  /* the store made at this step, or what a pause finds, stays in its core's buffer */
+	DECISION_DRAIN = 0x8000, /* | core: the oldest store of its buffer is done, and it goes on where it is */
 };
 #define NEVER UINT64_MAX
 
@@ -89,9 +90,12 @@ struct sim_core {
 	uint64_t late_raw;   /* it makes no step before that; 0: it is not late, NEVER: it is dead */
 	uint64_t deaf_raw;   /* no kick arrives before that */
 	uint64_t shot_raw;   /* it is fenced, and the NMI that stops it arrives then; 0: it is not */
+	/*
+	 * The oldest first; mostly empty, as a store is done at once: with a first one that is held the
+	 * others are behind it. It drains store by store at decisions, and whole when it must.
+	 */
 	struct store buffer[TSO_DEPTH];
 	unsigned stores;
-	bool held;           /* the buffer drains when it must, or at a decision */
 	/* what the conductor wants this core to do at the top of its loop */
 	enum { TASK_NONE, TASK_BEFORE, TASK_AFTER, TASK_DOWN, TASK_UP } task;
 	unsigned task_core;
@@ -150,6 +154,7 @@ struct sim {
 	bool log;
 	bool score;      /* measure, and judge nothing */
 	bool trace;      /* ... and print each reading */
+	void (*life)(void); /* what a core does all its life; 0: world_core */
 	unsigned sick;   /* bit mask of SICK_LATE .. */
 	/* state */
 	struct sim_core *core; /* [cores] */
