@@ -97,7 +97,7 @@ static uint32_t record_from(void)
 	return now.count ? now.decision[now.count - 1].step + !is_drain(now.decision[now.count - 1].what) : 1;
 }
 
-void explore_decide(void)
+bool explore_decide(void)
 {
 	uint32_t step = (uint32_t)sim.steps;
 
@@ -107,11 +107,10 @@ void explore_decide(void)
 
 		next_random(step);
 		if (!n)
-			return;
+			return false;
 		uint16_t w = what[random_below(&chance, n)];
 		take(step, w);
-		machine_obey(w);
-		return;
+		return machine_obey(w);
 	}
 	while (position < now.count && now.decision[position].step <= step) {
 		uint16_t w = now.decision[position++].what;
@@ -119,14 +118,15 @@ void explore_decide(void)
 		next_replayed();
 		if (mode == RECORD && position == now.count)
 			explore_next = record_from() > step ? record_from() : step + 1;
-		machine_obey(w);
+		bool back = machine_obey(w);
 		if (!is_drain(w))
-			return;
+			return back;
 	}
 	if (mode == RECORD && position == now.count && step >= record_from()) {
 		explore_next = step + 1;
 		record();
 	}
+	return false;
 }
 
 /* May the store at this step, or what is left of those before it, stay in its core's buffer? */
@@ -226,7 +226,7 @@ static uint64_t all(struct schedule *s, unsigned bound, bool (*found)(const stru
 
 uint64_t explore_all(unsigned bound, bool (*found)(const struct schedule *), uint64_t most)
 {
-	struct decision decision[16];
+	struct decision decision[DECISIONS_MAX];
 	struct schedule s = { .decision = decision };
 	bool stop = false;
 

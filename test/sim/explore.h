@@ -3,7 +3,7 @@
 #pragma once
 #include "sim.h"
 
-enum { SCHEDULE_MAX = 65536 };
+enum { SCHEDULE_MAX = 65536, DECISIONS_MAX = 64 /* of explore_all */ };
 
 struct schedule {
 	struct decision *decision;

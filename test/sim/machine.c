@@ -28,6 +28,7 @@ static struct core nobody = { .index = UINT32_MAX }; /* the conductor is no core
 static void *main_sp;
 static bool on_fiber;
 static int wanted = -1;        /* a decision's core */
+static bool called;            /* who runs now does by a decision */
 static jmp_buf violated;
 static uint64_t progress_step; /* when memory last changed, or the conductor acted */
 static uint64_t acted_step;    /* when the conductor last acted */
@@ -279,22 +280,23 @@ void sim_step(void)
 {
 	if (sim.current < 0)
 		return;
-	sim.raw += STEP_NS;
-	if (sim.sick) {
-		struct sim_core *c = &sim.core[sim.current];
+	do {
+		sim.raw += STEP_NS;
+		if (sim.sick) {
+			struct sim_core *c = &sim.core[sim.current];
 
-		sick_step();
-		if (c->shot_raw && sim.raw >= c->shot_raw) {
-			sim_log("takes the NMI, and halts");
-			sim_late(NEVER);
+			sick_step();
+			if (c->shot_raw && sim.raw >= c->shot_raw) {
+				sim_log("takes the NMI, and halts");
+				sim_late(NEVER);
+			}
 		}
-	}
-	if (++sim.steps >= explore_next)
-		explore_decide();
-	/* All may come online at once, one after another, and each has to meet all. */
-	if (sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores ||
-	    sim.steps - acted_step > BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores)
-		hang();
+		sim.steps++;
+		/* All may come online at once, one after another, and each has to meet all. */
+		if (sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores ||
+		    sim.steps - acted_step > BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores)
+			hang();
+	} while (sim.steps >= explore_next && explore_decide());
 }
 
 void sim_yield(void)
@@ -434,7 +436,7 @@ unsigned machine_enabled(uint16_t *what, unsigned max)
 	return n;
 }
 
-void machine_obey(uint16_t what)
+bool machine_obey(uint16_t what)
 {
 	if (what == DECISION_CONDUCTOR) {
 		int me = sim.current;
@@ -446,21 +448,22 @@ void machine_obey(uint16_t what)
 			calm_raw = sim.raw;
 			sim.current = me;
 		}
-		return;
+		return false;
 	}
 	if (what & DECISION_DRAIN) {
 		what &= (uint16_t)~DECISION_DRAIN;
 		if (what < sim.cores && sim.core[what].stores)
 			drain_one(&sim.core[what]);
-		return;
+		return false;
 	}
 	if (what >= sim.cores || (int)what == sim.current || sim.core[what].state == FIBER_OFF ||
 	    sim.core[what].late_raw > sim.raw ||
 	    ((sim.core[what].state == FIBER_HALTED || sim.core[what].state == FIBER_WAITING) &&
 	     !runnable(&sim.core[what])))
-		return;
+		return false;
 	wanted = what;
 	leave();
+	return !called;
 }
 
 /* Who can run only looks again and again: true time passes until a message, or a kick, arrives. */
@@ -536,6 +539,7 @@ void machine_run(void)
 			pass_slowly();
 			next = next_core(last);
 		}
+		called = wanted >= 0;
 		wanted = -1;
 		if (next < 0 || (sim.core[next].state == FIBER_YIELDED && conductor_ready() &&
 				 sim.steps - progress_step > 64)) {

@@ -13,6 +13,8 @@
  *	each reading of one storm: true time, core, its error, the bounds of skew and drift (or -)
  * sim all POLICY CORES EVENTS BOUND SEED [SCENARIO]
  *	every schedule with at most BOUND decisions
+ * sim litmus
+ *	what small programs can show of the simulator's memory: just what x86-TSO allows
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@
 #include <time.h>
 
 #include "explore.h"
+#include "litmus.h"
 #include "score.h"
 
 extern const struct policy pre15_policy;
@@ -232,6 +235,10 @@ int main(int argc, char **argv)
 	began = seconds();
 	if (argc >= 2 && !strcmp(argv[1], "races"))
 		return races(argc > 2 ? strtoull(argv[2], 0, 0) : 1000000);
+	if (argc == 2 && !strcmp(argv[1], "litmus")) {
+		configure("rfc15", 1, 0, "storm");
+		return litmus();
+	}
 	sim.tempo_error = argc > 8 ? (uint32_t)atoi(argv[8]) : 0;
 	sim.told_error = argc > 10 ? (uint32_t)atoi(argv[10]) : 0;
 	sim.sick = argc > 9 ? sickness(argv[9]) : 0;

@@ -194,7 +194,8 @@ void sim_violation(enum violation_kind kind, const char *fmt, ...) __attribute__
 _Noreturn void sim_stop(enum violation_kind kind);
 void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 unsigned machine_enabled(uint16_t *what, unsigned max); /* what a decision at this step may be */
-void machine_obey(uint16_t what);
+/* true: others went on meanwhile, and it is this core's turn by itself: one more step, for one more decision */
+bool machine_obey(uint16_t what);
 
 void sim_late(uint64_t ns);        /* the running core makes no step for so long */
 void sim_deaf(uint64_t ns);        /* ... no kick arrives at it */
@@ -221,6 +222,6 @@ void conductor_act(void);
 
 /* explore.c: called at each step of a core */
 extern uint32_t explore_next; /* the step of the next decision */
-void explore_decide(void);
+bool explore_decide(void);       /* as machine_obey */
 bool explore_hold(void);
 const char *violation_name(enum violation_kind k);

@@ -10,7 +10,7 @@
 
 SIM_SRC := $(CLOCK_SRC) \
 	smp/request.c smp/stop.c test/sim/watch.c hv/sync.c hv/place.c \
-	$(addprefix test/sim/,machine.c world.c conductor.c sick.c pre15.c explore.c score.c main.c)
+	$(addprefix test/sim/,machine.c world.c conductor.c sick.c pre15.c explore.c score.c litmus.c tso.c main.c)
 SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -MMD -MP -Itest/sim/include -I. -Itest/sim
 SIM_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 sim_objects = $(patsubst %,build/sim/$(1)/%.o,$(SIM_SRC))

@@ -51,6 +51,7 @@ same() {
 
 [ "$only" != ' -l ' ] || { seq $count; exit; }
 echo "1..$([[ $only == *[0-9]* ]] && wc -w <<<"$only" || echo "$count")"
+check 'memory as x86-TSO allows, 29 litmus programs' '^litmus: 29 programs, 0 of them wrong' "$sim" litmus
 check 'races of the mail' '^races: PASS' "$sim" races "${SCHEDULES:-90000}"
 check 'rfc15, 4 cores' 'no violation' "$sim" storm rfc15 4 100 1 3000
 check 'rfc15, 8 cores' 'no violation' "$sim" storm rfc15 8 100 1 1000

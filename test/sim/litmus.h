@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Litmus programs, and what of them the simulator shares with tso.c: nothing else. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	LITMUS_CORES = 4,
+	LITMUS_OPS = 6,        /* ... of a core, and a LITMUS_END */
+	LITMUS_WORDS = 4,      /* x y z w, 0 at first */
+	LITMUS_REGISTERS = 8,  /* a to h, of all cores together */
+	LITMUS_OUTCOMES = 256,
+};
+
+struct litmus_op {
+	enum litmus_kind {
+		LITMUS_END,
+		LITMUS_STORE,  /* x=1 */
+		LITMUS_LOAD,   /* a=x */
+		LITMUS_FENCE,  /* mfence */
+		LITMUS_SET,    /* x=1!   XCHG, and nobody wants the old value */
+		LITMUS_SWAP,   /* a=x!1  the old value of x, which becomes 1 */
+		LITMUS_ADD,    /* a=x+1 */
+		LITMUS_CAS,    /* a=x?1  ... becomes 1 if it was 0 */
+	} kind;
+	unsigned word, value, reg;
+};
+
+struct litmus {
+	struct litmus_op op[LITMUS_CORES][LITMUS_OPS + 1];
+};
+
+/*
+ * What was read, and what is left in memory at the end: 4 bits a register, then 4 bits a word. In
+ * ascending order, each once.
+ */
+struct outcomes {
+	unsigned count;
+	uint64_t outcome[LITMUS_OUTCOMES];
+};
+void outcomes_add(struct outcomes *o, uint64_t outcome);
+
+/* tso.c: all that x86-TSO allows; returns in how many states the machine may be meanwhile. */
+unsigned tso_outcomes(const struct litmus *l, struct outcomes *o);
+/* litmus.c: all programs; 0: the simulator shows these outcomes and no others, of each. */
+int litmus(void);
