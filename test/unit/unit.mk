@@ -35,6 +35,7 @@ $(eval $(call unit_test,acpi_damage,$(UNIT_TABLES) test/unit/mutate.c))
 $(eval $(call unit_test,mptable,$(UNIT_TABLES) test/unit/mutate.c))
 $(eval $(call unit_test,options,smp/options.c smp/format.c))
 $(eval $(call unit_test,counter,smp/counter.c))
+$(eval $(call unit_test,timebase,smp/counter.c smp/truth.c))
 $(eval $(call unit_test,truth,smp/truth.c,$(UNIT_ASAN) -lm))
 $(eval $(call unit_test,rtc,smp/rtc.c))
 $(eval $(call unit_test,line,clock/line.c test/unit/port_fake.c))
@@ -62,6 +63,7 @@ $(eval $(call unit_test,entry,test/entry/rules.c test/entry/states.c))
 $(eval $(call unit_test,console,smp/format.c,$(UNIT_TSAN)))
 
 $(UNIT_OUT)/test_efi: boot/efi.c boot/efi_load.c # it includes them
+$(UNIT_OUT)/test_timebase: smp/timebase.c smp/timer.c # it includes them, with a machine of its own
 $(UNIT_OUT)/test_lib: smp/lib.c # it includes it, under other names
 $(UNIT_OUT)/test_decode: hv/decode.c # ... with a VMCS of its own
 $(UNIT_OUT)/test_lapic: hv/lapic.c # ... with a CPUID of its own
