@@ -59,13 +59,15 @@ void howler_settle(struct clock *c)
 static bool passed_by_timebase(const struct clock *c, const struct howler_core *from, uint64_t *tsc, struct span *p)
 {
 	struct timebase t;
+	int32_t lo, hi;
 
 	if (!from->out_base_known || !howler_timebase(c, &t))
 		return false;
+	howler_told(c, &lo, &hi);
 	/* Both readings were some time after the instant that is meant. */
 	uint64_t most = t.ns - from->out_base_ns + t.late_ns + from->out_base_early_ns;
 	uint64_t doubt = t.late_ns + from->out_base_early_ns + from->out_base_late_ns +
-			 ticks_ns(t.after - t.before, c->core[port_core()].tempo_khz, 0) + 4;
+			 ticks_ns(t.after - t.before, c->core[port_core()].tempo_khz, hi + (int32_t)c->howler.rates.bound_ppb) + 4;
 
 	*tsc = t.before;
 	*p = (struct span){ from->out_ns + (doubt < most ? most - doubt : 0), from->out_ns + most };
