@@ -137,7 +137,7 @@ static void do_op(const struct litmus_op *op)
 	}
 }
 
-/* The last core leaves all as the first one of the next run is to find it. */
+/* A run is over, and all stores are done: how did it end? All becomes as the next one is to find it. */
 static void note(void)
 {
 	uint64_t o = 0;
@@ -152,12 +152,11 @@ static void note(void)
 
 static void life(void)
 {
+	if (done == sim.cores)
+		note();
 	for (const struct litmus_op *op = now.op[sim.current]; op->kind != LITMUS_END; op++)
 		do_op(op);
-	if (sim.core[sim.current].stores)
-		atomic_thread_fence(memory_order_seq_cst);
-	if (++done == sim.cores)
-		note();
+	done++;
 	sim_rest(FIBER_OFF);
 }
 
@@ -207,8 +206,10 @@ static unsigned run_at_random(void)
 		struct schedule s = { .decision = decisions };
 
 		explore_random(seed, 0, RANDOM_MEAN, &s);
+		note();
 		uint64_t first = latest;
 		explore_replay(&s);
+		note();
 		others += latest != first;
 	}
 	return others;
@@ -233,6 +234,7 @@ int litmus(void)
 		unsigned others = run_at_random();
 		at_random = shown.count;
 		uint64_t n = explore_all(DECISIONS_MAX, stop, UINT64_MAX);
+		note();
 		bool same = !others && shown.count == allowed.count &&
 			    !memcmp(shown.outcome, allowed.outcome, shown.count * sizeof(shown.outcome[0]));
 		printf("%s %s:", same ? "ok" : "not ok", programs[p].name);
