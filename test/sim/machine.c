@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Cores as fibers on one thread, true time, store buffers; and what the code under test asks of a machine. */
-#include "sim.h"
+#include "optimum.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -132,6 +132,8 @@ void machine_reset(void)
 		the_clock.rtt_pair_percent = 104;
 		the_clock.rounds_max = 128;
 	}
+	if (sim.optimum)
+		optimum_reset();
 	the_clock.rounds_min = the_clock.rounds_first = sim.exhaustive ? 1 : sim.far ? 16 : 4;
 }
 
@@ -662,7 +664,11 @@ static uint64_t peek(const volatile void *p, unsigned size)
 uint64_t sim_load(const volatile void *p, unsigned size)
 {
 	sim_step();
-	return peek(p, size);
+	uint64_t v = peek(p, size);
+
+	if (sim.optimum)
+		optimum_load(p, v);
+	return v;
 }
 
 /* Every other online core stands still, and has said so. */
@@ -694,7 +700,11 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order ord
 		struct core *me = &sim.core[sim.current].core;
 
 		sim.start_ns = (int64_t)(line_read(&the_clock.core[me->index].line, tempo_tsc(&me->tempo, sim.raw)) - sim.raw);
+		if (sim.optimum)
+			optimum_start();
 	}
+	if (sim.optimum)
+		optimum_store(p, value);
 	if (sim.current < 0) {
 		apply(&s);
 		return;
@@ -896,7 +906,11 @@ uint64_t port_tsc(void)
 	} else {
 		c->local_raw = sim.raw;
 	}
-	return tempo_tsc(&c->core.tempo, c->local_raw);
+	uint64_t tsc = tempo_tsc(&c->core.tempo, c->local_raw);
+
+	if (sim.optimum)
+		optimum_stamp(tsc);
+	return tsc;
 }
 
 /* True time, but coarse, and from another beginning in each seed. */
@@ -907,8 +921,10 @@ bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint
 	*before = port_tsc();
 	sim_step();
 	*ns = (sim.raw + random_below(&r, 1ull << 40)) / TIMEBASE_NS * TIMEBASE_NS;
-	*after = port_tsc();
 	*resolution_ns = TIMEBASE_NS;
+	if (sim.optimum)
+		optimum_timebase(*ns, *resolution_ns);
+	*after = port_tsc();
 	return true;
 }
 

@@ -5,10 +5,14 @@
  * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR [late+deaf+dead|none [TOLD_ERROR]]]]
  *	long random storms; stops at a violation, shortens and shows it. Cores may be late, deaf or dead;
  *	all rates may be off what is told by so many ppm
+ * sim optimum, sim whole, as storm
+ *	... and a bound that is published narrower than the stamps taken allow is a violation (optimum.h); whole: that
+ *	is held against all paths through all stamps, too, for short storms
  * sim truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
  *	how far the reference is carried from the truth
  * sim score POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
- *	any policy against true time: a line of JSON, and two of histograms
+ *	any policy against true time, and its bounds against the narrowest that its stamps allow (optimum.h):
+ *	a line of JSON, and two of histograms
  * sim trace POLICY CORES EVENTS SEED 1 [SCENARIO]
  *	each reading of one storm: true time, core, its error, the bounds of skew and drift (or -)
  * sim all POLICY CORES EVENTS BOUND SEED [SCENARIO]
@@ -23,6 +27,7 @@
 
 #include "explore.h"
 #include "litmus.h"
+#include "optimum.h"
 #include "score.h"
 
 extern const struct policy pre15_policy;
@@ -102,6 +107,9 @@ static int storm(const char *policy, unsigned cores, unsigned events, uint64_t f
 	       (unsigned long)sim.readings, t, (double)steps / t / 1e6);
 	printf("  within the exchanges' uncertainty: %lu readings stepped back, by %lu ns at most\n",
 	       (unsigned long)sim.micro_warps, (unsigned long)sim.worst_micro_warp_ns);
+	if (sim.optimum)
+		printf("  %lu times bounds were published, none narrower than what was known allows%s\n",
+		       (unsigned long)optimum_published(), sim.whole ? ", by all paths" : "");
 	return 0;
 }
 
@@ -141,6 +149,7 @@ static int score(const char *policy, unsigned cores, unsigned events, uint64_t f
 	sim.watch = 0;
 	sim.far = sim.score = true;
 	sim.trace = trace;
+	sim.optimum = sim.policy->bounds && !trace;
 	for (uint64_t seed = first; seed < first + seeds; seed++) {
 		struct schedule s = { .decision = decisions };
 
@@ -150,7 +159,7 @@ static int score(const char *policy, unsigned cores, unsigned events, uint64_t f
 	}
 	if (!trace)
 		score_print(policy, first, seeds);
-	return 0;
+	return !optimum_holds();
 }
 
 static bool stop_at_first(const struct schedule *s)
@@ -242,7 +251,9 @@ int main(int argc, char **argv)
 	sim.tempo_error = argc > 8 ? (uint32_t)atoi(argv[8]) : 0;
 	sim.told_error = argc > 10 ? (uint32_t)atoi(argv[10]) : 0;
 	sim.sick = argc > 9 ? sickness(argv[9]) : 0;
-	if (argc >= 7 && !strcmp(argv[1], "storm"))
+	sim.whole = argc >= 7 && !strcmp(argv[1], "whole");
+	sim.optimum = argc >= 7 && (sim.whole || !strcmp(argv[1], "optimum"));
+	if (argc >= 7 && (!strcmp(argv[1], "storm") || sim.optimum))
 		return storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
 			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
 	if (argc >= 7 && !strcmp(argv[1], "truth"))
@@ -254,7 +265,7 @@ int main(int argc, char **argv)
 	if (argc >= 7 && !strcmp(argv[1], "all"))
 		return all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]),
 			   strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
-	fprintf(stderr, "sim: races [SCHEDULES] | storm|truth|score|trace POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
+	fprintf(stderr, "sim: races [SCHEDULES] | storm|optimum|whole|truth|score|trace POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
 			"all POLICY CORES EVENTS BOUND SEED [SCENARIO]\n");
 	return 2;
 }

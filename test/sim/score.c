@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "score.h"
 
+#include "optimum.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -191,6 +193,8 @@ void score_print(const char *policy, uint64_t first, uint64_t seeds)
 	print_quantiles("drift_bound", &all.drift_bound);
 	print_quantiles("own", &all.own);
 	print_quantiles("others", &all.others);
+	if (sim.optimum)
+		optimum_print();
 	printf("}\n");
 	print_histogram(policy, "own", &all.own);
 	print_histogram(policy, "others", &all.others);

@@ -9,6 +9,7 @@
  *   sick.c      cores that are late, deaf or dead
  *   explore.c   schedules: random, exhaustive, replay, shrinking
  *   score.c     the scoreboard: any policy against true time
+ *   optimum.c   the narrowest bounds that the stamps taken allow
  *   main.c      the command line, tables
  *
  * A run is a function of its configuration and its schedule: a list of
@@ -135,7 +136,7 @@ struct sim_core {
 };
 
 enum violation_kind { V_NONE, V_WARP, V_UNSYNCED, V_MISSED, V_RULES, V_HANG, V_TORN, V_LOST, V_CHECK, V_READER, V_SKEW, V_DRIFT,
-		      V_STEP };
+		      V_STEP, V_OPTIMUM };
 
 struct sim {
 	/* configuration */
@@ -155,6 +156,8 @@ struct sim {
 	bool score;      /* measure, and judge nothing */
 	bool trace;      /* ... and print each reading */
 	void (*life)(void); /* what a core does all its life; 0: world_core */
+	bool optimum;    /* hold the published bounds against what could be known (optimum.h) */
+	bool whole;      /* ... and that against the whole graph of stamps: slow */
 	unsigned sick;   /* bit mask of SICK_LATE .. */
 	/* state */
 	struct sim_core *core; /* [cores] */

@@ -4,13 +4,14 @@
 # make races                       the three races of the mail, before and after it
 # make sim POLICY=rfc15 CORES=4 SEED=1 SEEDS=1000 EVENTS=100 SCENARIO=storm
 # build/sim/sim score POLICY CORES EVENTS SEED SEEDS   figures of any policy against true time (make score)
+# build/sim/sim optimum POLICY CORES EVENTS SEED SEEDS as storm, and no bound narrower than what is known
 # make score                       the scoreboard of all policies: docs/policies.md
 # make campaign                    many seeds, side by side (GNU parallel; SSH= for more machines)
 # make sim-mutants                 the simulator finds what is broken on purpose
 
 SIM_SRC := $(CLOCK_SRC) \
 	smp/request.c smp/stop.c test/sim/watch.c hv/sync.c hv/place.c \
-	$(addprefix test/sim/,machine.c world.c conductor.c sick.c pre15.c explore.c score.c litmus.c tso.c main.c)
+	$(addprefix test/sim/,machine.c world.c conductor.c sick.c pre15.c explore.c score.c optimum.c litmus.c tso.c main.c)
 SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -MMD -MP -Itest/sim/include -I. -Itest/sim
 SIM_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 sim_objects = $(patsubst %,build/sim/$(1)/%.o,$(SIM_SRC))
@@ -21,7 +22,7 @@ build/sim/$(1)/%.c.o: %.c | tools
 	@mkdir -p $$(@D)
 	$$(CC) $$(SIM_FLAGS) -c -o $$@ $$<
 build/sim/$(2): $(call sim_objects,$(1))
-	$$(CC) $$(SIM_FLAGS) -o $$@ $$^
+	$$(CC) $$(SIM_FLAGS) -o $$@ $$^ -lm
 endef
 $(eval $(call sim_tree,plain,sim))
 $(eval $(call sim_tree,asan,sim-asan))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What runs on a simulated core, and the properties that are checked while it does. */
+#include "optimum.h"
 #include "score.h"
 
 #include <string.h>
@@ -546,6 +547,8 @@ _Noreturn void world_core(void)
 
 		tempo_start(&me->tempo, raw_khz, me->start_khz, me->error_ppb, sim.raw, me->start_tsc);
 		the_clock.core[i].tempo_khz = me->start_khz;
+		if (sim.optimum)
+			optimum_up();
 		me->leave = false;
 		me->state = CORE_UP;
 		c->shown.mul = 0;

@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: MIT */
+#include "optimum.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock/port.h"
+
+#define EXACT_NS 0.01    /* multipliers are cut to 48 bits, and these are doubles */
+#define NS_PER_MS 1e6
+
+enum {
+	FLOOR_NS = 1,            /* line_read cuts: two readings' difference is off by less */
+	CORES_FEW = 64,
+};
+
+/* Skew is published by what cores told each other; the timebase says more of that, too. */
+enum graph { EXCHANGES, ALL_STAMPS, GRAPHS };
+
+/* A core's last stamp; since then it was told of these tempos. */
+struct last {
+	enum { NONE, ANEW, KNOWN } is;
+	uint64_t tsc;
+	uint32_t khz_min, khz_max, khz, changes;
+	unsigned seen;           /* the node of the message that it has seen since; 0: none */
+	uint32_t seen_number;
+	bool looked;             /* it has read the timebase since, at that distance from the first reading */
+	double looked_ns;
+};
+
+/* Both words of an exchange, each with the last message and the one before it, which may still be seen. */
+struct word {
+	uint32_t number[2];
+	unsigned next;
+};
+
+/* All of them, sorted in the end. */
+struct series {
+	float *value;
+	size_t n, room;
+};
+
+static struct {
+	unsigned nodes, room, timebase, truth; /* the last two: their numbers; cores have their own */
+	double *most;            /* [(graph * nodes + p) * nodes + q]: t_p - t_q */
+	unsigned *live, lives;   /* nodes that are */
+	struct last *last;       /* [cores] */
+	struct word *word;       /* [2 * cores]: ask, answer */
+	double truth_ns, truth_raw; /* the reference at the node, and true time */
+	uint64_t timebase_ns;    /* its first reading, at the node */
+	bool published;
+	uint64_t skew_ns, drift_ns;
+} now;
+
+/* The graph as it grew, for the check: edges of stamps, t_from - t_to <= ns. */
+static struct {
+	unsigned *stamp;         /* [nodes]: the stamp that a node is by now */
+	unsigned stamps;
+	struct edge {
+		unsigned from, to;
+		double ns;
+		enum graph least; /* of this graph, and those after it */
+	} *edge;
+	size_t edges, room;
+} whole;
+
+static struct {
+	uint64_t published, outside, below, unlike; /* publications; and of those, the three kinds of fault */
+	/*
+	 * What was published, by the optimum; that, when no core's radius was carried over from another base; and the
+	 * optimum as sums, by itself. The optimum by what it were if the timebase served for skew, too, and for the
+	 * best lines.
+	 */
+	struct series skew, drift, fresh, skew_sum, drift_sum, without_timebase, lines;
+	struct series skew_ns, drift_ns; /* the optimum */
+} all;
+
+static double *most(enum graph g, unsigned p, unsigned q)
+{
+	return &now.most[(g * now.nodes + p) * now.nodes + q];
+}
+
+static bool lives(unsigned node)
+{
+	return !isnan(*most(0, node, node));
+}
+
+static void die(unsigned node)
+{
+	unsigned i = 0;
+
+	*most(0, node, node) = NAN;
+	while (now.live[i] != node)
+		i++;
+	now.live[i] = now.live[--now.lives];
+}
+
+static void whole_edge(unsigned from, unsigned to, double ns, enum graph least)
+{
+	if (isinf(ns))
+		return;
+	if (whole.edges == whole.room)
+		whole.edge = realloc(whole.edge, (whole.room = 2 * whole.room + 1024) * sizeof(*whole.edge));
+	whole.edge[whole.edges++] = (struct edge){ from, to, ns, least };
+}
+
+/* A stamp of which nothing is known. */
+static void begin(unsigned node)
+{
+	for (enum graph g = 0; g < GRAPHS; g++) {
+		for (unsigned i = 0; i < now.lives; i++)
+			*most(g, node, now.live[i]) = *most(g, now.live[i], node) = INFINITY;
+		*most(g, node, node) = 0;
+	}
+	now.live[now.lives++] = node;
+	whole.stamp[node] = whole.stamps++;
+}
+
+/* The same stamp under another number. */
+static void copy(unsigned to, unsigned from)
+{
+	if (lives(to))
+		die(to);
+	for (enum graph g = 0; g < GRAPHS; g++) {
+		for (unsigned i = 0; i < now.lives; i++) {
+			*most(g, to, now.live[i]) = *most(g, from, now.live[i]);
+			*most(g, now.live[i], to) = *most(g, now.live[i], from);
+		}
+		*most(g, to, to) = 0;
+	}
+	now.live[now.lives++] = to;
+	whole.stamp[to] = whole.stamp[from];
+}
+
+/* A new stamp takes its place, which is later by that. Nobody else knows of it yet. */
+static void move(unsigned node, double lo, double hi)
+{
+	for (enum graph g = 0; g < GRAPHS; g++)
+		for (unsigned i = 0; i < now.lives; i++)
+			if (now.live[i] != node) {
+				*most(g, node, now.live[i]) += hi;
+				*most(g, now.live[i], node) -= lo;
+			}
+	if (!sim.whole)
+		return;
+	whole_edge(whole.stamps, whole.stamp[node], hi, 0);
+	whole_edge(whole.stamp[node], whole.stamps, -lo, 0);
+	whole.stamp[node] = whole.stamps++;
+}
+
+static void shorten(enum graph g, unsigned p, unsigned q, double ns)
+{
+	for (unsigned i = 0; i < now.lives; i++) {
+		double *row = most(g, now.live[i], 0), to_q = row[p] + ns;
+
+		for (unsigned j = 0; j < now.lives; j++) {
+			double by = to_q + *most(g, q, now.live[j]);
+
+			if (by < row[now.live[j]])
+				row[now.live[j]] = by;
+		}
+	}
+}
+
+/* t_p - t_q <= ns, in this graph and those after it. */
+static void know(unsigned p, unsigned q, double ns, enum graph least)
+{
+	if (sim.whole)
+		whole_edge(whole.stamp[p], whole.stamp[q], ns, least);
+	for (enum graph g = least; g < GRAPHS; g++)
+		if (*most(g, p, q) > ns)
+			shorten(g, p, q, ns);
+}
+
+void optimum_reset(void)
+{
+	now.nodes = 5 * sim.cores + 2;
+	now.timebase = sim.cores;
+	now.truth = sim.cores + 1;
+	if (now.room < now.nodes) {
+		now.room = now.nodes;
+		now.most = realloc(now.most, sizeof(*now.most) * GRAPHS * now.nodes * now.nodes);
+		now.live = realloc(now.live, sizeof(*now.live) * now.nodes);
+		now.last = realloc(now.last, sizeof(*now.last) * sim.cores);
+		now.word = realloc(now.word, sizeof(*now.word) * 2 * sim.cores);
+		whole.stamp = realloc(whole.stamp, sizeof(*whole.stamp) * now.nodes);
+	}
+	for (unsigned i = 0; i < now.nodes; i++)
+		*most(0, i, i) = NAN;
+	memset(now.last, 0, sizeof(*now.last) * sim.cores);
+	memset(now.word, 0, sizeof(*now.word) * 2 * sim.cores);
+	now.lives = 0;
+	now.published = false;
+	whole.stamps = 0;
+	whole.edges = 0;
+}
+
+/* How much time passes on a core from its last stamp until its counter is `tsc`. */
+static void passed(const struct last *l, uint64_t tsc, double *lo, double *hi)
+{
+	double ticks = (double)(int64_t)(tsc - l->tsc), own = sim.tempo_error * 1e-6, told = sim.told_error * 1e-6;
+	double error = own + told + own * told, slack = l->changes * NS_PER_MS / l->khz_min; /* a change cuts to a tick */
+	double a = ticks * NS_PER_MS / (l->khz_max * (1 + error)), b = ticks * NS_PER_MS / (l->khz_min * (1 - error));
+
+	*lo = fmin(a, b) - slack;
+	*hi = fmax(a, b) + slack;
+}
+
+void optimum_up(void)
+{
+	struct last *l = &now.last[sim.current];
+
+	l->is = l->is == NONE ? NONE : ANEW;
+}
+
+void optimum_stamp(uint64_t tsc)
+{
+	unsigned me = (unsigned)sim.current;
+	struct last *l = &now.last[me];
+	double lo = 0, hi = INFINITY;
+
+	if (l->is == KNOWN)
+		passed(l, tsc, &lo, &hi);
+	if (l->is == NONE)
+		begin(me);
+	else
+		move(me, lo, hi);
+	l->is = KNOWN;
+	l->tsc = tsc;
+	l->khz = l->khz_min = l->khz_max = the_clock.core[me].tempo_khz;
+	l->changes = 0;
+	unsigned m = l->seen, slot = m - sim.cores - 2;
+
+	if (m && lives(m) && now.word[slot / 2].number[slot % 2] == l->seen_number) {
+		know(m, me, 0, EXCHANGES);
+		die(m); /* to see it again, later, says nothing new */
+	}
+	l->seen = 0;
+	if (l->looked)
+		know(now.timebase, me, -l->looked_ns, ALL_STAMPS);
+	l->looked = false;
+}
+
+/* The word of an exchange that it is, or NULL; and of whom. */
+static struct word *word(const volatile void *p, unsigned *of)
+{
+	size_t at = (size_t)((const volatile char *)p - (const volatile char *)the_clock.core);
+	size_t size = sizeof(struct clock_core);
+
+	*of = (unsigned)(at / size);
+	if ((const volatile char *)p < (const volatile char *)the_clock.core || *of >= sim.cores)
+		return 0;
+	at %= size;
+	return at == offsetof(struct clock_core, exchange.ask) ? &now.word[2 * *of] :
+	       at == offsetof(struct clock_core, exchange.answer) ? &now.word[2 * *of + 1] : 0;
+}
+
+static unsigned node_of(const struct word *w, unsigned which)
+{
+	return sim.cores + 2 + 2 * (unsigned)(w - now.word) + which;
+}
+
+void optimum_load(const volatile void *p, uint64_t value)
+{
+	unsigned of, me = (unsigned)sim.current;
+	struct word *w = sim.current < 0 ? 0 : word(p, &of);
+
+	if (!w || (of == me) != (w - now.word) % 2) /* questions are for others, answers for itself */
+		return;
+	for (unsigned i = 0; i < 2; i++)
+		if (w->number[i] == value && lives(node_of(w, i))) {
+			now.last[me].seen = node_of(w, i);
+			now.last[me].seen_number = (uint32_t)value;
+		}
+}
+
+void optimum_timebase(uint64_t ns, uint32_t late_ns)
+{
+	unsigned me = (unsigned)sim.current;
+	struct last *l = &now.last[me];
+
+	if (!lives(now.timebase)) {
+		begin(now.timebase);
+		now.timebase_ns = ns;
+	}
+	l->looked = true;
+	l->looked_ns = (double)(int64_t)(ns - now.timebase_ns);
+	know(me, now.timebase, l->looked_ns + late_ns, ALL_STAMPS);
+}
+
+/* True time at which this core's counter became so many ticks less than it is now. */
+static double became(unsigned core, uint64_t ticks)
+{
+	const struct tempo_piece *t = tempo_at(&sim.core[core].core.tempo, sim.raw);
+	unsigned __int128 cut = (unsigned __int128)sim.raw * t->mult & (((unsigned __int128)1 << 48) - 1);
+
+	return (double)sim.raw - ((double)ticks * 0x1p48 + (double)cut) / (double)t->mult;
+}
+
+void optimum_start(void)
+{
+	unsigned me = (unsigned)sim.current;
+	const struct line *line = &the_clock.core[me].line;
+	double lo, hi;
+
+	copy(now.truth, me);
+	passed(&now.last[me], line->tsc, &lo, &hi);
+	move(now.truth, lo, hi);
+	now.truth_ns = (double)line->ref_ns;
+	now.truth_raw = became(me, tempo_tsc(&sim.core[me].core.tempo, sim.raw) - line->tsc);
+}
+
+static void add(struct series *s, double value)
+{
+	if (!isfinite(value)) /* nothing is known */
+		return;
+	if (s->n == s->room)
+		s->value = realloc(s->value, (s->room = 2 * s->room + 1024) * sizeof(*s->value));
+	s->value[s->n++] = (float)value;
+}
+
+/* A core whose clock can be read, and the instant at which its counter became what it is now. */
+struct shown {
+	unsigned core;
+	double ns;               /* the clock then */
+	double lo, hi;           /* so much later than its last stamp */
+	double raw;              /* in truth */
+};
+
+/* The most that p's instant is later than q's. */
+static double later(enum graph g, const struct shown *p, const struct shown *q)
+{
+	return p == q ? 0 : *most(g, p->core, q->core) + p->hi - q->lo;
+}
+
+static unsigned look(struct shown *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < sim.cores; i++) {
+		if (!the_clock.core[i].online || !the_clock.core[i].synced)
+			continue;
+		uint64_t tsc = tempo_tsc(&sim.core[i].core.tempo, sim.raw);
+
+		s[n] = (struct shown){ .core = i, .ns = (double)line_read(&the_clock.core[i].line, tsc), .raw = became(i, 0) };
+		passed(&now.last[i], tsc, &s[n].lo, &s[n].hi);
+		n++;
+	}
+	return n;
+}
+
+/* The most that p's clock can be ahead of q's. */
+static double ahead(enum graph g, const struct shown *p, const struct shown *q)
+{
+	return p->ns - q->ns + later(g, q, p);
+}
+
+static double skew_of(enum graph g, const struct shown *s, unsigned n)
+{
+	double worst = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned j = 0; j < n; j++)
+			worst = fmax(worst, ahead(g, &s[i], &s[j]));
+	return worst;
+}
+
+static double drift_of(const struct shown *s, unsigned n)
+{
+	double worst = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		double off = s[i].ns - now.truth_ns;
+
+		worst = fmax(worst, off + *most(ALL_STAMPS, now.truth, s[i].core) - s[i].lo);
+		worst = fmax(worst, *most(ALL_STAMPS, s[i].core, now.truth) + s[i].hi - off);
+	}
+	return worst;
+}
+
+/* What they would be as sums, as they are published: what two cores are off the base; what one is, and the base. */
+static void sums_of(const struct shown *s, unsigned n, double *skew, double *drift)
+{
+	double radius[2] = { 0 };
+	const struct shown *base = s;
+
+	while (base < s + n && base->core != (the_clock.base & BASE_CORE))
+		base++;
+	*skew = *drift = NAN;
+	if (base == s + n)
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		double r = fmax(ahead(EXCHANGES, &s[i], base), ahead(EXCHANGES, base, &s[i]));
+
+		radius[1] = fmax(radius[1], fmin(r, radius[0]));
+		radius[0] = fmax(radius[0], r);
+	}
+	*skew = radius[0] + radius[1];
+	*drift = drift_of(base, 1) + radius[0];
+}
+
+/*
+ * With the best lines that there could be: as much as the worst way round through some cores takes, on average of
+ * its legs (Attiya, Herzberg and Rajsbaum; Karp 1978).
+ */
+static double best_of(const struct shown *s, unsigned n)
+{
+	static double way[CORES_FEW + 1][CORES_FEW];
+	double best = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		way[0][i] = 0;
+	for (unsigned k = 1; k <= n; k++)
+		for (unsigned i = 0; i < n; i++) {
+			way[k][i] = -INFINITY;
+			for (unsigned j = 0; j < n; j++)
+				if (i != j)
+					way[k][i] = fmax(way[k][i], way[k - 1][j] + later(EXCHANGES, &s[j], &s[i]));
+		}
+	for (unsigned i = 0; i < n; i++) {
+		double least = INFINITY;
+
+		for (unsigned k = 0; k < n; k++)
+			least = fmin(least, (way[n][i] - way[k][i]) / (n - k));
+		best = fmax(best, least);
+	}
+	return best;
+}
+
+/* Is what was what can have been? */
+static bool outside(const struct shown *s, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		double off = s[i].raw - now.truth_raw;
+
+		if (off > *most(ALL_STAMPS, s[i].core, now.truth) + s[i].hi + EXACT_NS ||
+		    -off > *most(ALL_STAMPS, now.truth, s[i].core) - s[i].lo + EXACT_NS)
+			return true;
+		for (unsigned j = 0; j < n; j++)
+			if (s[i].raw - s[j].raw > later(ALL_STAMPS, &s[i], &s[j]) + EXACT_NS)
+				return true;
+	}
+	return false;
+}
+
+/* By Bellman and Ford, over all that was ever known: how far is each stamp from this one? */
+static void whole_paths(enum graph g, unsigned to, double *far)
+{
+	bool nearer = true;
+
+	for (unsigned i = 0; i < whole.stamps; i++)
+		far[i] = i == to ? 0 : INFINITY;
+	while (nearer) {
+		nearer = false;
+		for (size_t e = whole.edges; e-- > 0;) {
+			const struct edge *w = &whole.edge[e];
+
+			if (w->least <= g && far[w->to] + w->ns < far[w->from] - EXACT_NS / 1000) {
+				far[w->from] = far[w->to] + w->ns;
+				nearer = true;
+			}
+		}
+	}
+}
+
+static bool unlike(void)
+{
+	double *far = malloc(sizeof(*far) * whole.stamps);
+	bool result = false;
+
+	for (enum graph g = 0; g < GRAPHS; g++)
+		for (unsigned t = 0; t < now.lives; t++) {
+			whole_paths(g, whole.stamp[now.live[t]], far);
+			for (unsigned i = 0; i < now.lives; i++) {
+				double is = *most(g, now.live[i], now.live[t]), due = far[whole.stamp[now.live[i]]];
+
+				result |= isinf(is) != isinf(due) || fabs(is - due) > EXACT_NS;
+			}
+		}
+	free(far);
+	return result;
+}
+
+/* Was every core held against the base that is? */
+static bool fresh(const struct shown *s, unsigned n)
+{
+	const struct howler *h = &the_clock.howler;
+
+	for (unsigned i = 0; i < n; i++)
+		if (h->bound[s[i].core].carry_ns != h->carry_ns)
+			return false;
+	return true;
+}
+
+static void fault(uint64_t *count, const char *what, double skew, double drift)
+{
+	(*count)++;
+	sim_violation(V_OPTIMUM, "%s: published are a skew of %lu ns and a drift of %lu, up to %.2f and %.2f are possible",
+		      what, (unsigned long)now.skew_ns, (unsigned long)now.drift_ns, skew, drift);
+}
+
+/* Both bounds are published, and the line is taken that they are for. */
+static void published(void)
+{
+	static struct shown s[CORES_MAX];
+	unsigned n = look(s);
+
+	if (n < 2 || !lives(now.truth))
+		return;
+	double skew = skew_of(EXCHANGES, s, n), drift = drift_of(s, n), skew_sum, drift_sum;
+	bool skew_known = now.skew_ns < BOUND_FORGOTTEN, drift_known = now.drift_ns < BOUND_FORGOTTEN;
+
+	all.published++;
+	if (outside(s, n))
+		fault(&all.outside, "the truth is not possible", skew, drift);
+	if (sim.whole && unlike())
+		fault(&all.unlike, "all paths say otherwise", skew, drift);
+	if (sim.tempo_error || sim.told_error)
+		return;
+	if ((skew_known && skew > now.skew_ns + FLOOR_NS) || (drift_known && drift > now.drift_ns + FLOOR_NS))
+		fault(&all.below, "a bound is narrower than what is known", skew, drift);
+	add(&all.skew_ns, skew);
+	add(&all.drift_ns, drift);
+	if (drift_known)
+		add(&all.drift, (double)now.drift_ns / drift);
+	if (skew_known)
+		add(&all.skew, (double)now.skew_ns / skew);
+	if (skew_known && fresh(s, n))
+		add(&all.fresh, (double)now.skew_ns / skew);
+	sums_of(s, n, &skew_sum, &drift_sum);
+	add(&all.skew_sum, skew_sum / skew);
+	add(&all.drift_sum, drift_sum / drift);
+	add(&all.without_timebase, skew / skew_of(ALL_STAMPS, s, n));
+	if (n <= CORES_FEW)
+		add(&all.lines, skew / best_of(s, n));
+}
+
+void optimum_store(const volatile void *p, uint64_t value)
+{
+	const struct howler *h = &the_clock.howler;
+	unsigned of, me = (unsigned)sim.current;
+	struct word *w;
+
+	if (sim.current < 0)
+		return;
+	struct last *l = &now.last[me];
+	const struct clock_core *cc = &the_clock.core[me];
+
+	if ((w = word(p, &of))) {
+		w->number[w->next] = (uint32_t)value;
+		copy(node_of(w, w->next), me);
+		w->next = !w->next;
+	} else if (p == &cc->synced && cc->tempo_khz != l->khz) {
+		l->khz = cc->tempo_khz;
+		l->khz_min = l->khz < l->khz_min ? l->khz : l->khz_min;
+		l->khz_max = l->khz > l->khz_max ? l->khz : l->khz_max;
+		l->changes++;
+	} else if (p == &h->page.skew_ns) {
+		now.skew_ns = value;
+	} else if (p == &h->page.drift_ns) {
+		now.drift_ns = value;
+	} else if (p == &h->page.version) {
+		now.published = !(value & 1);
+	} else if (p == &h->busy && !value && now.published) {
+		now.published = false;
+		published();
+	}
+}
+
+bool optimum_holds(void)
+{
+	return !(all.outside | all.below);
+}
+
+uint64_t optimum_published(void)
+{
+	return all.published;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print_series(const char *name, struct series *s)
+{
+	qsort(s->value, s->n, sizeof(*s->value), by_value);
+	if (s->n)
+		printf(",\"%s_median\":%.3f,\"%s_p99\":%.3f,\"%s_worst\":%.3f", name, s->value[s->n / 2], name,
+		       s->value[s->n * 99 / 100], name, s->value[s->n - 1]);
+	else
+		printf(",\"%s_median\":null,\"%s_p99\":null,\"%s_worst\":null", name, name, name);
+}
+
+void optimum_print(void)
+{
+	printf(",\"published\":%lu,\"outside_optimum\":%lu,\"below_optimum\":%lu", (unsigned long)all.published,
+	       (unsigned long)all.outside, (unsigned long)all.below);
+	print_series("skew_by_optimum", &all.skew);
+	print_series("drift_by_optimum", &all.drift);
+	print_series("fresh_by_optimum", &all.fresh);
+	print_series("skew_sum_by_optimum", &all.skew_sum);
+	print_series("drift_sum_by_optimum", &all.drift_sum);
+	print_series("optimum_by_timebase", &all.without_timebase);
+	print_series("optimum_by_lines", &all.lines);
+	print_series("skew_optimum_ns", &all.skew_ns);
+	print_series("drift_optimum_ns", &all.drift_ns);
+}
