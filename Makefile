@@ -141,7 +141,7 @@ include test/guest/guest.mk test/boot/boot.mk test/unit/unit.mk test/sim/sim.mk 
 
 .PHONY: test-built
 test-built: boot-built $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(HOST_TESTS) $(addprefix $(B)/,host/fuzz_exits host/soak_exits \
-	sim/sim sim/sim-asan threads/threads threads/seat replay/replay)
+	sim/sim sim/sim-asan sim/sim-cov threads/threads threads/seat replay/replay)
 
 # Includes look down only: hv > smp > boot/boot_info.h, multiboot.h > clock. A name without a
 # folder is a neighbour; <...> is a header of the compiler's, or UEFI's in boot/.
@@ -191,7 +191,7 @@ tools-test: tools
 
 # Nothing is compiled before the tools are there.
 $(HOWLER_OBJ) $(EFI_OBJ) $(GUEST_OBJS) $(B)/font.o headers: | tools
-build/sim/sim build/sim/sim-asan build/replay/replay: | tools
+build/sim/sim build/sim/sim-asan build/sim/sim-cov build/replay/replay: | tools
 $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) build/threads/threads build/threads/seat model: | tools-test
 
 -include $(HOWLER_OBJ:.o=.d) $(EFI_OBJ:.o=.d)

@@ -12,7 +12,7 @@ boot=test/boot sim=(test/sim/suite.sh build/sim/sim build/sim/sim-asan) times=bu
 beside() {
 	printf 'rules make -s %s\n' test-built floors headers size docs-fresh
 	"${sim[@]}" -l | sed "s|^|sim ${sim[*]} |"
-	printf '%s\n' 'model make -s model' 'unit make -s unit' 'fuzz make -s fuzz' 'host make -s host-unit' 'host make -s host-fuzz' \
+	printf '%s\n' 'sim make -s sim-reached' 'model make -s model' 'unit make -s unit' 'fuzz make -s fuzz' 'host make -s host-unit' 'host make -s host-fuzz' \
 		'replay make -s replay-test' 'bench make -s bench'
 	$boot/suite.sh -l -e one -g quick | sed "s|^|boot $boot/suite.sh |"
 	echo "boot $boot/limits.sh"

@@ -5,6 +5,7 @@
 # make sim POLICY=rfc15 CORES=4 SEED=1 SEEDS=1000 EVENTS=100 SCENARIO=storm
 # build/sim/sim score POLICY CORES EVENTS SEED SEEDS   figures of any policy against true time (make score)
 # build/sim/sim optimum POLICY CORES EVENTS SEED SEEDS as storm, and no bound narrower than what is known
+# make sim-reached                 which branches of what is simulated the simulator reaches
 # make score                       the scoreboard of all policies: docs/policies.md
 # make campaign                    many seeds, side by side (GNU parallel; SSH= for more machines)
 # make sim-mutants                 the simulator finds what is broken on purpose
@@ -17,6 +18,10 @@ SIM_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 sim_objects = $(patsubst %,build/sim/$(1)/%.o,$(SIM_SRC))
 
 build/sim/sim-asan: SIM_FLAGS += $(SIM_ASAN)
+# What is under test is watched, each branch as it is written; the simulator itself is quick. gcov comes with gcc.
+build/sim/sim-cov: override CC := gcc
+build/sim/cov/clock/% build/sim/cov/smp/% build/sim/cov/hv/%: SIM_FLAGS += -O0 --coverage
+build/sim/sim-cov: private SIM_FLAGS += --coverage
 define sim_tree
 build/sim/$(1)/%.c.o: %.c | tools
 	@mkdir -p $$(@D)
@@ -26,20 +31,23 @@ build/sim/$(2): $(call sim_objects,$(1))
 endef
 $(eval $(call sim_tree,plain,sim))
 $(eval $(call sim_tree,asan,sim-asan))
--include $(patsubst %.o,%.d,$(call sim_objects,plain) $(call sim_objects,asan))
+$(eval $(call sim_tree,cov,sim-cov))
+-include $(patsubst %.o,%.d,$(foreach t,plain asan cov,$(call sim_objects,$(t))))
 
 POLICY ?= rfc15
 SEEDS ?= 1000
 SCHEDULES ?= 1000000
-.PHONY: sim races sim-test sim-campaign sim-mutants
+.PHONY: sim races sim-test sim-reached sim-campaign sim-mutants
 sim: build/sim/sim
 	build/sim/sim storm $(POLICY) $(CORES) $(or $(EVENTS),100) $(SEED) $(SEEDS) $(or $(SCENARIO),storm)
 races: build/sim/sim
 	build/sim/sim races $(SCHEDULES)
 # The share of `make test`, and of `make campaign`: SEEDS a job, JOBS jobs, over
 # this machine's processors, or over others' with SSH="--sshlogin host,...".
-sim-test: build/sim/sim build/sim/sim-asan
+sim-test: build/sim/sim build/sim/sim-asan sim-reached
 	test/sim/suite.sh build/sim/sim build/sim/sim-asan
+sim-reached: build/sim/sim-cov
+	test/sim/reached.sh
 sim-campaign: build/sim/sim
 	build/sim/sim races $(SCHEDULES)
 	parallel $(SSH) --will-cite --halt now,fail=1 --tag \
