@@ -70,7 +70,7 @@ static void make_plan(void)
 			;
 		p->by = (unsigned)random_below(&storm.random, sim.cores);
 		/* To find faults events come in one rush; to measure, with the pauses that they have on metal. */
-		p->gap_ns = sim.score ? storm_gap_ns(&storm) : 0;
+		p->gap_ns = sim.gap_parts ? (uint32_t)(storm_gap_ns(&storm) / sim.gap_parts) : 0;
 		if (p->event.kind == STORM_TEMPO)
 			continue;
 		state[p->event.core] = p->event.kind == STORM_ONLINE ? STORM_CORE_ONLINE : STORM_CORE_OFFLINE;
@@ -323,7 +323,7 @@ static void begin(void)
 	struct core *c = &sim.core[p->event.core].core;
 	unsigned by = (unsigned)executor(p->by);
 
-	next_raw = sim.score && next_event < sim.events ? sim.raw + plan[next_event].gap_ns : 0;
+	next_raw = sim.gap_parts && next_event < sim.events ? sim.raw + plan[next_event].gap_ns : 0;
 	/* The plan's model was wrong: nothing to do. */
 	if (lost(p->event.core) || online(p->event.core) != (p->event.kind != STORM_ONLINE) ||
 	    (p->event.kind == STORM_OFFLINE && !others_live(p->event.core))) {

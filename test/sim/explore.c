@@ -269,6 +269,7 @@ const char *violation_name(enum violation_kind k)
 		"none", "I1 no warp", "I2 no guest on an unsynchronised core", "I3 no core missed", "I4 rules R1 and R2",
 		"I5 every event ends", "torn page", "I8 no vCPU lost", "check in the code", "reader interrupted",
 		"I6 skew within its bound", "I6 drift within its bound", "I7 no step", "I6 bounds by what is known",
+		"timers believed and disbelieved",
 	};
 
 	return names[k];

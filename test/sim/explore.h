@@ -26,3 +26,6 @@ void explore_random(uint64_t seed, unsigned few, uint64_t length, struct schedul
 uint64_t explore_all(unsigned bound, bool (*found)(const struct schedule *), uint64_t most);
 /* Shorter, with the same kind of violation; the result replaces *s. */
 void explore_shrink(struct schedule *s);
+
+/* swarm.c: one run of the mix that this seed draws, which is told if asked for, or if it fails: false. The policy is in `sim`. */
+bool swarm_run(uint64_t seed, bool tell, struct schedule *taken);

@@ -12,7 +12,7 @@
 
 enum {
 	STACK_BYTES = 81920, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000,
-	PAIRS_MAX = 64, TIMEBASE_NS = 100, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, LOOK_NS = 10000000,
+	PAIRS_MAX = 64, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, NAPS_MAX = 64, LOOK_NS = 10000000,
 };
 
 struct sim sim;
@@ -31,6 +31,7 @@ static int wanted = -1;        /* a decision's core */
 static bool called;            /* who runs now does by a decision */
 static jmp_buf violated;
 static uint64_t progress_step; /* when memory last changed, or the conductor acted */
+static unsigned naps;          /* how often it was late since, and time passed at once */
 static uint64_t acted_step;    /* when the conductor last acted */
 static uint64_t still_raw;     /* true time when memory last changed by more than by looking */
 static uint64_t calm_raw;      /* ... when something last happened from outside: the conductor, a core that is back */
@@ -74,7 +75,7 @@ static void place_cores(void)
 	for (unsigned i = 0; i < n * n; i++) {
 		struct random r = { .state = sim.seed ^ ((uint64_t)(i / n) << 32 | i % n) };
 
-		distance[i] = 20 + (uint32_t)random_below(&r, 200);
+		distance[i] = sim.near_ns + (uint32_t)random_below(&r, sim.spread_ns);
 	}
 	for (unsigned by = 0; by < n; by++)
 		for (unsigned i = 0; i < n * n; i++) {
@@ -104,11 +105,11 @@ void machine_reset(void)
 		place_cores();
 	sim.raw = 1000000;
 	sim.steps = progress_step = acted_step = 0;
-	still_raw = calm_raw = sim.raw;
 	sim.current = -1;
 	sim.violation = V_NONE;
 	sim.random.state = sim.seed * 2 + 1;
 	wanted = -1;
+	naps = 0;
 	on_fiber = false;
 	core_count = sim.cores;
 	sim.truth = (struct sim_truth){ 0 };
@@ -123,6 +124,8 @@ void machine_reset(void)
 	the_stop = (struct stop){ 0 };
 	clock_init(&the_clock, sim.policy, clocks, sim.cores, 0);
 	the_clock.howler.use_timebase = true;
+	timebase_boot();
+	still_raw = calm_raw = sim.raw;
 	atomic_init(&the_clock.howler.late_ns, 0); /* here timers are exact */
 	the_clock.howler.rates.bound_ppb = sim.tempo_error * 1000;
 	clock_pairs(&the_clock, sim.cores <= PAIRS_MAX ? gaps : 0, spans, placed, bounds);
@@ -160,6 +163,17 @@ static void leave(void)
 }
 
 static void drain(struct sim_core *c);
+static uint64_t wake_of(const struct sim_core *c);
+
+void sim_pass(uint64_t ns)
+{
+	if (sim.current < 0) {
+		sim.raw += ns;
+		return;
+	}
+	sim.core[sim.current].wake_raw = sim.raw + ns;
+	sim_rest(FIBER_WAITING);
+}
 
 void sim_late(uint64_t ns)
 {
@@ -235,6 +249,7 @@ static void apply(const struct store *s)
 	}
 	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size) && !(sim.sick && fleeting(s->p))) {
 		progress_step = sim.steps;
+		naps = 0;
 		still_raw = sim.raw;
 	}
 	memcpy((void *)(uintptr_t)s->p, &s->value, s->size);
@@ -278,6 +293,26 @@ static void hang(void)
 	sim_stop(V_HANG);
 }
 
+/*
+ * They look and look, and nothing happens: who waits for a time waits for many looks. Let the next one pass that somebody
+ * waits for; again and again is a hang all the same.
+ */
+static bool sleeper_wakes(void)
+{
+	uint64_t until = UINT64_MAX;
+
+	for (unsigned i = 0; i < sim.cores; i++) {
+		uint64_t wake = wake_of(&sim.core[i]);
+
+		until = wake > sim.raw && wake < until ? wake : until;
+	}
+	if (until == UINT64_MAX || ++naps > NAPS_MAX)
+		return false;
+	sim.raw = until;
+	progress_step = sim.steps;
+	return true;
+}
+
 void sim_step(void)
 {
 	if (sim.current < 0)
@@ -294,9 +329,9 @@ void sim_step(void)
 			}
 		}
 		sim.steps++;
-		/* All may come online at once, one after another, and each has to meet all. */
-		if (sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores ||
-		    sim.steps - acted_step > BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores)
+		/* All may come online at once, one after another, and each has to meet all, while the others look. */
+		if ((sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores && !sleeper_wakes()) ||
+		    sim.steps - acted_step > BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores * (16 + sim.cores) / 16)
 			hang();
 	} while (sim.steps >= explore_next && explore_decide());
 }
@@ -416,7 +451,7 @@ static bool pass_time(void)
 		return false;
 	if (until > sim.raw)
 		sim.raw = until;
-	if (sim.score)
+	if (sim.read_ns)
 		progress_step = sim.steps; /* they all rest: nobody is stuck */
 	return true;
 }
@@ -685,8 +720,11 @@ static bool stopped(void)
 
 static void check_base_change(const volatile void *p)
 {
-	if (!sim.policy->first_base && p == (volatile void *)&the_clock.base && sim.current >= 0 && !stopped())
+	if (sim.policy->first_base || p != (volatile void *)&the_clock.base || sim.current < 0)
+		return;
+	if (!stopped())
 		sim_violation(V_RULES, "R2: the base changes and not every core stands still");
+	world_base_moves();
 }
 
 void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order order)
@@ -699,7 +737,8 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order ord
 		/* The first line of all begins the time; it was made just now. */
 		struct core *me = &sim.core[sim.current].core;
 
-		sim.start_ns = (int64_t)(line_read(&the_clock.core[me->index].line, tempo_tsc(&me->tempo, sim.raw)) - sim.raw);
+		sim.start_ns = (int64_t)(line_read(&the_clock.core[me->index].line, tempo_tsc(&me->tempo, sim.raw)) -
+					 timebase_true(sim.raw));
 		if (sim.optimum)
 			optimum_start();
 	}
@@ -911,35 +950,6 @@ uint64_t port_tsc(void)
 	if (sim.optimum)
 		optimum_stamp(tsc);
 	return tsc;
-}
-
-/* True time, but coarse, and from another beginning in each seed. */
-bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after)
-{
-	struct random r = { sim.seed ^ 0x74696d6562617365 };
-
-	*before = port_tsc();
-	sim_step();
-	*ns = (sim.raw + random_below(&r, 1ull << 40)) / TIMEBASE_NS * TIMEBASE_NS;
-	*resolution_ns = TIMEBASE_NS;
-	if (sim.optimum)
-		optimum_timebase(*ns, *resolution_ns);
-	*after = port_tsc();
-	return true;
-}
-
-/* As one who measures on and on comes to know it: what a reading is in doubt by, over what has passed; off to one side. */
-void port_rate(int32_t *slower_lo, int32_t *slower_hi)
-{
-	struct random r = { sim.seed ^ 0x726174652070706d };
-	int64_t is = 1000000000ll * 1000000000 / (1000000000 + sim.told_ppb) - 1000000000, most = sim.told_error * 1000;
-	int64_t doubt = (int64_t)(1000000000000 / (sim.raw + 1000000000000 / (2 * most + 1))), side = (int64_t)random_below(&r, 1001);
-
-	*slower_lo = *slower_hi = 0;
-	if (!most)
-		return;
-	*slower_lo = (int32_t)(is - doubt * side / 1000 - 1);
-	*slower_hi = (int32_t)(is + doubt * (1000 - side) / 1000 + 1);
 }
 
 void port_request(unsigned core, unsigned bits)

@@ -8,6 +8,9 @@
  * sim optimum, sim whole, as storm
  *	... and a bound that is published narrower than the stamps taken allow is a violation (optimum.h); whole: that
  *	is held against all paths through all stamps, too, for short storms
+ * sim swarm POLICY FIRST_SEED SEEDS
+ *	short storms, each seed with its own mix of cores, scenario, delays, rates, timers and what they lie; stops at a
+ *	violation, tells the mix, shortens and shows it. Of one seed the mix is told always
  * sim truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
  *	how far the reference is carried from the truth
  * sim score POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
@@ -32,7 +35,7 @@
 
 extern const struct policy pre15_policy;
 
-enum { STORM_MEAN = 24, SCORE_MEAN = 1000, PCT_LENGTH = 3000, PCT_DECISIONS = 8 };
+enum { STORM_MEAN = 24, SCORE_MEAN = 1000, SCORE_READ_NS = 500, PCT_LENGTH = 3000, PCT_DECISIONS = 8 };
 
 #define ALL_KINDS (~0u)
 
@@ -56,6 +59,8 @@ static void configure(const char *policy, unsigned cores, unsigned events, const
 	sim.watch = ALL_KINDS;
 	sim.readers = sim.exhaustive = false;
 	sim.far = sim.policy && sim.policy->first_base;
+	sim.near_ns = 20;
+	sim.spread_ns = 200;
 	if (!sim.policy || !storm_find(scenario) || !cores || cores > CORES_MAX) {
 		fprintf(stderr, "sim: no such policy, scenario or number of cores\n");
 		exit(2);
@@ -113,6 +118,26 @@ static int storm(const char *policy, unsigned cores, unsigned events, uint64_t f
 	return 0;
 }
 
+static int swarm(const char *policy, uint64_t first, uint64_t seeds)
+{
+	uint64_t steps = 0;
+
+	configure(policy, 2, 0, "storm");
+	for (uint64_t seed = first; seed < first + seeds; seed++) {
+		struct schedule s = { .decision = decisions };
+
+		if (!swarm_run(seed, seeds == 1, &s)) {
+			show(&s);
+			return 1;
+		}
+		steps += sim.steps;
+	}
+	double t = seconds() - began;
+	printf("%s, swarm: %lu storms, %lu steps, %lu readings, no violation; %.1f s, %.1f M steps/s\n", policy, (unsigned long)seeds,
+	       (unsigned long)steps, (unsigned long)sim.readings, t, (double)steps / t / 1e6);
+	return 0;
+}
+
 /* Watches for nothing: the mail to the letter is measured, too. */
 static int truth(const char *policy, unsigned cores, unsigned events, uint64_t first, uint64_t seeds,
 		 const char *scenario)
@@ -148,6 +173,8 @@ static int score(const char *policy, unsigned cores, unsigned events, uint64_t f
 	configure(policy, cores, events, scenario);
 	sim.watch = 0;
 	sim.far = sim.score = true;
+	sim.gap_parts = 1;
+	sim.read_ns = SCORE_READ_NS;
 	sim.trace = trace;
 	sim.optimum = sim.policy->bounds && !trace;
 	for (uint64_t seed = first; seed < first + seeds; seed++) {
@@ -248,6 +275,8 @@ int main(int argc, char **argv)
 		configure("rfc15", 1, 0, "storm");
 		return litmus();
 	}
+	if (argc == 5 && !strcmp(argv[1], "swarm"))
+		return swarm(argv[2], strtoull(argv[3], 0, 0), strtoull(argv[4], 0, 0));
 	sim.tempo_error = argc > 8 ? (uint32_t)atoi(argv[8]) : 0;
 	sim.told_error = argc > 10 ? (uint32_t)atoi(argv[10]) : 0;
 	sim.sick = argc > 9 ? sickness(argv[9]) : 0;
@@ -265,7 +294,8 @@ int main(int argc, char **argv)
 	if (argc >= 7 && !strcmp(argv[1], "all"))
 		return all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]),
 			   strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
-	fprintf(stderr, "sim: races [SCHEDULES] | storm|optimum|whole|truth|score|trace POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
+	fprintf(stderr, "sim: races [SCHEDULES] | swarm POLICY FIRST_SEED SEEDS | "
+			"storm|optimum|whole|truth|score|trace POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
 			"all POLICY CORES EVENTS BOUND SEED [SCENARIO]\n");
 	return 2;
 }

@@ -7,6 +7,8 @@
  *   world.c     what runs on the cores: loop, guest, host reader; the properties
  *   conductor.c what is done to them: tempo changes, take-downs, bring-ups
  *   sick.c      cores that are late, deaf or dead
+ *   timebase.c  timers that are right, rough, or lie
+ *   swarm.c     all of it, another mix in each run
  *   explore.c   schedules: random, exhaustive, replay, shrinking
  *   score.c     the scoreboard: any policy against true time
  *   optimum.c   the narrowest bounds that the stamps taken allow
@@ -105,6 +107,7 @@ struct sim_core {
 	uint32_t tempo_seen; /* R1: what this core itself made of it */
 	uint32_t lines_seen;
 	uint64_t slack_ns;   /* how far its line may be off that of the last resync's base */
+	uint32_t left_line;  /* the last line that it had when the base role moved */
 	uint32_t generation_seen;
 	uint64_t yields;
 	struct message ask, answer;
@@ -136,7 +139,25 @@ struct sim_core {
 };
 
 enum violation_kind { V_NONE, V_WARP, V_UNSYNCED, V_MISSED, V_RULES, V_HANG, V_TORN, V_LOST, V_CHECK, V_READER, V_SKEW, V_DRIFT,
-		      V_STEP, V_OPTIMUM };
+		      V_STEP, V_OPTIMUM, V_TIMER };
+
+/*
+ * A timer: a counter of so many bits, num / den ns a count, that begins anywhere. True time is as long as the best
+ * one says that the machine has; but for what is told here it is right. Of an instant: true time, 0: never.
+ */
+struct timer_mix {
+	uint32_t num, den, bits; /* bits 0: there is none */
+	uint64_t start;
+	int32_t ppb;             /* it is faster than the raw TSC by that */
+	uint32_t grain;          /* it moves on by so many counts at once, so it is late */
+	uint32_t read_ns, slow_odds; /* a reading takes so long, one of so many up to 16 times as long; 0: none does */
+	/* lies: what a reading is off, either way; one of so many has the upper bits of one count and the lower ones of the next */
+	uint32_t noise_ns, torn_odds, torn_bit;
+	uint64_t step_at, stop_at, go_at, bend_at;
+	int64_t step_ns;         /* at step_at it is ahead by that all at once; from stop_at to go_at it stands still */
+	int32_t bend_ppb;        /* from bend_at on it is faster by that */
+};
+enum { TIMERS = 2 };
 
 struct sim {
 	/* configuration */
@@ -159,6 +180,11 @@ struct sim {
 	bool optimum;    /* hold the published bounds against what could be known (optimum.h) */
 	bool whole;      /* ... and that against the whole graph of stamps: slow */
 	unsigned sick;   /* bit mask of SICK_LATE .. */
+	uint64_t gap_parts; /* a pause between events is so many times shorter than on metal; 0: there is none */
+	uint64_t read_ns;   /* of all cores together, from one reading to the next, on average; 0: one each time that it may */
+	uint32_t near_ns, spread_ns; /* what the quickest message of two cores takes: so long, and up to so much more */
+	bool timers;        /* the timers are those of `timer`, and smp/timebase.c reads them; else there is an exact one */
+	struct timer_mix timer[TIMERS];
 	/* state */
 	struct sim_core *core; /* [cores] */
 	int current;           /* core, -1: conductor or explorer */
@@ -200,9 +226,18 @@ unsigned machine_enabled(uint16_t *what, unsigned max); /* what a decision at th
 /* true: others went on meanwhile, and it is this core's turn by itself: one more step, for one more decision */
 bool machine_obey(uint16_t what);
 
+void sim_pass(uint64_t ns);        /* the running core does something that takes so long; others go on */
 void sim_late(uint64_t ns);        /* the running core makes no step for so long */
 void sim_deaf(uint64_t ns);        /* ... no kick arrives at it */
 uint64_t sim_slice(void);          /* who sleeps wakes then, true time; 0: only if there is something to do */
+
+/* timebase.c */
+void timebase_boot(void);          /* look for timers and measure them: it takes some ms */
+uint64_t timebase_true(uint64_t raw); /* how long it has been, by the best timer, but for its lies */
+uint64_t timebase_lied(uint64_t raw); /* by so much that may be another time, as far as anybody can tell: what was told of it is wrong by that */
+void timebase_sit(void);           /* stopped: who looks after the timers from now on */
+void timebase_seat(void);          /* top of a core's loop */
+uint64_t timebase_due(void);       /* the running core looks again then, true time; 0: it does not */
 
 /* sick.c */
 enum { SICK_LATE = 1u << 0, SICK_DEAF = 1u << 1, SICK_DEAD = 1u << 2 };
@@ -213,6 +248,7 @@ void sick_near(void);              /* ... it has just taken something that other
 /* world.c */
 void world_reset(void);
 _Noreturn void world_core(void); /* a core's whole life */
+void world_base_moves(void);     /* sync=rfc15: it is about to */
 void world_settled(void);        /* everything is quiet: what must hold then */
 
 /* conductor.c */

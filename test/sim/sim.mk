@@ -11,8 +11,8 @@
 # make sim-mutants                 the simulator finds what is broken on purpose
 
 SIM_SRC := $(CLOCK_SRC) \
-	smp/request.c smp/stop.c test/sim/watch.c hv/sync.c hv/place.c \
-	$(addprefix test/sim/,machine.c world.c conductor.c sick.c pre15.c explore.c score.c optimum.c litmus.c tso.c main.c)
+	smp/request.c smp/stop.c smp/truth.c smp/counter.c test/sim/watch.c hv/sync.c hv/place.c \
+	$(addprefix test/sim/,machine.c world.c conductor.c sick.c timebase.c swarm.c pre15.c explore.c score.c optimum.c litmus.c tso.c main.c)
 SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -MMD -MP -Itest/sim/include -I. -Itest/sim
 SIM_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 sim_objects = $(patsubst %,build/sim/$(1)/%.o,$(SIM_SRC))

@@ -3,13 +3,13 @@
 #include "optimum.h"
 #include "score.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "clock/port.h"
 
 enum {
 	READ_AGAIN_MAX = 1000,
-	READ_NS = 500, /* of all cores together, from one reading to the next, on average, when it is measured */
 	ROUNDING_NS = 2,
 	PIECE_CUT_NS = 3, /* line.h: by the old line 1, by the new one 2 */
 	PULL_PPB_MAX = 400000,
@@ -23,6 +23,7 @@ void pre15_down_prepare(struct clock *c, unsigned core);
 static struct vcpu vcpus[CORES_MAX];
 static struct pvclock_vcpu_time_info pages[CORES_MAX];
 static struct reading readings[CORES_MAX];
+static uint64_t left_slack_ns; /* rfc15: of the base before this one */
 
 void *guest_at(uint64_t gpa, uint64_t bytes)
 {
@@ -37,6 +38,7 @@ void vcpu_unload(void)
 void conduct_sit(const struct stopped *s)
 {
 	(void)s;
+	timebase_sit();
 }
 
 void world_reset(void)
@@ -52,7 +54,7 @@ void world_reset(void)
 		vcpus[i].state = VCPU_RUNNING;
 		sim_start_fiber(i);
 	}
-	sim.last = sim.last_slack = 0;
+	sim.last = sim.last_slack = left_slack_ns = 0;
 	sim.error_set = false;
 }
 
@@ -122,10 +124,14 @@ static void check_piece(struct sim_core *c, const struct clock_core *cc, uint64_
 	unsigned __int128 origin = (unsigned __int128)(cc->line.tsc - core->offset) << 48;
 	struct tempo_piece new = sync_tsc((unsigned)sim.current, sim.raw);
 	uint64_t raw = (uint64_t)(origin / core->mult) + 1;
-	int64_t step = (int64_t)(tempo_piece_tsc(&new, raw) - tempo_piece_tsc(&c->shown_tsc, raw));
+	uint64_t old = tempo_piece_tsc(&c->shown_tsc, raw), straight = c->shown.straight_ns;
+	int64_t step = (int64_t)(tempo_piece_tsc(&new, raw) - old), late = 0;
 
+	/* No guest saw how a pull went on that its core was late to end. */
+	if (straight && old > straight)
+		late = (int64_t)((old - straight) * (uint64_t)labs(c->shown.pull_ppb) / 1000000000) + 1;
 	if (scales() && c->shown.mul && c->shown_out == out && measured(cc) == c->shown_measured &&
-	    cc->line_count == c->shown_count + 1 && (step < -PIECE_CUT_NS || step > 1))
+	    cc->line_count == c->shown_count + 1 && (step < -PIECE_CUT_NS - late || step > 1 + late))
 		sim_violation(V_STEP, "the TSC of guests on core %d steps by %ld", sim.current, (long)step);
 	c->shown_tsc = new;
 }
@@ -163,6 +169,23 @@ static void note_exact(struct sim_core *c, const struct clock_core *cc)
 		(unsigned long)the_clock.howler.bound[sim.current].radius_ns);
 }
 
+static uint64_t half_round_trip(const struct clock_core *cc)
+{
+	return cc->exchange.best_rtt * 1000000 / cc->tempo_khz / 2 + ROUNDING_NS;
+}
+
+/* Who has a line that is not seen yet got it from this base. */
+void world_base_moves(void)
+{
+	unsigned base = the_clock.base & BASE_CORE;
+	const struct clock_core *old = &the_clock.core[base];
+	bool unseen = sim.core[base].lines_seen != old->line_count && old->exchange.rounds;
+
+	left_slack_ns = unseen ? left_slack_ns + half_round_trip(old) : sim.core[base].slack_ns;
+	for (unsigned i = 0; i < sim.cores; i++)
+		sim.core[i].left_line = the_clock.core[i].line_count;
+}
+
 /* A line that was got from an exchange is true to half its round trip and to what its leader's is. */
 static void note_line(struct sim_core *c, const struct clock_core *cc)
 {
@@ -173,15 +196,15 @@ static void note_line(struct sim_core *c, const struct clock_core *cc)
 		unsigned base = the_clock.base & BASE_CORE;
 
 		sim.start_ns = (int64_t)(line_read(&the_clock.core[base].line,
-						   tempo_tsc(&sim.core[base].core.tempo, sim.raw)) - sim.raw);
+						   tempo_tsc(&sim.core[base].core.tempo, sim.raw)) -
+					 timebase_true(sim.raw));
 	}
 	if (exact()) {
 		note_exact(c, cc);
 		return;
 	}
 	if (cc->exchange.rounds)
-		c->slack_ns = sim.core[the_clock.base & BASE_CORE].slack_ns + ROUNDING_NS +
-			      cc->exchange.best_rtt * 1000000 / cc->tempo_khz / 2;
+		c->slack_ns = (c->left_line == cc->line_count ? left_slack_ns : sim.core[the_clock.base & BASE_CORE].slack_ns) + half_round_trip(cc);
 	else if (strict() && cc->generation == c->generation_seen)
 		sim_violation(V_MISSED, "core %d made a line of its own within generation %u", sim.current,
 			      cc->generation);
@@ -219,7 +242,7 @@ static void check_bounds(const struct reading *r, uint64_t ns, unsigned v)
 {
 	struct sim_truth *t = &sim.truth;
 	uint64_t skew = ns - r->low > r->high - ns ? ns - r->low : r->high - ns;
-	int64_t error = (int64_t)(ns - r->raw) - sim.start_ns;
+	int64_t error = (int64_t)(ns - timebase_true(r->raw)) - sim.start_ns;
 	uint64_t drift = (uint64_t)(error < 0 ? -error : error);
 
 	t->looks++;
@@ -239,7 +262,7 @@ static void check_bounds(const struct reading *r, uint64_t ns, unsigned v)
 		sim_violation(V_SKEW, "vCPU %u on core %d reads %lu ns; others read %lu to %lu then: more than %lu apart", v,
 			      sim.current, (unsigned long)ns, (unsigned long)r->low, (unsigned long)r->high,
 			      (unsigned long)r->skew_ns);
-	if (drift > r->drift_ns)
+	if (drift > r->drift_ns + timebase_lied(r->raw))
 		sim_violation(V_DRIFT, "vCPU %u on core %d reads %lu ns, which is %ld off the truth: more than %lu", v,
 			      sim.current, (unsigned long)ns, (long)error, (unsigned long)r->drift_ns);
 }
@@ -376,7 +399,7 @@ static uint64_t due(void)
 {
 	uint64_t ns = sim.far ? clock_due_ns(&the_clock) : UINT64_MAX;
 
-	return sooner(ns == UINT64_MAX ? 0 : sim.raw + ns, sim_slice());
+	return sooner(sooner(ns == UINT64_MAX ? 0 : sim.raw + ns, timebase_due()), sim_slice());
 }
 
 /* In the guest until a kick. */
@@ -412,8 +435,8 @@ static void run_guest(unsigned v)
 			sim_violation(V_UNSYNCED, "vCPU %u goes on on core %d, which is unsynchronised", v, sim.current);
 		if (!read_phase(&readings[v], v))
 			continue;
-		if (sim.score) {
-			uint64_t mean = READ_NS * (uint64_t)sim.cores, next = sim.raw + mean / 2 + random_below(&sim.random, mean);
+		if (sim.read_ns) {
+			uint64_t mean = sim.read_ns * sim.cores, next = sim.raw + mean / 2 + random_below(&sim.random, mean);
 
 			self()->wake_raw = due_raw && due_raw < next ? due_raw : next;
 		}
@@ -493,7 +516,7 @@ static void do_task(struct sim_core *c)
 static void halt(const char *why)
 {
 	core_at(why, 0);
-	self()->wake_raw = sim_slice();
+	self()->wake_raw = sooner(sim_slice(), timebase_due());
 	if (!self()->wake_raw)
 		halt_until_nmi();
 	else if (!this_core()->requests && !sim_kicked())
@@ -554,6 +577,7 @@ _Noreturn void world_core(void)
 		c->shown.mul = 0;
 		sim_log("up at %u kHz", me->start_khz);
 		while (sync_turn()) {
+			timebase_seat();
 			do_task(c);
 			if (!me->leave)
 				run_something(c);
