@@ -6,7 +6,7 @@
 # make guest-qemu the guest alone in QEMU, without Howler
 # make test       everything that proves something in minutes: unit, fuzz (on this machine), boot, mutants
 # make bench      what exits cost, against test/bench/expected
-# make campaign   boots with many seeds, longer
+# make campaign   storms, exits and boots with many seeds, longer, on this machine or on many: HOSTS=":,one,two"
 # make image      build/howler.iso for a CD or a stick, BIOS and UEFI
 # make floors headers size docs-fresh  rules of the tree
 #
@@ -174,8 +174,11 @@ BUILD_NEEDS := gcc=gcc nasm=nasm ld=binutils /usr/include/elf.h=libc6-dev $(EFI_
 	grub-mkimage=grub-common $(FONT)=grub-common /usr/lib/grub/i386-pc/boot_hybrid.img=grub-pc-bin \
 	xorriso=xorriso mformat=mtools bochs=bochs bochs=bochs-term jq=jq /usr/share/bochs/BIOS-bochs-latest=bochsbios \
 	/usr/share/bochs/VGABIOS-lgpl-latest=vgabios /usr/share/ovmf/OVMF.fd=ovmf $(if $(findstring clang,$(CC)),clang=clang)
-TEST_NEEDS := qemu-system-x86_64=qemu-system-x86 iasl=acpica-tools /usr/include/cmocka.h=libcmocka-dev prove=perl parallel=parallel gnuplot=gnuplot-nox spin=spin clang=clang \
-	/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a=libclang-rt-14-dev
+BOOT_NEEDS := $(BUILD_NEEDS) qemu-system-x86_64=qemu-system-x86 iasl=acpica-tools perl=perl
+# Debian's sshd starts with its package: where services run it is installed by hand, or not at all.
+SSHD_NEEDS := ssh=openssh-client $(if $(wildcard /run/systemd/system),,/usr/sbin/sshd=openssh-server)
+TEST_NEEDS := $(BOOT_NEEDS) $(SSHD_NEEDS) /usr/include/cmocka.h=libcmocka-dev prove=perl parallel=parallel gnuplot=gnuplot-nox spin=spin \
+	clang=clang /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a=libclang-rt-14-dev
 lacking = $(sort $(shell for n in $(1); do w=$${n%%=*}; command -v $$w >/dev/null || [ -e $$w ] || echo $${n/*=/}; done))
 ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo ))
 INSTALL = $(ROOT)env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
@@ -187,7 +190,10 @@ tools:
 	$(call install,$(call lacking,$(BUILD_NEEDS)))
 tools-test: tools
 	$(call install,$(call lacking,$(TEST_NEEDS)))
-.PHONY: tools-test
+# What a host lacks that is to boot Howler in a campaign.
+lacking:
+	@echo $(call lacking,$(BOOT_NEEDS))
+.PHONY: tools-test lacking
 
 # Nothing is compiled before the tools are there.
 $(HOWLER_OBJ) $(EFI_OBJ) $(GUEST_OBJS) $(B)/font.o headers: | tools

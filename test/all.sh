@@ -13,7 +13,7 @@ beside() {
 	printf 'rules make -s %s\n' test-built floors headers size docs-fresh
 	"${sim[@]}" -l | sed "s|^|sim ${sim[*]} |"
 	printf '%s\n' 'sim make -s sim-reached' 'model make -s model' 'unit make -s unit' 'fuzz make -s fuzz' 'host make -s host-unit' 'host make -s host-fuzz' \
-		'replay make -s replay-test' 'bench make -s bench'
+		'replay make -s replay-test' 'bench make -s bench' 'campaign test/campaign-test.sh'
 	$boot/suite.sh -l -e one -g quick | sed "s|^|boot $boot/suite.sh |"
 	echo "boot $boot/limits.sh"
 	$boot/mutants.sh -l | sed "s|^|mutants $boot/mutants.sh |"

@@ -10,9 +10,9 @@ boot: boot-built tools-test
 		wait $$!; limits=$$?; cat $(B)/limits.txt; exit $$((suite ? suite : limits))
 mutants: boot-built tools-test
 	test/boot/mutants.sh
-campaign: boot-built tools-test sim-campaign host-mutants host-campaign
-	test/boot/suite.sh -g long
-	test/boot/suite.sh -s
+# Storms, exits and boots with many seeds: HOSTS=, RESUME=1 and more, see there.
+campaign: boot-built build/sim/sim build/host/soak_exits tools-test $(if $(RESUME),,host-mutants)
+	test/campaign.sh
 
 # docs/faults.md is made of the machines that are tried.
 docs-faults:

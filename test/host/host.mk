@@ -3,7 +3,6 @@
 #
 # make host-test       unit tests, and `make test`'s share of exits under the fuzzer
 # make host-mutants    each way of mutants.cfg to break a handler is found by the first
-# make host-campaign   HOST_EXITS random exits, on all processors: `make campaign`'s share
 # make host-coverage   lines of each handler that the tests and a million random exits reach: at least 90 %
 
 HOST_HANDLERS := $(addprefix hv/,exit.c cpuid.c msr.c port.c lapic.c vcpu.c decode.c guest.c vmcs.c)
@@ -15,7 +14,6 @@ HOST_TESTS := build/host/test_exits build/host/test_ept
 # This folder first: what only a kernel may do is done to a made-up machine.
 HOST_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -fno-omit-frame-pointer -Itest/host/include -I.
 HOST_RUNS ?= 200000
-HOST_EXITS ?= 100000000
 host_objects = $(patsubst %,build/host/$(1)/%.o,$(2))
 
 # Each tree of objects has its compiler and flags; of the fuzzer's only handlers are watched: it is five times as quick.
@@ -41,7 +39,7 @@ build/host/soak_exits: $(call host_objects,soak,$(HOST_SRC) test/host/fuzz_exits
 build/host/fuzz_exits: $(call host_objects,fuzz,$(HOST_SRC) test/host/fuzz_exits.c)
 	$(FUZZ_CC) -fsanitize=fuzzer $(UNIT_ASAN) -o $@ $^
 
-.PHONY: host-test host-unit host-fuzz host-mutants host-campaign host-coverage
+.PHONY: host-test host-unit host-fuzz host-mutants host-coverage
 host-test: host-unit host-fuzz
 host-unit: $(HOST_TESTS)
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -o -e '' $(HOST_TESTS)
@@ -53,12 +51,6 @@ host-fuzz: build/host/fuzz_exits build/host/soak_exits
 	@grep -a 'exits of' build/host/fuzz.log
 host-mutants: build/host/fuzz_exits build/host/soak_exits $(HOST_TESTS)
 	test/host/mutants.sh
-
-# Seeds 1 to 10: a tenth of the exits each.
-host-campaign: build/host/soak_exits
-	cd build/host && parallel --will-cite --halt now,fail=1 './soak_exits {} $(shell expr $(HOST_EXITS) / 10) >soak{}.log' \
-		::: $$(seq 10) </dev/null
-	@cat build/host/soak*.log | awk '/exits of/ { exits += $$1 } END { print exits " exits handled" }'
 
 # gcov comes with gcc.
 HOST_COVER := $(call host_objects,cover,$(HOST_SRC))

@@ -7,7 +7,6 @@
 # build/sim/sim optimum POLICY CORES EVENTS SEED SEEDS as storm, and no bound narrower than what is known
 # make sim-reached                 which branches of what is simulated the simulator reaches
 # make score                       the scoreboard of all policies: docs/policies.md
-# make campaign                    many seeds, side by side (GNU parallel; SSH= for more machines)
 # make sim-mutants                 the simulator finds what is broken on purpose
 
 SIM_SRC := $(CLOCK_SRC) \
@@ -37,24 +36,16 @@ $(eval $(call sim_tree,cov,sim-cov))
 POLICY ?= rfc15
 SEEDS ?= 1000
 SCHEDULES ?= 1000000
-.PHONY: sim races sim-test sim-reached sim-campaign sim-mutants
+.PHONY: sim races sim-test sim-reached sim-mutants
 sim: build/sim/sim
 	build/sim/sim storm $(POLICY) $(CORES) $(or $(EVENTS),100) $(SEED) $(SEEDS) $(or $(SCENARIO),storm)
 races: build/sim/sim
 	build/sim/sim races $(SCHEDULES)
-# The share of `make test`, and of `make campaign`: SEEDS a job, JOBS jobs, over
-# this machine's processors, or over others' with SSH="--sshlogin host,...".
+# The share of `make test`.
 sim-test: build/sim/sim build/sim/sim-asan sim-reached
 	test/sim/suite.sh build/sim/sim build/sim/sim-asan
 sim-reached: build/sim/sim-cov
 	test/sim/reached.sh
-sim-campaign: build/sim/sim
-	build/sim/sim races $(SCHEDULES)
-	parallel $(SSH) --will-cite --halt now,fail=1 --tag \
-		$(CURDIR)/build/sim/sim storm $(POLICY) {2} 100 {1} $(SEEDS) {3} ::: $$(seq 1 $(SEEDS) 10000) \
-		::: 2 3 4 8 16 ::: storm tempo hotplug </dev/null
-	parallel $(SSH) --will-cite --halt now,fail=1 --tag \
-		$(CURDIR)/build/sim/sim storm rfc15 {2} 100 {1} $(SEEDS) storm 0 dead ::: $$(seq 1 $(SEEDS) 2000) ::: 4 8 </dev/null
 # Every policy, in the simulator and on Bochs: tables, pictures, docs/policies.md.
 .PHONY: score
 score: all build/sim/sim | tools-test
