@@ -67,6 +67,9 @@ list() {
 
 	$suite -l -e one -g long | sed "s|^|boot $suite |"
 	$suite -l -e one -s | sed "s|^|boot $suite -s |"
+	seeds 1000000 'swarm howler SEEDS'
+	seeds 100000 'swarm scale SEEDS'
+	seeds 100000 'swarm rfc15 SEEDS'
 	echo "run $sim races ${SCHEDULES:-1000000}"
 	seq -f "run env -C build/host ./soak_exits %.0f $((${HOST_EXITS:-100000000} / 10))" 10
 	for policy in rfc15 howler scale; do
