@@ -14,6 +14,7 @@
 enum {
 	FLOOR_NS = 1,            /* line_read cuts: two readings' difference is off by less */
 	CORES_FEW = 64,
+	LOOK_NS = 5000,
 };
 
 /* Skew is published by what cores told each other; the timebase says more of that, too. */
@@ -36,6 +37,19 @@ struct word {
 	unsigned next;
 };
 
+/* A core whose clock can be read, and the instant at which its counter became what it is now. */
+struct shown {
+	unsigned core;
+	double ns;               /* the clock then */
+	double lo, hi;           /* so much later than its last stamp */
+	double raw;              /* in truth */
+};
+
+/* Both bounds. */
+struct pair {
+	double skew_ns, drift_ns;
+};
+
 /* All of them, sorted in the end. */
 struct series {
 	float *value;
@@ -51,7 +65,9 @@ static struct {
 	double truth_ns, truth_raw; /* the reference at the node, and true time */
 	uint64_t timebase_ns;    /* its first reading, at the node */
 	bool published;
-	uint64_t skew_ns, drift_ns;
+	struct pair bounds;      /* on the page */
+	uint64_t look_raw;       /* they are not looked at again before */
+	struct shown shown[CORES_MAX];
 } now;
 
 /* The graph as it grew, for the check: edges of stamps, t_from - t_to <= ns. */
@@ -193,6 +209,7 @@ void optimum_reset(void)
 	memset(now.word, 0, sizeof(*now.word) * 2 * sim.cores);
 	now.lives = 0;
 	now.published = false;
+	now.look_raw = 0;
 	whole.stamps = 0;
 	whole.edges = 0;
 }
@@ -321,14 +338,6 @@ static void add(struct series *s, double value)
 	s->value[s->n++] = (float)value;
 }
 
-/* A core whose clock can be read, and the instant at which its counter became what it is now. */
-struct shown {
-	unsigned core;
-	double ns;               /* the clock then */
-	double lo, hi;           /* so much later than its last stamp */
-	double raw;              /* in truth */
-};
-
 /* The most that p's instant is later than q's. */
 static double later(enum graph g, const struct shown *p, const struct shown *q)
 {
@@ -381,24 +390,22 @@ static double drift_of(const struct shown *s, unsigned n)
 }
 
 /* What they would be as sums, as they are published: what two cores are off the base; what one is, and the base. */
-static void sums_of(const struct shown *s, unsigned n, double *skew, double *drift)
+static struct pair sums_of(const struct shown *s, unsigned n)
 {
 	double radius[2] = { 0 };
 	const struct shown *base = s;
 
 	while (base < s + n && base->core != (the_clock.base & BASE_CORE))
 		base++;
-	*skew = *drift = NAN;
 	if (base == s + n)
-		return;
+		return (struct pair){ NAN, NAN };
 	for (unsigned i = 0; i < n; i++) {
 		double r = fmax(ahead(EXCHANGES, &s[i], base), ahead(EXCHANGES, base, &s[i]));
 
 		radius[1] = fmax(radius[1], fmin(r, radius[0]));
 		radius[0] = fmax(radius[0], r);
 	}
-	*skew = radius[0] + radius[1];
-	*drift = drift_of(base, 1) + radius[0];
+	return (struct pair){ radius[0] + radius[1], drift_of(base, 1) + radius[0] };
 }
 
 /*
@@ -494,47 +501,73 @@ static bool fresh(const struct shown *s, unsigned n)
 	return true;
 }
 
-static void fault(uint64_t *count, const char *what, double skew, double drift)
+static void fault(uint64_t *count, const char *what, const struct pair *is, const struct pair *least)
 {
 	(*count)++;
-	sim_violation(V_OPTIMUM, "%s: published are a skew of %lu ns and a drift of %lu, up to %.2f and %.2f are possible",
-		      what, (unsigned long)now.skew_ns, (unsigned long)now.drift_ns, skew, drift);
+	sim_violation(V_OPTIMUM, "%s: a skew of %.0f ns and a drift of %.0f are promised, up to %.2f and %.2f are possible",
+		      what, is->skew_ns, is->drift_ns, least->skew_ns, least->drift_ns);
+}
+
+/* That is promised now: is it true? */
+static void hold(const struct shown *s, unsigned n, const struct pair *is, const struct pair *least)
+{
+	if (outside(s, n))
+		fault(&all.outside, "the truth is not possible", is, least);
+	if (!sim.tempo_error && !sim.told_error &&
+	    ((is->skew_ns < BOUND_FORGOTTEN && least->skew_ns > is->skew_ns + FLOOR_NS) ||
+	     (is->drift_ns < BOUND_FORGOTTEN && least->drift_ns > is->drift_ns + FLOOR_NS)))
+		fault(&all.below, "a bound is narrower than what is known", is, least);
+}
+
+static struct pair least_of(const struct shown *s, unsigned n)
+{
+	return (struct pair){ skew_of(EXCHANGES, s, n), drift_of(s, n) };
+}
+
+void optimum_reading(uint64_t skew_ns, uint64_t drift_ns)
+{
+	struct pair is = { (double)skew_ns, (double)drift_ns };
+
+	/* Who has the bounds in hand may have a line by now that is for what it is about to publish. */
+	if (the_clock.howler.busy || sim.raw < now.look_raw || !lives(now.truth))
+		return;
+	now.look_raw = sim.raw + LOOK_NS;
+	unsigned n = look(now.shown);
+	struct pair least = least_of(now.shown, n);
+
+	hold(now.shown, n, &is, &least);
 }
 
 /* Both bounds are published, and the line is taken that they are for. */
-static void published(void)
+static void published(const struct pair *is)
 {
-	static struct shown s[CORES_MAX];
-	unsigned n = look(s);
+	const struct shown *s = now.shown;
+	unsigned n = look(now.shown);
 
 	if (n < 2 || !lives(now.truth))
 		return;
-	double skew = skew_of(EXCHANGES, s, n), drift = drift_of(s, n), skew_sum, drift_sum;
-	bool skew_known = now.skew_ns < BOUND_FORGOTTEN, drift_known = now.drift_ns < BOUND_FORGOTTEN;
+	struct pair least = least_of(s, n), sums;
 
 	all.published++;
-	if (outside(s, n))
-		fault(&all.outside, "the truth is not possible", skew, drift);
+	hold(s, n, is, &least);
 	if (sim.whole && unlike())
-		fault(&all.unlike, "all paths say otherwise", skew, drift);
+		fault(&all.unlike, "all paths say otherwise", is, &least);
 	if (sim.tempo_error || sim.told_error)
 		return;
-	if ((skew_known && skew > now.skew_ns + FLOOR_NS) || (drift_known && drift > now.drift_ns + FLOOR_NS))
-		fault(&all.below, "a bound is narrower than what is known", skew, drift);
-	add(&all.skew_ns, skew);
-	add(&all.drift_ns, drift);
-	if (drift_known)
-		add(&all.drift, (double)now.drift_ns / drift);
-	if (skew_known)
-		add(&all.skew, (double)now.skew_ns / skew);
-	if (skew_known && fresh(s, n))
-		add(&all.fresh, (double)now.skew_ns / skew);
-	sums_of(s, n, &skew_sum, &drift_sum);
-	add(&all.skew_sum, skew_sum / skew);
-	add(&all.drift_sum, drift_sum / drift);
-	add(&all.without_timebase, skew / skew_of(ALL_STAMPS, s, n));
+	add(&all.skew_ns, least.skew_ns);
+	add(&all.drift_ns, least.drift_ns);
+	if (is->drift_ns < BOUND_FORGOTTEN)
+		add(&all.drift, is->drift_ns / least.drift_ns);
+	if (is->skew_ns < BOUND_FORGOTTEN)
+		add(&all.skew, is->skew_ns / least.skew_ns);
+	if (is->skew_ns < BOUND_FORGOTTEN && fresh(s, n))
+		add(&all.fresh, is->skew_ns / least.skew_ns);
+	sums = sums_of(s, n);
+	add(&all.skew_sum, sums.skew_ns / least.skew_ns);
+	add(&all.drift_sum, sums.drift_ns / least.drift_ns);
+	add(&all.without_timebase, least.skew_ns / skew_of(ALL_STAMPS, s, n));
 	if (n <= CORES_FEW)
-		add(&all.lines, skew / best_of(s, n));
+		add(&all.lines, least.skew_ns / best_of(s, n));
 }
 
 void optimum_store(const volatile void *p, uint64_t value)
@@ -558,14 +591,14 @@ void optimum_store(const volatile void *p, uint64_t value)
 		l->khz_max = l->khz > l->khz_max ? l->khz : l->khz_max;
 		l->changes++;
 	} else if (p == &h->page.skew_ns) {
-		now.skew_ns = value;
+		now.bounds.skew_ns = (double)value;
 	} else if (p == &h->page.drift_ns) {
-		now.drift_ns = value;
+		now.bounds.drift_ns = (double)value;
 	} else if (p == &h->page.version) {
 		now.published = !(value & 1);
 	} else if (p == &h->busy && !value && now.published) {
 		now.published = false;
-		published();
+		published(&now.bounds);
 	}
 }
 

@@ -34,6 +34,9 @@ void optimum_timebase(uint64_t ns, uint32_t late_ns);
 /* ... has just made the first line of all: the truth is what that says. */
 void optimum_start(void);
 
+/* A guest is promised that just now, which must be true as long as no more is published. Not each time is looked at. */
+void optimum_reading(uint64_t skew_ns, uint64_t drift_ns);
+
 /* Fields of score's line of JSON; was no bound narrower, and the truth possible? How often bounds were published. */
 void optimum_print(void);
 bool optimum_holds(void);

@@ -236,6 +236,8 @@ static void look(struct reading *r)
 	}
 	r->skew_ns = !exact() || p->version & 1 ? 0 : bound_aged(p->skew_ns, p->at_ns, p->skew_ppb, own);
 	r->drift_ns = !exact() || p->version & 1 ? 0 : bound_aged(p->drift_ns, p->at_ns, p->drift_ppb, own);
+	if (sim.optimum && r->skew_ns)
+		optimum_reading(r->skew_ns, r->drift_ns);
 }
 
 static void check_bounds(const struct reading *r, uint64_t ns, unsigned v)
