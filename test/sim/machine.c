@@ -13,6 +13,7 @@
 enum {
 	STACK_BYTES = 81920, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000,
 	PAIRS_MAX = 64, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, NAPS_MAX = 64, LOOK_NS = 10000000,
+	PART_BYTES = 8, NEWS_CORES_MAX = 128, IDLE_LOOKS = 3,
 };
 
 struct sim sim;
@@ -34,6 +35,8 @@ static uint64_t progress_step; /* when memory last changed, or the conductor act
 static unsigned naps;          /* how often it was late since, and time passed at once */
 static uint64_t acted_step;    /* when the conductor last acted */
 static uint64_t still_raw;     /* true time when memory last changed by more than by looking */
+static uint32_t looks, *look;  /* all; [cores]: which of them is a core's present one */
+static uint32_t *looked;       /* [part * cores + core]: its last one there */
 static uint64_t calm_raw;      /* ... when something last happened from outside: the conductor, a core that is back */
 
 /* fiber_switch(&from, to): callee-saved registers on the old stack, then the other one's. */
@@ -58,6 +61,8 @@ void sim_start_fiber(unsigned i)
 		*--sp = 0;
 	c->sp = sp;
 	c->state = FIBER_READY;
+	c->news = true;
+	c->gives_up = false;
 	c->kick = false;
 	c->stores = 0;
 	c->shot_raw = 0;
@@ -93,12 +98,16 @@ void machine_reset(void)
 	static struct span spans[PAIRS_MAX];
 	static uint32_t placed[PAIRS_MAX];
 	static struct bound bounds[CORES_MAX];
+	size_t parts = 1 + sim.cores * (1 + sizeof(*clocks) / PART_BYTES);
 
 	if (made < sim.cores) {
 		sim.core = realloc(sim.core, sim.cores * sizeof(*sim.core));
 		clocks = aligned_alloc(64, sim.cores * sizeof(*clocks));
 		for (unsigned i = made; i < sim.cores; i++)
 			sim.core[i].stack = aligned_alloc(64, STACK_BYTES);
+		look = realloc(look, sim.cores * sizeof(*look));
+		free(looked); /* of so many cores each look is news */
+		looked = sim.cores <= NEWS_CORES_MAX ? calloc(parts * sim.cores, sizeof(*looked)) : 0;
 		made = sim.cores;
 	}
 	if (sim.far)
@@ -118,6 +127,7 @@ void machine_reset(void)
 
 		memset(&sim.core[i], 0, sizeof(sim.core[i]));
 		sim.core[i].stack = stack;
+		look[i] = ++looks;
 		sim.core[i].core.self = cores[i] = &sim.core[i].core;
 		sim.core[i].core.index = sim.core[i].core.apic_id = i;
 	}
@@ -239,6 +249,41 @@ static bool contended(const volatile void *p)
 	       p == (const volatile void *)&sim.core[sim.current].core.requests;
 }
 
+/* Of whose change is it news? Each word of the clock is a part of memory, each core's own is one, and so is the rest. */
+static size_t part_of(const volatile void *p)
+{
+	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks), part = 0;
+	size_t of_clocks = sim.cores * sizeof(*clocks), of_cores = sim.cores * sizeof(*sim.core);
+
+	if (at < of_clocks)
+		part = 1 + sim.cores + at / PART_BYTES;
+	at = (size_t)((const volatile char *)p - (const volatile char *)sim.core);
+	if (at < of_cores)
+		part = 1 + at / sizeof(*sim.core);
+	return part * sim.cores;
+}
+
+/* The running core looks there. */
+static void look_at(const volatile void *p)
+{
+	if (sim.current >= 0 && looked)
+		looked[part_of(p) + (unsigned)sim.current] = look[sim.current];
+}
+
+/* It changes there: who has looked finds something new, and who did it isn't idle. */
+static void change(const volatile void *p)
+{
+	if (sim.current >= 0)
+		sim.core[sim.current].news = true;
+	if (!looked)
+		return;
+	const uint32_t *at = looked + part_of(p);
+
+	for (unsigned i = 0; i < sim.cores; i++)
+		if (at[i] == look[i])
+			sim.core[i].news = true;
+}
+
 static void apply(const struct store *s)
 {
 	struct message *m = message(s->p);
@@ -247,10 +292,13 @@ static void apply(const struct store *s)
 		sim.truth.exchanges += m == &sim.core[sim.current].ask;
 		*m = (struct message){ sim.core[sim.current].local_raw + STEP_NS, late_ns(), (unsigned)sim.current };
 	}
-	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size) && !(sim.sick && fleeting(s->p))) {
-		progress_step = sim.steps;
-		naps = 0;
-		still_raw = sim.raw;
+	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size)) {
+		change(s->p);
+		if (!(sim.sick && fleeting(s->p))) {
+			progress_step = sim.steps;
+			naps = 0;
+			still_raw = sim.raw;
+		}
 	}
 	memcpy((void *)(uintptr_t)s->p, &s->value, s->size);
 	if (sim.sick && sim.current >= 0 && contended(s->p))
@@ -401,9 +449,15 @@ static bool polling(const struct sim_core *c)
 	return c->state == FIBER_YIELDED && c->late_raw <= sim.raw;
 }
 
+static bool idle(const struct sim_core *c)
+{
+	return !c->news && c->idle >= IDLE_LOOKS;
+}
+
 /*
  * The next core: one that can run, the first in this schedule's order of
- * priorities, else, in turn, one that only polls; -1: all rest.
+ * priorities, else, in turn, one that only polls, and of those one that may find
+ * something; -1: all rest.
  */
 static int next_core(int from)
 {
@@ -415,7 +469,11 @@ static int next_core(int from)
 	for (unsigned n = 1; n <= sim.cores; n++) {
 		unsigned i = (unsigned)(from + (int)n) % sim.cores;
 
-		if (poller < 0 && polling(&sim.core[i]))
+		if (!polling(&sim.core[i]))
+			continue;
+		if (!idle(&sim.core[i]))
+			return (int)i;
+		if (poller < 0 || (sim.core[i].gives_up && !sim.core[poller].gives_up))
 			poller = (int)i;
 	}
 	return poller;
@@ -462,7 +520,8 @@ unsigned machine_enabled(uint16_t *what, unsigned max)
 
 	for (unsigned i = 0; i < sim.cores && n < max; i++)
 		if ((int)i != sim.current && sim.core[i].state != FIBER_OFF &&
-		    (runnable(&sim.core[i]) || polling(&sim.core[i]) ||
+		    (runnable(&sim.core[i]) ||
+		     (polling(&sim.core[i]) && (!idle(&sim.core[i]) || sim.core[i].gives_up)) ||
 		     (sim.core[i].state == FIBER_RESTING && sim.core[i].late_raw <= sim.raw)))
 			what[n++] = (uint16_t)i;
 	if (n < max && conductor_ready())
@@ -590,6 +649,14 @@ void machine_run(void)
 			if (next < 0)
 				continue;
 		}
+		if (sim.core[next].state == FIBER_YIELDED) {
+			struct sim_core *c = &sim.core[next];
+
+			c->idle = c->news ? 0 : c->idle + 1;
+			if (c->news)
+				look[next] = ++looks;
+			c->news = !looked;
+		}
 		sim.core[next].state = FIBER_READY;
 		last = next;
 		resume((unsigned)next);
@@ -699,6 +766,7 @@ static uint64_t peek(const volatile void *p, unsigned size)
 uint64_t sim_load(const volatile void *p, unsigned size)
 {
 	sim_step();
+	look_at(p);
 	uint64_t v = peek(p, size);
 
 	if (sim.optimum)
@@ -772,6 +840,7 @@ uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t valu
 	sim_step();
 	if (sim.current >= 0)
 		drain(&sim.core[sim.current]);
+	look_at(p);
 	uint64_t old = fetch(p, size);
 	uint64_t new = op == SIM_OR ? old | value : op == SIM_AND ? old & value : op == SIM_ADD ? old + value : value;
 	struct store s = { p, new, size };
@@ -795,6 +864,7 @@ bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value)
 	sim_step();
 	if (sim.current >= 0)
 		drain(&sim.core[sim.current]);
+	look_at(p);
 	uint64_t old = fetch(p, size);
 	struct store s = { p, value, size };
 
@@ -817,6 +887,8 @@ struct core *this_core(void)
 uint64_t raw_now(void)
 {
 	sim_step();
+	if (sim.current >= 0)
+		sim.core[sim.current].news = true;
 	return sim.raw;
 }
 
@@ -937,6 +1009,7 @@ uint64_t port_tsc(void)
 	struct sim_core *c = &sim.core[sim.current];
 
 	sim_step();
+	c->news = true;
 	if (c->awaited) {
 		uint64_t here = receive(c->awaited);
 
@@ -968,7 +1041,10 @@ bool port_await_change(const _Atomic uint32_t *word, uint32_t old)
 				receive(c->awaited);
 			return true;
 		}
+		c->gives_up = true;
 		sim_yield();
+		c->gives_up = false;
 	}
+	c->news = true; /* it does something else now */
 	return !sim.far && sim_load(word, sizeof(*word)) != old;
 }

@@ -110,6 +110,13 @@ struct sim_core {
 	uint32_t left_line;  /* the last line that it had when the base role moved */
 	uint32_t generation_seen;
 	uint64_t yields;
+	/*
+	 * Who looks again and again, and has changed nothing since it last waited, nor asked for the time, finds
+	 * the same, unless something that it looked at has changed.
+	 */
+	bool news;
+	unsigned idle;       /* so many times in a row; a loop may wait in several places */
+	bool gives_up;       /* ... or it looks so many times only */
 	struct message ask, answer;
 	/*
 	 * Cores run side by side, though the simulator takes them one after another:
@@ -121,6 +128,7 @@ struct sim_core {
 	struct taken taken[TAKEN_MAX]; /* this core's readings: the last ones, and the highest of all before */
 	unsigned takes;
 	struct taken taken_before;
+	uint64_t taken_most; /* ns */
 	struct line shown;   /* the last line that a page was made of */
 	uint32_t shown_count; /* ... its number */
 	uint64_t shown_out;  /* ... and when its core was out last */

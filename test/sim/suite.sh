@@ -64,6 +64,7 @@ check 'ASan and UBSan, 8 cores' 'no violation' "$asan" storm rfc15 8 100 1 100
 check 'the same run with and without ASan' 'no violation' same rfc15
 check 'howler, 4 cores' 'no violation' "$sim" storm howler 4 100 1 1000
 check 'howler, 8 cores' 'no violation' "$sim" storm howler 8 100 1 300
+check 'howler, short storms of 64 cores' 'no violation' "$sim" storm howler 64 3 1 6
 check 'howler, short storms of 3 cores' 'no violation' "$sim" storm howler 3 5 1 20000
 check 'howler, 4 cores, tempo' 'no violation' "$sim" storm howler 4 100 1 500 tempo
 check 'howler, 4 cores, hotplug' 'no violation' "$sim" storm howler 4 100 1 500 hotplug

@@ -277,8 +277,11 @@ static void check_order(const struct reading *r, uint64_t ns, unsigned v)
 
 	for (unsigned i = 0; i < sim.cores; i++) {
 		const struct sim_core *c = &sim.core[i];
-		uint64_t far = sim_distance(i, r->core) + READ_PATH_NS, floor = 0;
+		uint64_t far, floor = 0;
 
+		if (c->taken_most <= ns)
+			continue;
+		far = sim_distance(i, r->core) + READ_PATH_NS;
 		if (c->taken_before.raw + far <= r->raw)
 			floor = c->taken_before.ns;
 
@@ -299,6 +302,7 @@ static void check_order(const struct reading *r, uint64_t ns, unsigned v)
 	if (t->ns > me->taken_before.ns)
 		me->taken_before = *t;
 	*t = (struct taken){ r->raw, ns };
+	me->taken_most = ns > me->taken_most ? ns : me->taken_most;
 }
 
 static void check_reading(struct reading *r, uint64_t ns, unsigned v)
