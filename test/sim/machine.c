@@ -136,7 +136,7 @@ void machine_reset(void)
 	the_clock.howler.use_timebase = true;
 	timebase_boot();
 	still_raw = calm_raw = sim.raw;
-	atomic_init(&the_clock.howler.late_ns, 0); /* here timers are exact */
+	atomic_init(&the_clock.howler.late_ns, sim.late_ns);
 	the_clock.howler.rates.bound_ppb = sim.tempo_error * 1000;
 	clock_pairs(&the_clock, sim.cores <= PAIRS_MAX ? gaps : 0, spans, placed, bounds);
 	/* Here a round trip has no least time that others could be held against. */

@@ -107,7 +107,8 @@ struct sim_core {
 	uint32_t tempo_seen; /* R1: what this core itself made of it */
 	uint32_t lines_seen;
 	uint64_t slack_ns;   /* how far its line may be off that of the last resync's base */
-	uint32_t left_line;  /* the last line that it had when the base role moved */
+	uint32_t left_line;  /* the last line that it had when the base role moved, ... */
+	uint64_t left_slack_ns; /* ... and how far its leader was off */
 	uint32_t generation_seen;
 	uint64_t yields;
 	/*
@@ -191,6 +192,7 @@ struct sim {
 	uint64_t gap_parts; /* a pause between events is so many times shorter than on metal; 0: there is none */
 	uint64_t read_ns;   /* of all cores together, from one reading to the next, on average; 0: one each time that it may */
 	uint32_t near_ns, spread_ns; /* what the quickest message of two cores takes: so long, and up to so much more */
+	uint32_t late_ns;   /* what a core is taken to be late by, until it shows */
 	bool timers;        /* the timers are those of `timer`, and smp/timebase.c reads them; else there is an exact one */
 	struct timer_mix timer[TIMERS];
 	/* state */

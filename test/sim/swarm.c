@@ -9,6 +9,8 @@
 
 #include "explore.h"
 
+enum { METAL_LATE_NS = 200000 }; /* clock.c */
+
 static struct random mix;
 
 static bool one_in(unsigned n)
@@ -95,7 +97,12 @@ static void draw(uint64_t seed)
 	/* howler.md, section 10: with hidden rates many cores in a rush may break the order; rfc15 knows of none. */
 	sim.tempo_error = one_in(4) && exact && sim.cores <= (sim.gap_parts ? 16 : 8) ? (uint32_t)between(1, 200) : 0;
 	sim.told_error = one_in(4) ? (uint32_t)between(1, 500) : 0;
+	sim.late_ns = METAL_LATE_NS;
 	sim.timers = exact && !sim.told_error && !one_in(4);
+	/* howler.md, section 10: who is late while the clock is pulled may break the order. */
+	sim.sick = one_in(exact ? 4 : 8) ? (unsigned)between(1, SICK_LATE | SICK_DEAF | SICK_DEAD) : 0;
+	if (exact && (sim.timers || sim.told_error || sim.tempo_error))
+		sim.sick = 0;
 	for (unsigned i = 0; i < TIMERS; i++) {
 		sim.timer[i] = (struct timer_mix){ .bits = 0 };
 		if (sim.timers && !one_in(i ? 2 : 8))
@@ -145,7 +152,8 @@ bool swarm_run(uint64_t seed, bool verbose, struct schedule *s)
 	draw(seed);
 	unsigned mean = means[random_below(&mix, sizeof(means) / sizeof(means[0]))];
 
-	if (sim.tempo_error) /* while rates are learned nothing happens for ms: who is woken at each turn would look for ever */
+	/* While rates are learned, or until a dead core is found, nothing happens for long: who is woken at each turn looks for ever. */
+	if (sim.tempo_error || sim.sick)
 		mean *= sim.cores;
 	explore_random(seed, 0, mean, s);
 	if (sim.violation || verbose)

@@ -34,7 +34,7 @@ static struct random rough;
 static unsigned seat, readings;
 static const struct timer_mix *second; /* whose second is the truth's; NULL: nobody's */
 static int32_t second_ppb;
-static int64_t zero_ns, lied_lo, lied_hi; /* what it showed at the start of its time; how much of what it said was not so */
+static int64_t zero_ns, lied_first, lied_lo, lied_hi; /* what it showed at the start of its time; how much of what it said was not so */
 static uint64_t booted;
 static bool lied;
 
@@ -202,7 +202,7 @@ void timebase_boot(void)
 	uint64_t at = (uint64_t)((unsigned __int128)(n - counted - second->start) * second->num / second->den);
 
 	zero_ns = (int64_t)(at - EPOCH_NS - (uint64_t)lie(second, first) - elapsed(first, second->ppb) + elapsed(first, second_ppb));
-	lied_lo = lied_hi = off(the_truth.first.ns, best->late_ns, first, the_truth.first.raw_hi);
+	lied_lo = lied_hi = lied_first = off(the_truth.first.ns, best->late_ns, first, the_truth.first.raw_hi);
 	lied = lied_lo || lies(second, first, sim.raw);
 	look_raw = sim.raw;
 }
@@ -262,7 +262,7 @@ bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint
 	lied_hi = by > lied_hi ? by : lied_hi;
 	if (by && !may_lie)
 		sim_violation(V_TIMER, "a timer that is right is read as %ld ns more than it may have shown", (long)by);
-	if ((uint64_t)(by < 0 ? -by : by) > believable(best, sim.raw))
+	if ((uint64_t)llabs(by - lied_first) > believable(best, sim.raw))
 		sim_violation(V_TIMER, "a timer is believed that is %ld ns off", (long)by);
 	*before = tempo_tsc(t, *before);
 	*after = tempo_tsc(t, *after);

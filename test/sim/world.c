@@ -23,7 +23,6 @@ void pre15_down_prepare(struct clock *c, unsigned core);
 static struct vcpu vcpus[CORES_MAX];
 static struct pvclock_vcpu_time_info pages[CORES_MAX];
 static struct reading readings[CORES_MAX];
-static uint64_t left_slack_ns; /* rfc15: of the base before this one */
 
 void *guest_at(uint64_t gpa, uint64_t bytes)
 {
@@ -54,7 +53,7 @@ void world_reset(void)
 		vcpus[i].state = VCPU_RUNNING;
 		sim_start_fiber(i);
 	}
-	sim.last = sim.last_slack = left_slack_ns = 0;
+	sim.last = sim.last_slack = 0;
 	sim.error_set = false;
 }
 
@@ -174,16 +173,28 @@ static uint64_t half_round_trip(const struct clock_core *cc)
 	return cc->exchange.best_rtt * 1000000 / cc->tempo_khz / 2 + ROUNDING_NS;
 }
 
+/* Of the base, though its line, from the base before it, may not be seen yet. */
+static uint64_t base_slack_ns(void)
+{
+	const struct sim_core *c = &sim.core[the_clock.base & BASE_CORE];
+	const struct clock_core *cc = &the_clock.core[c->core.index];
+
+	return c->lines_seen != cc->line_count && cc->exchange.rounds ? c->left_slack_ns + half_round_trip(cc) : c->slack_ns;
+}
+
 /* Who has a line that is not seen yet got it from this base. */
 void world_base_moves(void)
 {
-	unsigned base = the_clock.base & BASE_CORE;
-	const struct clock_core *old = &the_clock.core[base];
-	bool unseen = sim.core[base].lines_seen != old->line_count && old->exchange.rounds;
+	uint64_t slack_ns = base_slack_ns();
 
-	left_slack_ns = unseen ? left_slack_ns + half_round_trip(old) : sim.core[base].slack_ns;
-	for (unsigned i = 0; i < sim.cores; i++)
-		sim.core[i].left_line = the_clock.core[i].line_count;
+	for (unsigned i = 0; i < sim.cores; i++) {
+		struct sim_core *c = &sim.core[i];
+
+		if (c->left_line == the_clock.core[i].line_count)
+			continue; /* from the one before it */
+		c->left_line = the_clock.core[i].line_count;
+		c->left_slack_ns = slack_ns;
+	}
 }
 
 /* A line that was got from an exchange is true to half its round trip and to what its leader's is. */
@@ -204,7 +215,7 @@ static void note_line(struct sim_core *c, const struct clock_core *cc)
 		return;
 	}
 	if (cc->exchange.rounds)
-		c->slack_ns = (c->left_line == cc->line_count ? left_slack_ns : sim.core[the_clock.base & BASE_CORE].slack_ns) + half_round_trip(cc);
+		c->slack_ns = half_round_trip(cc) + (c->left_line == cc->line_count ? c->left_slack_ns : base_slack_ns());
 	else if (strict() && cc->generation == c->generation_seen)
 		sim_violation(V_MISSED, "core %d made a line of its own within generation %u", sim.current,
 			      cc->generation);
