@@ -35,6 +35,8 @@ runs() {
 		storm howler 4 100 1 300 storm 0 late+deaf+dead
 		storm scale 4 100 1 100 storm 200
 		storm scale 8 100 1 60 hotplug
+		swarm howler 1 800
+		swarm rfc15 1 300
 		score howler 4 100 1 2
 		score rfc15 4 100 1 10
 	END
