@@ -11,7 +11,7 @@
 #include "clock/port.h"
 
 enum {
-	STACK_BYTES = 81920, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000,
+	STACK_BYTES = 81920, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000, HANG_LOOK_STEPS = 64,
 	PAIRS_MAX = 64, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, NAPS_MAX = 64, LOOK_NS = 10000000,
 	PART_BYTES = 8, NEWS_CORES_MAX = 128, IDLE_LOOKS = 3,
 };
@@ -35,6 +35,9 @@ static uint64_t progress_step; /* when memory last changed, or the conductor act
 static unsigned naps;          /* how often it was late since, and time passed at once */
 static uint64_t acted_step;    /* when the conductor last acted */
 static uint64_t still_raw;     /* true time when memory last changed by more than by looking */
+static uint64_t *due;          /* [cores]: settle() */
+static uint8_t *states;        /* [cores] */
+static unsigned waiting;       /* cores, for a message */
 static uint32_t looks, *look;  /* all; [cores]: which of them is a core's present one */
 static uint32_t *looked;       /* [part * cores + core]: its last one there */
 static uint64_t calm_raw;      /* ... when something last happened from outside: the conductor, a core that is back */
@@ -47,6 +50,8 @@ __asm__(".text\n.globl fiber_switch\nfiber_switch:\n"
 	"pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
 
 void __asan_unpoison_memory_region(const volatile void *p, size_t bytes) __attribute__((weak));
+
+static void settle(const struct sim_core *c);
 
 void sim_start_fiber(unsigned i)
 {
@@ -66,6 +71,7 @@ void sim_start_fiber(unsigned i)
 	c->kick = false;
 	c->stores = 0;
 	c->shot_raw = 0;
+	settle(c);
 }
 
 /*
@@ -106,6 +112,8 @@ void machine_reset(void)
 		for (unsigned i = made; i < sim.cores; i++)
 			sim.core[i].stack = aligned_alloc(64, STACK_BYTES);
 		look = realloc(look, sim.cores * sizeof(*look));
+		due = realloc(due, sim.cores * sizeof(*due));
+		states = realloc(states, sim.cores);
 		free(looked); /* of so many cores each look is news */
 		looked = sim.cores <= NEWS_CORES_MAX ? calloc(parts * sim.cores, sizeof(*looked)) : 0;
 		made = sim.cores;
@@ -119,6 +127,7 @@ void machine_reset(void)
 	sim.random.state = sim.seed * 2 + 1;
 	wanted = -1;
 	naps = 0;
+	waiting = 0;
 	on_fiber = false;
 	core_count = sim.cores;
 	sim.truth = (struct sim_truth){ 0 };
@@ -127,6 +136,7 @@ void machine_reset(void)
 
 		memset(&sim.core[i], 0, sizeof(sim.core[i]));
 		sim.core[i].stack = stack;
+		states[i] = FIBER_OFF;
 		look[i] = ++looks;
 		sim.core[i].core.self = cores[i] = &sim.core[i].core;
 		sim.core[i].core.index = sim.core[i].core.apic_id = i;
@@ -158,6 +168,7 @@ static void resume(unsigned i)
 		sim.core[i].late_raw = 0;
 		sim.core[i].local_raw = still_raw = calm_raw = sim.raw;
 	}
+	settle(&sim.core[i]);
 	sim.current = (int)i;
 	on_fiber = true;
 	fiber_switch(&main_sp, sim.core[i].sp);
@@ -169,6 +180,7 @@ static void leave(void)
 {
 	struct sim_core *c = &sim.core[sim.current];
 
+	settle(c);
 	fiber_switch(&c->sp, main_sp);
 }
 
@@ -249,18 +261,29 @@ static bool contended(const volatile void *p)
 	       p == (const volatile void *)&sim.core[sim.current].core.requests;
 }
 
+static uint64_t fetch(const volatile void *p, unsigned size)
+{
+	const void *from = (const void *)(uintptr_t)p;
+	uint64_t v = 0;
+
+	if (size == sizeof(uint32_t))
+		memcpy(&v, from, sizeof(uint32_t));
+	else if (size == sizeof(uint64_t))
+		memcpy(&v, from, sizeof(uint64_t));
+	else
+		memcpy(&v, from, size);
+	return v;
+}
+
 /* Of whose change is it news? Each word of the clock is a part of memory, each core's own is one, and so is the rest. */
 static size_t part_of(const volatile void *p)
 {
-	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks), part = 0;
-	size_t of_clocks = sim.cores * sizeof(*clocks), of_cores = sim.cores * sizeof(*sim.core);
+	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks);
 
-	if (at < of_clocks)
-		part = 1 + sim.cores + at / PART_BYTES;
+	if (at < sim.cores * sizeof(*clocks))
+		return (1 + sim.cores + at / PART_BYTES) * sim.cores;
 	at = (size_t)((const volatile char *)p - (const volatile char *)sim.core);
-	if (at < of_cores)
-		part = 1 + at / sizeof(*sim.core);
-	return part * sim.cores;
+	return at < sim.cores * sizeof(*sim.core) ? (1 + at / sizeof(*sim.core)) * sim.cores : 0;
 }
 
 /* The running core looks there. */
@@ -292,7 +315,7 @@ static void apply(const struct store *s)
 		sim.truth.exchanges += m == &sim.core[sim.current].ask;
 		*m = (struct message){ sim.core[sim.current].local_raw + STEP_NS, late_ns(), (unsigned)sim.current };
 	}
-	if (memcmp((void *)(uintptr_t)s->p, &s->value, s->size)) {
+	if ((fetch(s->p, s->size) ^ s->value) << (64 - 8 * s->size)) {
 		change(s->p);
 		if (!(sim.sick && fleeting(s->p))) {
 			progress_step = sim.steps;
@@ -361,6 +384,14 @@ static bool sleeper_wakes(void)
 	return true;
 }
 
+static void look_for_hang(void)
+{
+	/* All may come online at once, one after another, and each has to meet all, while the others look. */
+	if ((sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores && !sleeper_wakes()) ||
+	    sim.steps - acted_step > BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores * (16 + sim.cores) / 16)
+		hang();
+}
+
 void sim_step(void)
 {
 	if (sim.current < 0)
@@ -376,11 +407,8 @@ void sim_step(void)
 				sim_late(NEVER);
 			}
 		}
-		sim.steps++;
-		/* All may come online at once, one after another, and each has to meet all, while the others look. */
-		if ((sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores && !sleeper_wakes()) ||
-		    sim.steps - acted_step > BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores * (16 + sim.cores) / 16)
-			hang();
+		if (!(++sim.steps % HANG_LOOK_STEPS))
+			look_for_hang();
 	} while (sim.steps >= explore_next && explore_decide());
 }
 
@@ -454,6 +482,16 @@ static bool idle(const struct sim_core *c)
 	return !c->news && c->idle >= IDLE_LOOKS;
 }
 
+/* What the loops over all cores ask of each, side by side: when it can run, unless it only polls; what it does. */
+static void settle(const struct sim_core *c)
+{
+	unsigned i = (unsigned)(c - sim.core);
+
+	waiting += (c->state == FIBER_WAITING) - (states[i] == FIBER_WAITING);
+	states[i] = (uint8_t)c->state;
+	due[i] = c->state == FIBER_YIELDED ? UINT64_MAX : wake_of(c);
+}
+
 /*
  * The next core: one that can run, the first in this schedule's order of
  * priorities, else, in turn, one that only polls, and of those one that may find
@@ -464,12 +502,13 @@ static int next_core(int from)
 	int poller = -1;
 
 	for (unsigned n = 0; n < sim.cores; n++)
-		if (runnable(&sim.core[sim.order[n]]))
+		if (due[sim.order[n]] <= sim.raw)
 			return (int)sim.order[n];
 	for (unsigned n = 1; n <= sim.cores; n++) {
-		unsigned i = (unsigned)(from + (int)n) % sim.cores;
+		unsigned i = (unsigned)(from + (int)n);
 
-		if (!polling(&sim.core[i]))
+		i -= i < sim.cores ? 0 : sim.cores;
+		if (states[i] != FIBER_YIELDED || sim.core[i].late_raw > sim.raw)
 			continue;
 		if (!idle(&sim.core[i]))
 			return (int)i;
@@ -519,10 +558,10 @@ unsigned machine_enabled(uint16_t *what, unsigned max)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < sim.cores && n < max; i++)
-		if ((int)i != sim.current && sim.core[i].state != FIBER_OFF &&
-		    (runnable(&sim.core[i]) ||
-		     (polling(&sim.core[i]) && (!idle(&sim.core[i]) || sim.core[i].gives_up)) ||
-		     (sim.core[i].state == FIBER_RESTING && sim.core[i].late_raw <= sim.raw)))
+		if ((int)i != sim.current &&
+		    (due[i] <= sim.raw ||
+		     (states[i] == FIBER_YIELDED && polling(&sim.core[i]) && (!idle(&sim.core[i]) || sim.core[i].gives_up)) ||
+		     (states[i] == FIBER_RESTING && sim.core[i].late_raw <= sim.raw)))
 			what[n++] = (uint16_t)i;
 	if (n < max && conductor_ready())
 		what[n++] = DECISION_CONDUCTOR;
@@ -563,12 +602,12 @@ bool machine_obey(uint16_t what)
 }
 
 /* Who can run only looks again and again: true time passes until a message, or a kick, arrives. */
-static void pass_until_message(void)
+static bool pass_until_message(void)
 {
 	uint64_t until = UINT64_MAX;
 	bool message = false;
 
-	for (unsigned i = 0; i < sim.cores; i++) {
+	for (unsigned i = 0; waiting && i < sim.cores; i++) {
 		const struct sim_core *c = &sim.core[i];
 
 		if (c->late_raw > sim.raw)
@@ -579,8 +618,10 @@ static void pass_until_message(void)
 		if (c->kick && c->kick_raw > sim.raw && c->kick_raw < until)
 			until = c->kick_raw;
 	}
-	if (message && until > sim.raw)
-		sim.raw = until;
+	if (!message || until <= sim.raw)
+		return false;
+	sim.raw = until;
+	return true;
 }
 
 /*
@@ -627,18 +668,16 @@ void machine_run(void)
 	for (;;) {
 		int next = wanted >= 0 ? wanted : next_core(last);
 
-		if (sim.far && next >= 0 && wanted < 0 && sim.core[next].state == FIBER_YIELDED) {
-			pass_until_message();
+		if (sim.far && next >= 0 && wanted < 0 && sim.core[next].state == FIBER_YIELDED && pass_until_message())
 			next = next_core(last);
-		}
 		if (sim.sick && next >= 0 && wanted < 0 && polling(&sim.core[next]) && anybody_sick()) {
 			pass_slowly();
 			next = next_core(last);
 		}
 		called = wanted >= 0;
 		wanted = -1;
-		if (next < 0 || (sim.core[next].state == FIBER_YIELDED && conductor_ready() &&
-				 sim.steps - progress_step > 64)) {
+		if (next < 0 || (sim.core[next].state == FIBER_YIELDED && sim.steps - progress_step > 64 &&
+				 conductor_ready())) {
 			if (conductor_ready()) {
 				conductor_act();
 				acted_step = progress_step = sim.steps;
@@ -712,14 +751,6 @@ void sim_log(const char *fmt, ...)
 }
 
 /* --- memory: x86-TSO (Owens, Sarkar, Sewell). Each access is a step, at whose end it is done. --- */
-
-static uint64_t fetch(const volatile void *p, unsigned size)
-{
-	uint64_t v = 0;
-
-	memcpy(&v, (const void *)(uintptr_t)p, size);
-	return v;
-}
 
 uint64_t sim_distance(unsigned from, unsigned to)
 {
@@ -925,6 +956,7 @@ const char *core_shoot(const struct core *who)
 	c->shot_raw = sim.raw + delay_ns(100);
 	if (c->late_raw > sim.raw && c->late_raw != NEVER && random_below(&sim.random, 2))
 		c->late_raw = sim.raw + random_below(&sim.random, 200);
+	settle(c);
 	return "fenced";
 }
 
@@ -961,6 +993,7 @@ void apic_send(uint32_t to, uint32_t nmi)
 	if (!c->kick || at < c->kick_raw)
 		c->kick_raw = at;
 	c->kick = true;
+	settle(c);
 }
 
 void halt_until_nmi(void)

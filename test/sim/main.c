@@ -89,6 +89,12 @@ static void show(struct schedule *s)
 	sim.log = false;
 }
 
+/* Steps from one decision to the next: of many cores most only wait for others, or read. */
+static uint64_t storm_mean(void)
+{
+	return STORM_MEAN * (1 + (sim.cores < 128 ? sim.cores : 128) / 16);
+}
+
 static int storm(const char *policy, unsigned cores, unsigned events, uint64_t first, uint64_t seeds,
 		 const char *scenario)
 {
@@ -99,7 +105,7 @@ static int storm(const char *policy, unsigned cores, unsigned events, uint64_t f
 		struct schedule s = { .decision = decisions };
 
 		sim.seed = seed;
-		explore_random(seed, 0, STORM_MEAN, &s);
+		explore_random(seed, 0, storm_mean(), &s);
 		steps += sim.steps;
 		if (sim.violation) {
 			printf("seed %lu: %s: %s\n", (unsigned long)seed, violation_name(sim.violation), sim.text);

@@ -88,17 +88,19 @@ struct sim_core {
 	char *stack;
 	enum fiber_state state;
 	uint64_t wake_raw;
+	unsigned stores;     /* in its buffer */
+	/*
+	 * Who looks again and again, and has changed nothing since it last waited, nor asked for the time, finds
+	 * the same, unless something that it looked at has changed.
+	 */
+	bool news;
+	unsigned idle;       /* so many times in a row; a loop may wait in several places */
+	bool gives_up;       /* ... or it looks so many times only */
 	bool kick;           /* an NMI is under way or pending */
 	uint64_t kick_raw;   /* it arrives then */
 	uint64_t late_raw;   /* it makes no step before that; 0: it is not late, NEVER: it is dead */
 	uint64_t deaf_raw;   /* no kick arrives before that */
 	uint64_t shot_raw;   /* it is fenced, and the NMI that stops it arrives then; 0: it is not */
-	/*
-	 * The oldest first; mostly empty, as a store is done at once: with a first one that is held the
-	 * others are behind it. It drains store by store at decisions, and whole when it must.
-	 */
-	struct store buffer[TSO_DEPTH];
-	unsigned stores;
 	/* what the conductor wants this core to do at the top of its loop */
 	enum { TASK_NONE, TASK_BEFORE, TASK_AFTER, TASK_DOWN, TASK_UP } task;
 	unsigned task_core;
@@ -111,13 +113,6 @@ struct sim_core {
 	uint64_t left_slack_ns; /* ... and how far its leader was off */
 	uint32_t generation_seen;
 	uint64_t yields;
-	/*
-	 * Who looks again and again, and has changed nothing since it last waited, nor asked for the time, finds
-	 * the same, unless something that it looked at has changed.
-	 */
-	bool news;
-	unsigned idle;       /* so many times in a row; a loop may wait in several places */
-	bool gives_up;       /* ... or it looks so many times only */
 	struct message ask, answer;
 	/*
 	 * Cores run side by side, though the simulator takes them one after another:
@@ -126,6 +121,11 @@ struct sim_core {
 	 */
 	const struct message *awaited;
 	uint64_t local_raw;
+	/*
+	 * The oldest first; mostly empty, as a store is done at once: with a first one that is held the
+	 * others are behind it. It drains store by store at decisions, and whole when it must.
+	 */
+	struct store buffer[TSO_DEPTH];
 	struct taken taken[TAKEN_MAX]; /* this core's readings: the last ones, and the highest of all before */
 	unsigned takes;
 	struct taken taken_before;
