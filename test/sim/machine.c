@@ -477,9 +477,10 @@ static bool polling(const struct sim_core *c)
 	return c->state == FIBER_YIELDED && c->late_raw <= sim.raw;
 }
 
+/* Would it find the same again? Not who gives up after a while; and when nothing happens at all, all look. */
 static bool idle(const struct sim_core *c)
 {
-	return !c->news && c->idle >= IDLE_LOOKS;
+	return !c->news && !c->gives_up && c->idle >= IDLE_LOOKS && sim.steps - progress_step < QUIET_STEPS / 4;
 }
 
 /* What the loops over all cores ask of each, side by side: when it can run, unless it only polls; what it does. */
@@ -512,7 +513,7 @@ static int next_core(int from)
 			continue;
 		if (!idle(&sim.core[i]))
 			return (int)i;
-		if (poller < 0 || (sim.core[i].gives_up && !sim.core[poller].gives_up))
+		if (poller < 0)
 			poller = (int)i;
 	}
 	return poller;
@@ -560,7 +561,7 @@ unsigned machine_enabled(uint16_t *what, unsigned max)
 	for (unsigned i = 0; i < sim.cores && n < max; i++)
 		if ((int)i != sim.current &&
 		    (due[i] <= sim.raw ||
-		     (states[i] == FIBER_YIELDED && polling(&sim.core[i]) && (!idle(&sim.core[i]) || sim.core[i].gives_up)) ||
+		     (states[i] == FIBER_YIELDED && polling(&sim.core[i]) && !idle(&sim.core[i])) ||
 		     (states[i] == FIBER_RESTING && sim.core[i].late_raw <= sim.raw)))
 			what[n++] = (uint16_t)i;
 	if (n < max && conductor_ready())
