@@ -132,7 +132,8 @@ static const struct timer_mix *mix_of(const struct timer *t)
 /* By how much a reading of the best timer is another than it can have been, ns; by the judge, who takes no time. */
 static int64_t off(uint64_t ns, uint32_t late_ns, uint64_t before, uint64_t after)
 {
-	int64_t ahead = (int64_t)(ns + (uint64_t)zero_ns - timebase_true(after)), behind = (int64_t)(ns + late_ns + (uint64_t)zero_ns - timebase_true(before));
+	uint64_t shown = ns + (uint64_t)zero_ns;
+	int64_t ahead = (int64_t)(shown - timebase_true(after)), behind = (int64_t)(shown + late_ns - timebase_true(before));
 
 	return ahead > 0 ? ahead : behind < 0 ? behind : 0;
 }
@@ -198,7 +199,8 @@ void timebase_boot(void)
 	if (!any)
 		return;
 	/* What it had counted when its time began, by what it shows now: that is less than a wrap ago. */
-	uint64_t first = the_truth.first.raw_lo, n = count(second, 0), counted = (n - best->counter.start) & best->counter.mask;
+	uint64_t first = the_truth.first.raw_lo, n = count(second, 0);
+	uint64_t counted = (n - best->counter.start) & best->counter.mask;
 	uint64_t at = (uint64_t)((unsigned __int128)(n - counted - second->start) * second->num / second->den);
 
 	zero_ns = (int64_t)(at - EPOCH_NS - (uint64_t)lie(second, first) - elapsed(first, second->ppb) + elapsed(first, second_ppb));
@@ -207,7 +209,7 @@ void timebase_boot(void)
 	look_raw = sim.raw;
 }
 
-/* So much is the time since the first reading another by what is known of the rate than it is by the timer's own, in truth. */
+/* By so much the time since the first reading is another by what is known of the rate than by the timer's own. */
 static uint64_t rate_lied(const struct timer *timer, uint64_t raw, int32_t ppb)
 {
 	uint64_t passed = raw - timer->rate->first.raw_lo, is = elapsed(passed, ppb), least, most;
@@ -224,7 +226,7 @@ uint64_t timebase_lied(uint64_t raw)
 	return sim.timers && lied ? (uint64_t)(lied_hi - lied_lo) + rate_lied(best, raw, second_ppb) : 0;
 }
 
-/* How much of what the timer says is believed: what it can have wandered since it was looked at, and what its rate is in doubt by. */
+/* How much of a lie is believed: what it can have wandered since a look, and what its rate is in doubt by. */
 static uint64_t believable(const struct timer *timer, uint64_t raw)
 {
 	const struct truth *t = timer->rate;
