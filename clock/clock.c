@@ -3,7 +3,6 @@
 
 #include "clock/port.h"
 
-#define LATE_NS  200000u       /* what a core is taken to be late by, until it shows */
 #define CHECK_NS 1000000000ull /* how often all cores are held against the base: a line is off by 0.23 ns then */
 
 static const struct policy *const policies[] = { &howler_policy, &scale_policy, &rfc15_policy, &rendezvous_policy };
@@ -24,7 +23,6 @@ void clock_init(struct clock *c, const struct policy *p, struct clock_core *core
 	atomic_init(&c->base, base | p->first_base);
 	for (unsigned i = 0; p->name[i] && i + 1 < sizeof(c->howler.page.policy); i++)
 		c->howler.page.policy[i] = p->name[i];
-	atomic_init(&c->howler.late_ns, LATE_NS);
 	atomic_init(&c->howler.check_ns, CHECK_NS);
 	for (unsigned i = 0; i < count; i++)
 		cores[i] = (struct clock_core){ .tempo_khz = 0 };
@@ -81,7 +79,15 @@ bool clock_learns(const struct clock *c, unsigned core)
 	       atomic_load_explicit(&c->core[core].howler.learns, memory_order_relaxed);
 }
 
+uint64_t clock_read(const struct clock *c, unsigned core, uint64_t tsc)
+{
+	const struct clock_core *k = &c->core[core];
+	uint64_t ns = line_read(&k->line, tsc);
+
+	return !k->howler.until_ns || ns < k->howler.until_ns ? ns : howler_reference(&c->howler, line_read(&k->howler.straight, tsc));
+}
+
 uint64_t clock_now(const struct clock *c)
 {
-	return line_read(&c->core[port_core()].line, port_tsc());
+	return clock_read(c, port_core(), port_tsc());
 }

@@ -201,6 +201,12 @@ static inline uint64_t clock_due_ns(const struct clock *c)
 	return c->policy->due_ns ? c->policy->due_ns(c) : UINT64_MAX;
 }
 
+/*
+ * What the core shows at `tsc`, ns: also where its line is over by then, and no guest of it reads it. This core, interrupts
+ * off, or the machine stopped.
+ */
+uint64_t clock_read(const struct clock *c, unsigned core, uint64_t tsc);
+
 /* The reference now, ns, on this core, which must be synchronised; interrupts off. */
 uint64_t clock_now(const struct clock *c);
 

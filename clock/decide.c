@@ -52,26 +52,13 @@ static uint64_t apart(uint64_t a, uint64_t b)
 	return a > b ? a - b : b - a;
 }
 
-/* x, `age` ns of a straight line later: as the base's went, with the pull until that is over. */
-static uint64_t later(const struct clock_input *in, uint64_t x, uint64_t age)
-{
-	__int128 pull = x < in->pull_until_ns ? in->pull_ppb : 0;
-	uint64_t pulled = x + age + (uint64_t)(age * pull / BILLION);
-
-	return !pull || pulled <= in->pull_until_ns ? pulled :
-	       x + age + (uint64_t)((in->pull_until_ns - x) * pull / (BILLION + pull));
-}
-
 void decide(const struct clock_input *in, struct clock_decision *out)
 {
 	uint64_t x = aim(in, &out->moved_ns), age = ticks_ns(in->now_tsc - in->tsc, in->khz, in->rate_ppb);
 
-	line_start_pulled(&out->line, in->now_tsc, later(in, x, age), in->khz, in->rate_ppb, in->pull_ppb, in->pull_until_ns);
+	line_start_steeper(&out->line, in->now_tsc, x + age, in->khz, in->rate_ppb);
 	out->x_ns = x;
 	uint64_t low = apart(x, in->base.lo), high = apart(x, in->base.hi);
-	/* When it was measured, there may have been no pull yet. */
-	uint64_t pulls = x < in->pull_until_ns ? magnitude(in->pull_ppb) : 0;
-	out->radius_ns = (low > high ? low : high) + ROUNDING_NS + age * (in->rate_err_ppb + pulls) / 1000000000;
-	/* A core that was not told of the pull yet, or not of its end, is off by that more. */
-	out->growth_ppb = ROUNDING_PPB + in->rate_err_ppb + magnitude(out->line.pull_ppb);
+	out->radius_ns = (low > high ? low : high) + ROUNDING_NS + age * in->rate_err_ppb / BILLION;
+	out->growth_ppb = ROUNDING_PPB + in->rate_err_ppb;
 }

@@ -33,8 +33,6 @@ struct clock_input {
 	uint64_t tsc, now_tsc; /* of the measurement; of the decision */
 	struct span all;      /* where lines agree with all that was measured; lo > hi: nowhere */
 	struct span base;     /* ... with the base: from this the radius comes */
-	int32_t pull_ppb;     /* all lines are steeper by that until the clock shows pull_until_ns: discipline */
-	uint64_t pull_until_ns;
 	uint32_t gap_in, gap_out; /* how long the quickest message from the base, to it, took on the clocks; or GAP_UNKNOWN */
 };
 

@@ -42,12 +42,12 @@ void howler_note(struct clock *c)
 
 	h->out_base_known = howler_timebase(c, &t);
 	h->out_tsc = h->out_base_known ? t.before : port_tsc();
-	h->out_ns = line_read(&me->line, h->out_tsc);
+	h->out_ns = clock_read(c, port_core(), h->out_tsc);
 	h->out_khz_min = h->out_khz_max = me->tempo_khz;
 	h->out_base_ns = t.ns;
 	h->out_base_late_ns = t.late_ns;
-	h->out_base_early_ns = line_read(&me->line, t.after) - h->out_ns + 1;
-	atomic_store_explicit(&me->last_ref_ns, line_read(&me->line, port_tsc()), memory_order_relaxed);
+	h->out_base_early_ns = clock_read(c, port_core(), t.after) - h->out_ns + 1;
+	atomic_store_explicit(&me->last_ref_ns, clock_now(c), memory_order_relaxed);
 }
 
 static void howler_evict(struct clock *c, uint32_t new_khz)
@@ -86,7 +86,7 @@ static bool is_base(uint32_t base, unsigned core)
 static uint64_t howler_due_ns(const struct clock *c)
 {
 	const struct clock_core *me = &c->core[port_core()];
-	uint64_t straight = me->line.straight_ns, check = UINT64_MAX;
+	uint64_t check = UINT64_MAX;
 
 	if (!clock_synced(c, port_core()))
 		return UINT64_MAX;
@@ -94,12 +94,10 @@ static uint64_t howler_due_ns(const struct clock *c)
 		check = atomic_load_explicit(&c->howler.check_at_ns, memory_order_relaxed);
 	else if (fresh_ns(c, port_core()) && !atomic_load_explicit(&me->led, memory_order_relaxed))
 		check = fresh_ns(c, port_core());
-	check = straight && straight < check ? straight : check;
-	if (check == UINT64_MAX)
-		return check;
-	uint64_t now = clock_now(c);
+	uint64_t tsc = port_tsc(), now = line_read(&me->howler.straight, tsc), shown = line_read(&me->line, tsc);
+	uint64_t left = now < check ? check - now : 0, shows = shown < me->howler.until_ns ? me->howler.until_ns - shown : 0;
 
-	return now < check ? check - now : 0;
+	return left < shows ? left : shows;
 }
 
 /* Answer core `other`, if it asks this one. */
@@ -110,8 +108,8 @@ static void answer(struct clock *c, unsigned other)
 	me->waits_for = other;
 	set(&me->howler.answers, other + 1);
 	if (flag(&c->core[other].howler.partner) == port_core() + 1)
-		exchange_answer_on(&c->core[other].exchange, &me->line,
-				   ((uint64_t)port_core() + 1) << 32 | me->line_count);
+		exchange_answer_on(&c->core[other].exchange, &me->howler.straight,
+				   ((uint64_t)port_core() + 1) << 32 | me->howler.lines);
 	atomic_store_explicit(&me->howler.answers, 0, memory_order_release);
 }
 
@@ -135,16 +133,12 @@ static bool answer_next(struct clock *c)
 /* The base: lead the next core of an older generation, until it asks this one. False: there is none. */
 static bool check_next(struct clock *c, uint32_t generation)
 {
-	struct howler_core *h = &self(c)->howler;
-
 	for (unsigned i = 0; i < c->count; i++) {
 		struct clock_core *other = &c->core[i];
 
 		if (i == port_core() || !carries(c, i) ||
 		    atomic_load_explicit(&other->generation, memory_order_acquire) == generation)
 			continue;
-		if (!h->pass_from_ns)
-			h->pass_from_ns = clock_now(c);
 		if (!atomic_load_explicit(&other->led, memory_order_acquire)) {
 			atomic_store_explicit(&other->led, 1, memory_order_release);
 			port_request(i, REQ_FOLLOW);
@@ -184,33 +178,28 @@ static enum clock_step howler_lead(struct clock *c)
 	}
 	bool base = is_base(atomic_load_explicit(&c->base, memory_order_seq_cst), my);
 
-	/* A pull that goes on for longer than all were told would pass for the base's rate. */
-	if (base && (!howler_account(c) || !howler_straighten(c)))
+	if (base && !howler_account(c))
 		return await_busy(c);
 	if (answer_next(c))
 		return CLOCK_NOT_YET;
-	if (!howler_straighten(c) || (base && !howler_look(c)))
+	if ((base && !howler_look(c)) || !howler_renew(c))
 		return await_busy(c);
 	uint32_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed);
 
 	if (!base) {
 		/* It may show by now that its rate is not what it is taken for: no guest before it is known again. */
-		if (stale(c, my, clock_now(c)))
+		if (stale(c, my, straight_now(c)))
 			set(&me->led, 1);
-		me->howler.pass_from_ns = 0;
 		return CLOCK_DONE;
 	}
 	atomic_store_explicit(&me->generation, generation, memory_order_release);
 	if (check_next(c, generation))
 		return CLOCK_NOT_YET;
-	if (me->howler.pass_from_ns) /* of all, or of some that were late */
-		c->howler.pass_ns = lately(clock_now(c) - me->howler.pass_from_ns, c->howler.pass_ns);
-	me->howler.pass_from_ns = 0;
 	/*
 	 * Not before the last time is over, and some time for guests: on a slow machine
 	 * the last cores would never have their turn.
 	 */
-	bool due = clock_now(c) >= atomic_load_explicit(&c->howler.check_at_ns, memory_order_relaxed);
+	bool due = straight_now(c) >= atomic_load_explicit(&c->howler.check_at_ns, memory_order_relaxed);
 
 	if (due || me->howler.checks)
 		howler_check_later(c);
@@ -273,12 +262,11 @@ static void howler_bring_up(struct clock *c, unsigned core)
 	howler_forget_gaps(c, core);
 	h->tsc = h->ready = h->meets = h->out_khz_max = 0;
 	h->out_khz_min = UINT32_MAX;
-	if (!new->line_count) {
+	if (!h->lines) {
 		rate_unknown(&c->howler.rates, &h->rate);
 		atomic_store_explicit(&h->learns, c->howler.rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
 	}
 	h->rate.anchor_tsc = 0;
-	h->pass_from_ns = 0;
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->online, 1, memory_order_release);
 	atomic_store_explicit(&new->led, 1, memory_order_release);

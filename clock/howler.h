@@ -9,6 +9,19 @@
 #include "clock/rate.h"
 #include "clock/trace.h"
 
+/*
+ * What cores measure and hold against each other is the straight time: it goes as the base does. What they show is the
+ * reference: from the straight time at_ns on, when it shows ref_ns, it gains ppb on that. Written once, before it
+ * counts (`knees`), and read by whoever shows a clock; relaxed, but for the count.
+ */
+struct knee {
+	_Atomic uint64_t at_ns, ref_ns;
+	_Atomic int32_t ppb;
+};
+
+
+enum { KNEES = 16 };
+
 struct howler {
 	_Atomic uint32_t busy;    /* core + 1 of the one that has it; guards bounds and gaps: bound.h */
 	_Atomic uint32_t joiner;  /* core + 1 of the one that is measuring itself against all; 0: none */
@@ -28,15 +41,14 @@ struct howler {
 	/* the joiner: */
 	struct span *span;        /* [count]: by what each other core said, .. */
 	uint32_t *placed;         /* [count]: .. where it was then */
-	/* discipline; busy: the base writes, at the top of its loop, all read while they take a line */
-	_Atomic uint64_t late_ns; /* what a core may be late by: what any was; relaxed: one that is lost comes again */
+	/* busy: the base writes, at the top of its loop, who begins the time anew, too */
+	struct knee knee[KNEES];
+	_Atomic uint32_t knees;   /* there have been so many; the later one counts more. Release: the knee is there */
+	uint64_t plan_ns;         /* ... and the last pull begins then, straight time */
+	uint64_t lease_ns;        /* nobody shows the reference beyond that straight time before it has looked at the knees */
 	bool use_timebase;        /* fixed at start */
 	bool timebase_set;
 	uint64_t timebase_ns, timebase_ref_ns, timebase_doubt_ns; /* when the clock began, by both, and give or take */
-	int32_t pull_ppb;
-	uint64_t pull_from_ns, pull_until_ns;
-	int64_t pulled_ns;        /* by all pulls before */
-	uint64_t pass_ns;         /* how long a check of all takes; the base, top: the base word hands it over */
 	/*
 	 * When the base holds all against itself next: it writes, and so does who takes a
 	 * line that must be looked after sooner. Relaxed: one that is lost comes with the next check.
@@ -48,6 +60,10 @@ struct howler {
 };
 
 struct howler_core {
+	/* own, now: the straight time; clock_core has the line that is shown, which is good until the reference is that */
+	struct line straight;
+	uint32_t lines;             /* it has had; each is another one for who measures it */
+	uint64_t until_ns;
 	_Atomic uint32_t partner;   /* core + 1 of the one that it exchanges stamps with; 0: none. Own, now */
 	_Atomic uint32_t answers;   /* core + 1 of the one that it is answering just now; 0: none. Own, top */
 	_Atomic uint32_t placed;    /* how often it took a place anew. Own, with `busy` */
@@ -73,7 +89,6 @@ struct howler_core {
 	uint32_t asked;             /* whom it answered last */
 	uint32_t checks;            /* as the base: it holds all against itself, because it was time */
 	uint32_t looked;            /* the last generation that it held against the timebase, as the base */
-	uint64_t pass_from_ns;      /* as the base: when it began to check all; 0: it is done */
 	uint32_t ready;             /* all is measured, only `busy` was missing */
 	uint32_t rounds, narrowed;  /* exchanges with this partner, and which one said something new */
 	uint32_t quick;             /* ... how many were as quick as the best one until then, or half as quick */
@@ -92,3 +107,6 @@ struct howler_core {
 	struct core_rate rate;      /* own, with `busy` to write; when it is brought up first, in the stop */
 	struct trace trace;
 };
+
+/* Any core: what the reference shows at that straight time, which is now, or a little earlier or later. */
+uint64_t howler_reference(const struct howler *h, uint64_t straight);

@@ -29,21 +29,22 @@ void howler_let_go(struct clock *c)
 bool howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint32_t restarts, uint64_t carry_ns)
 {
 	struct clock_core *me = self(c);
-	uint64_t now = d->line.ref_ns;
+	uint64_t now = howler_reference(&c->howler, d->line.ref_ns);
 	struct bound *b = &c->howler.bound[port_core()];
 	/* While it was out, a line may step. Until then both bounds hold. */
-	bool steps = flag(&me->synced) && line_read(&me->line, d->line.tsc) != now;
+	bool steps = flag(&me->synced) && line_read(&me->howler.straight, d->line.tsc) != d->line.ref_ns;
 	uint64_t was = steps ? bound_radius(c, port_core(), now) : 0;
 
 	*b = (struct bound){ .radius_ns = was > d->radius_ns ? was : d->radius_ns, .at_ns = now,
 			     .growth_ppb = d->growth_ppb, .carry_ns = carry_ns };
 	bound_publish(c, now); /* before the line: a bound that is too wide is true as well */
-	me->line = d->line;
+	me->howler.straight = d->line;
+	me->howler.lines++;
+	howler_show(c, d->line.tsc);
 	if (was > d->radius_ns) {
 		b->radius_ns = d->radius_ns;
 		bound_publish(c, now);
 	}
-	me->line_count++;
 	atomic_store_explicit(&me->generation, generation, memory_order_release);
 	set(&me->synced, 1);
 	/* If the time was lost meanwhile and begun anew elsewhere, this line is of another time. */
@@ -163,15 +164,6 @@ static void begin_with(struct clock *c, unsigned other)
 	port_request(other, REQ_SYNC);
 }
 
-/* Until its line showed `ref`, so much of it passed in so many ticks of this core: what it is pulled by, too. */
-static uint64_t passed(const struct clock_core *me, uint64_t ref, uint64_t ticks, int32_t ppb)
-{
-	const struct line *l = &me->exchange.line;
-	uint64_t ns = ticks_ns(ticks, me->tempo_khz, ppb), straight = ref > l->straight_ns ? ref - l->straight_ns : 0;
-
-	return !l->straight_ns || ns < straight ? ns : ns + (uint64_t)((int64_t)(ns - straight) * l->pull_ppb / 1000000000);
-}
-
 /* What the last round says of where the leader's reference was at h->tsc. */
 static void narrow(struct clock *c)
 {
@@ -181,22 +173,20 @@ static void narrow(struct clock *c)
 	uint64_t ref = line_read(&x->line, x->leader);
 
 	if (h->tag != x->line_tag) { /* its line is another one now: what was said before is not of it */
-		if (h->with == h->base) /* nor does the reference go as it did */
+		if (h->with == h->base) /* nor does the straight time go as it did */
 			h->tsc = x->before;
 		h->tag = x->line_tag;
 		h->span = (struct span){ 0, UINT64_MAX };
 		h->rounds = h->narrowed = 0;
 	}
 	/* Rounded outwards, and a tick takes a little less or more time than was told. */
-	uint64_t since_lo = passed(me, ref, x->after - h->tsc, h->rate.now.hi) + 1;
-	uint64_t since_hi = passed(me, ref, x->before - h->tsc, h->rate.now.lo);
+	uint64_t since_lo = ticks_ns(x->after - h->tsc, me->tempo_khz, h->rate.now.hi) + 1;
+	uint64_t since_hi = ticks_ns(x->before - h->tsc, me->tempo_khz, h->rate.now.lo);
 	uint64_t lo = ref > since_lo ? ref - since_lo : 0, hi = ref > since_hi ? ref + 1 - since_hi : 1;
 	uint64_t width = h->span.hi - h->span.lo;
 
 	h->rounds++;
 	h->quick += x->after - x->before <= 2 * x->best_rtt;
-	/* However long: host or leader took that long to come back. */
-	late(c, ticks_ns(x->after - x->before, me->tempo_khz, 0));
 	h->span.lo = lo > h->span.lo ? lo : h->span.lo;
 	h->span.hi = hi < h->span.hi ? hi : h->span.hi;
 	/* By a grain, it is not worth the wait. */
@@ -376,8 +366,6 @@ static bool still_good(struct clock *c)
 	uint64_t age = ticks_ns(port_tsc() - h->tsc, khz, 0) + 1;
 	uint64_t other = age * rate_follow(&c->howler.rates, &h->rate) / 1000000000, unsure = rate_err(&h->rate);
 
-	if (h->base_span.lo < c->howler.pull_until_ns)
-		unsure += magnitude(c->howler.pull_ppb);
 	/*
 	 * Nor do those agree with it any more that it met: once more, by what is known now. And so if
 	 * it was held up since: a line from there to here may be off by more than shows on no path.
@@ -389,7 +377,7 @@ static bool still_good(struct clock *c)
 	}
 	h->base_span.lo -= other < h->base_span.lo ? other : h->base_span.lo;
 	h->base_span.hi += other;
-	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, khz, &h->base_span, howler_pulled(&c->howler, h->base_span.lo));
+	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, khz, &h->base_span);
 	return !learns(c, my) || !learned(c);
 }
 
@@ -401,10 +389,9 @@ static struct clock_input measured(struct clock *c)
 	const struct howler_core *h = &me->howler;
 	struct clock_input in = {
 		.khz = me->tempo_khz, .rate_ppb = rate_ppb(&h->rate), .rate_err_ppb = rate_err(&h->rate),
-		.is_ns = flag(&me->synced) && !stale(c, my, clock_now(c)) ? line_read(&me->line, h->tsc) : 0,
+		.is_ns = flag(&me->synced) && !stale(c, my, straight_now(c)) ? line_read(&h->straight, h->tsc) : 0,
 		.tsc = h->tsc, .now_tsc = port_tsc(), .all = h->base_span, .base = h->base_span,
 		.gap_in = GAP_UNKNOWN, .gap_out = GAP_UNKNOWN,
-		.pull_ppb = c->howler.pull_ppb, .pull_until_ns = c->howler.pull_until_ns,
 	};
 
 	if (h->meets)
@@ -438,7 +425,7 @@ static void conclude(struct clock *c)
 
 	decide(&in, &d);
 	/* It has shown that already: out until the time has come. */
-	if (!unseen && d.line.ref_ns < atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed)) {
+	if (!unseen && howler_reference(&c->howler, d.line.ref_ns) < atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed)) {
 		bound_done(c);
 		return;
 	}
@@ -448,8 +435,8 @@ static void conclude(struct clock *c)
 	if (!flag(&me->synced) || lost || d.moved_ns) /* who was stale is back where it was */
 		atomic_fetch_add_explicit(&h->placed, 1, memory_order_relaxed);
 	howler_let_go(c);
-	uint64_t carry = h->carry_ns, now = d.line.ref_ns, was = line_read(&me->line, d.line.tsc);
-	uint64_t known = bound_radius(c, my, now) + (was > now ? was - now : now - was);
+	uint64_t carry = h->carry_ns, now = d.line.ref_ns, was = line_read(&h->straight, d.line.tsc);
+	uint64_t known = bound_radius(c, my, howler_reference(&c->howler, now)) + (was > now ? was - now : now - was);
 
 	/* A line that only goes on is off by no more than was known before. */
 	if (in.is_ns && known < d.radius_ns) {

@@ -50,17 +50,10 @@ static inline uint64_t part_of_rtt(const struct clock *c)
 	return atomic_load_explicit(&c->rtt_floor_ns, memory_order_relaxed) / RTT_PARTS + 1;
 }
 
-/* The most that it took lately, of which `ns` is the last one. */
-static inline uint64_t lately(uint64_t ns, uint64_t before)
+/* This core, synchronised: the straight time. */
+static inline uint64_t straight_now(const struct clock *c)
 {
-	return ns > before - before / 8 ? ns : before - before / 8;
-}
-
-/* A core was held up for so long. */
-static inline void late(struct clock *c, uint64_t ns)
-{
-	if (ns > atomic_load_explicit(&c->howler.late_ns, memory_order_relaxed))
-		atomic_store_explicit(&c->howler.late_ns, ns, memory_order_relaxed);
+	return line_read(&c->core[port_core()].howler.straight, port_tsc());
 }
 
 /* One check more is over; or enough is learned. True: more are to come. */
@@ -99,19 +92,22 @@ bool howler_timebase(const struct clock *c, struct timebase *t);
 /* ... how much slower all are than told, ppb. Without discipline it says only how far off the truth that may lead. */
 void howler_told(const struct clock *c, int32_t *lo, int32_t *hi);
 
-/*
- * ... with `busy`: the reference goes as this core does from now on, by a line that is steeper or flatter
- * by step_ppb at most. How much otherwise than before, ppb.
- */
-uint32_t howler_set_pace(struct clock *c, uint64_t now, int32_t step_ppb);
+/* ... with `busy`: the straight time goes as this core does from now on. How much otherwise than before, ppb. */
+uint32_t howler_set_pace(struct clock *c, uint64_t now);
 
-/* ... with `busy`: what the reference has gained by being pulled, until then. */
-int64_t howler_pulled(const struct howler *h, uint64_t now);
+/* ... with `busy`, from the straight time at_ns on, beyond `lease_ns`: the reference gains ppb. */
+void howler_knee(struct howler *h, uint64_t at_ns, uint64_t ref_ns, int32_t ppb);
+
+/* ... with `busy`, this core shows its straight line, from `tsc` on, as the reference is to go. */
+void howler_show(struct clock *c, uint64_t tsc);
 
 /* ... the base: when all are to be held against it again. */
 void howler_check_later(struct clock *c);
 
-/* ... as the base for the first time, or once for each generation, or at the end of a pull. False: `busy` is taken, come again. */
+/* ... with `busy`, the base: against the timebase. True: the reference is pulled. */
+bool howler_look_now(struct clock *c);
+
+/* ... as the base for the first time, or once for each generation; where a line ends. False: `busy` is taken, come again. */
 bool howler_account(struct clock *c);
 bool howler_look(struct clock *c);
-bool howler_straighten(struct clock *c);
+bool howler_renew(struct clock *c);

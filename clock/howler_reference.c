@@ -10,8 +10,65 @@ enum {
 	/* Between looks at the timebase, when rates are not known; and less, for the reference not to be off by more. */
 	LOOK_NS = 20000000, LOOK_OFF_NS = 400, READINGS = 3,
 	TRUTH_PPB = 10000,
-	LATE_TIMES = 16, /* who was late may be later */
+	LEASES = 4,      /* so often between two looks a core looks at the knees */
+	PULL_KNEES = 6,  /* where a pull begins and ends; so does one that it takes the place of, and the one before */
 };
+
+#define BILLION 1000000000
+
+/* How the reference goes at some straight time, .. */
+struct pace {
+	uint64_t at_ns, ref_ns, until_ns;
+	int32_t ppb;
+};
+
+static uint64_t gained(const struct pace *p, uint64_t straight)
+{
+	uint64_t ns = straight > p->at_ns ? straight - p->at_ns : 0;
+
+	return p->ref_ns + ns + (uint64_t)((__int128)ns * p->ppb / BILLION);
+}
+
+/* .. which is not before the last pull but one. */
+static struct pace pace_at(const struct howler *h, uint64_t straight)
+{
+	struct pace p;
+	uint32_t n, i;
+
+	do {
+		n = i = atomic_load_explicit(&h->knees, memory_order_acquire);
+		p.at_ns = p.until_ns = UINT64_MAX;
+		do {
+			const struct knee *k = &h->knee[--i % KNEES];
+
+			p.until_ns = p.at_ns < p.until_ns ? p.at_ns : p.until_ns;
+			p.at_ns = atomic_load_explicit(&k->at_ns, memory_order_relaxed);
+			p.ref_ns = atomic_load_explicit(&k->ref_ns, memory_order_relaxed);
+			p.ppb = atomic_load_explicit(&k->ppb, memory_order_relaxed);
+		} while (p.at_ns > straight && n - i < PULL_KNEES);
+		atomic_thread_fence(memory_order_acquire); /* pairs with the release in howler_knee: none of these is a new one */
+	} while (atomic_load_explicit(&h->knees, memory_order_relaxed) != n);
+	return p;
+}
+
+void howler_knee(struct howler *h, uint64_t at_ns, uint64_t ref_ns, int32_t ppb)
+{
+	uint32_t n = atomic_load_explicit(&h->knees, memory_order_relaxed);
+	struct knee *k = &h->knee[n % KNEES];
+
+	atomic_thread_fence(memory_order_release); /* who sees some of what follows sees that `knees` has gone on */
+	atomic_store_explicit(&k->at_ns, at_ns, memory_order_relaxed);
+	atomic_store_explicit(&k->ref_ns, ref_ns, memory_order_relaxed);
+	atomic_store_explicit(&k->ppb, ppb, memory_order_relaxed);
+	atomic_store_explicit(&h->knees, n + 1, memory_order_release);
+}
+
+uint64_t howler_reference(const struct howler *h, uint64_t straight)
+{
+	struct pace p = pace_at(h, straight);
+
+	return gained(&p, straight);
+}
 
 /* The quickest of some readings: something may come in between, as an SMI, or an emulator's next core. */
 bool howler_timebase(const struct clock *c, struct timebase *t)
@@ -36,8 +93,7 @@ void howler_told(const struct clock *c, int32_t *lo, int32_t *hi)
 	*lo = -*hi;
 }
 
-/* With `busy`: the reference goes as this core does from now on. Returns how much otherwise than before, ppb. */
-uint32_t howler_set_pace(struct clock *c, uint64_t now, int32_t step_ppb)
+uint32_t howler_set_pace(struct clock *c, uint64_t now)
 {
 	struct howler_core *me = &self(c)->howler;
 	int32_t lo, hi;
@@ -46,41 +102,61 @@ uint32_t howler_set_pace(struct clock *c, uint64_t now, int32_t step_ppb)
 	rate_told(&c->howler.rates, lo, hi);
 	atomic_store_explicit(&me->learns, 0, memory_order_relaxed);
 	atomic_store_explicit(&me->fresh_ns, 0, memory_order_relaxed);
-	return rate_lead(&c->howler.rates, &me->rate, now, step_ppb);
+	return rate_lead(&c->howler.rates, &me->rate, now);
 }
 
-/* With `busy`: what the reference has gained by being pulled, until then. */
-int64_t howler_pulled(const struct howler *h, uint64_t now)
+static int32_t ppb_of(const struct howler *h, uint32_t before_last)
 {
-	uint64_t until = now < h->pull_until_ns ? now : h->pull_until_ns;
+	uint32_t n = atomic_load_explicit(&h->knees, memory_order_relaxed) - 1 - before_last;
 
-	return h->pulled_ns + (until > h->pull_from_ns ? (int64_t)(until - h->pull_from_ns) * h->pull_ppb / 1000000000 : 0);
+	return atomic_load_explicit(&h->knee[n % KNEES].ppb, memory_order_relaxed);
+}
+
+/* With `busy`: when the pull is over the reference may go wrong by so much. */
+static uint32_t off_ppb(const struct howler *h)
+{
+	return rate_off(&h->rates, ppb_of(h, 0));
 }
 
 /* With `busy`, the base: the reference is off the truth by that now, and by so much more as time goes on. */
-static void set_drift(struct clock *c, uint64_t drift_ns, uint64_t now)
+static void set_drift(struct clock *c, uint64_t drift_ns, uint64_t straight)
 {
-	c->howler.drift_ns = drift_ns;
-	c->howler.drift_at_ns = now;
-	c->howler.drift_ppb = c->howler.rates.reference_ppb + c->howler.bound[port_core()].growth_ppb;
+	struct howler *h = &c->howler;
+	uint32_t most = 0, n = atomic_load_explicit(&h->knees, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < n && i < PULL_KNEES; i++) {
+		uint32_t off = rate_off(&h->rates, ppb_of(h, i));
+
+		most = off > most ? off : most;
+		if (atomic_load_explicit(&h->knee[(n - 1 - i) % KNEES].at_ns, memory_order_relaxed) <= straight)
+			break;
+	}
+	h->drift_ns = drift_ns;
+	h->drift_at_ns = howler_reference(h, straight);
+	h->drift_ppb = most + 1;
 }
 
-/*
- * With `busy`: go on from (tsc, now), the clock as it is, with nothing but the
- * pull, if there is one.
- */
-static void straight_line(struct clock *c, uint64_t tsc, uint64_t now)
+/* How long the base may go without a look at the timebase, which is one at all others, too. */
+static uint64_t check_ns(const struct clock *c)
+{
+	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), off = off_ppb(&c->howler);
+
+	if (c->howler.rates.bound_ppb && most > LOOK_NS)
+		most = LOOK_NS;
+	return off * most / BILLION > LOOK_OFF_NS ? LOOK_OFF_NS * (uint64_t)BILLION / off : most;
+}
+
+void howler_show(struct clock *c, uint64_t tsc)
 {
 	struct clock_core *me = self(c);
-	const struct howler *h = &c->howler;
-	struct bound *b = &h->bound[port_core()];
+	struct howler *h = &c->howler;
+	uint64_t straight = line_read(&me->howler.straight, tsc), until = straight + check_ns(c) / LEASES;
+	struct pace p = pace_at(h, straight);
 
-	rate_follow(&c->howler.rates, &me->howler.rate);
-	if (clock_base(c) != port_core()) /* it is not off itself */
-		b->radius_ns = bound_aged(b->radius_ns, b->at_ns, b->growth_ppb, now);
-	b->at_ns = now;
-	line_start_pulled(&me->line, tsc, now, me->tempo_khz, rate_ppb(&me->howler.rate), h->pull_ppb, h->pull_until_ns);
-	b->growth_ppb = 1 + (clock_base(c) == port_core() ? 0 : rate_err(&me->howler.rate)) + magnitude(me->line.pull_ppb);
+	until = until < p.until_ns ? until : p.until_ns;
+	h->lease_ns = until > h->lease_ns ? until : h->lease_ns;
+	line_start_from(&me->line, &me->howler.straight, tsc, gained(&p, straight), p.ppb);
+	me->howler.until_ns = gained(&p, until);
 	me->line_count++;
 }
 
@@ -99,55 +175,29 @@ static void doubt_all(struct clock *c, uint32_t ppb, uint64_t now)
 }
 
 /*
- * With `busy`: by how much otherwise the reference may go all at once, ppb. Who is told last
- * must not be off by more than a part of a round trip; while rates are not known, nobody looks.
+ * With `busy`, the base: it leads on from `tsc`. All others' rates are doubtful by what was doubtful of this one's.
  */
-static int32_t step_ppb(const struct clock *c)
+static void lead_on(struct clock *c, uint64_t tsc)
 {
-	uint64_t lag = LATE_TIMES * atomic_load_explicit(&c->howler.late_ns, memory_order_relaxed), pass = c->howler.pass_ns;
+	struct clock_core *me = self(c);
+	uint64_t straight = line_read(&me->howler.straight, tsc);
+	uint32_t change = howler_set_pace(c, straight);
 
-	if (atomic_load_explicit(&c->howler.boots, memory_order_relaxed) || !(lag | pass))
-		return INT32_MAX;
-	uint64_t most = part_of_rtt(c) * 1000000000 / (pass > lag ? pass : lag) + 1;
-
-	return most < INT32_MAX ? (int32_t)most : INT32_MAX;
-}
-
-/*
- * With `busy`, the base: it leads on from (tsc, now), and as steep as is best by now. All
- * others' rates are doubtful by what that changes, and by what was doubtful of this one's.
- */
-static void lead_on(struct clock *c, uint64_t tsc, uint64_t now)
-{
-	uint32_t change = howler_set_pace(c, now, step_ppb(c));
-
-	doubt_all(c, change, now);
-	/* A line that goes on as it is spoils no exchange. */
-	if (change || self(c)->line.straight_ns || now < c->howler.pull_until_ns)
-		straight_line(c, tsc, now);
-}
-
-/* How long the base may go without a look at the timebase, which is one at all others, too. */
-static uint64_t check_ns(const struct clock *c)
-{
-	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), off = c->howler.rates.reference_ppb;
-
-	if (c->howler.rates.bound_ppb && most > LOOK_NS)
-		most = LOOK_NS;
-	return off * most / 1000000000 > LOOK_OFF_NS ? LOOK_OFF_NS * 1000000000ull / off : most;
+	doubt_all(c, change, howler_reference(&c->howler, straight));
+	if (!change) /* a line that goes on as it is spoils no exchange */
+		return;
+	line_start_steeper(&me->howler.straight, tsc, straight, me->tempo_khz, rate_ppb(&me->howler.rate));
+	me->howler.lines++;
+	howler_show(c, tsc);
 }
 
 /* The base: when all are to be held against it again. */
 void howler_check_later(struct clock *c)
 {
-	atomic_store_explicit(&c->howler.check_at_ns, clock_now(c) + check_ns(c), memory_order_relaxed);
+	atomic_store_explicit(&c->howler.check_at_ns, straight_now(c) + check_ns(c), memory_order_relaxed);
 }
 
-/*
- * As the base for the first time: its own radius is everybody else's from now
- * on. And what it still had to make good is no error any more: all will go by
- * it, and must not lag behind a line that goes on to slew. False: not yet.
- */
+/* As the base for the first time: its own radius is everybody else's from now on. False: not yet. */
 bool howler_account(struct clock *c)
 {
 	struct howler *h = &c->howler;
@@ -158,38 +208,47 @@ bool howler_account(struct clock *c)
 		return true;
 	if (!bound_try(c))
 		return false;
-	uint64_t tsc = port_tsc(), now = line_read(&self(c)->line, tsc), radius;
+	uint64_t tsc = port_tsc(), straight = line_read(&self(c)->howler.straight, tsc), now = howler_reference(h, straight);
+	uint64_t radius = bound_radius(c, port_core(), now);
 
 	carry = atomic_load_explicit(&h->carry_ns, memory_order_relaxed);
-	radius = bound_radius(c, port_core(), now);
-	set_drift(c, bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now) + radius, now);
-	lead_on(c, tsc, now);
+	lead_on(c, tsc);
 	atomic_store_explicit(&h->carry_ns, carry + radius, memory_order_relaxed);
-	*b = (struct bound){ .radius_ns = 1, .at_ns = now, .growth_ppb = b->growth_ppb, .carry_ns = carry + radius };
-	set_drift(c, h->drift_ns, now);
+	*b = (struct bound){ .radius_ns = 1, .at_ns = now, .growth_ppb = 1, .carry_ns = carry + radius };
+	set_drift(c, bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now) + radius, straight);
 	bound_publish(c, now);
 	bound_done(c);
 	howler_check_later(c);
 	return true;
 }
 
-/* With `busy`, the base, (tsc, now): the reference is ahead by `off`, and is pulled back from here on. */
-static void begin_pull(struct clock *c, int64_t off, uint64_t tsc, uint64_t now)
+/*
+ * With `busy`, the base: the reference is ahead by `off` at the straight time `now`, and is to go otherwise. Not before
+ * everybody who shows it looks at the knees. It goes as is best by what is known of rates, if that is better for sure,
+ * and is pulled until the error is made good.
+ */
+static void plan(struct clock *c, int64_t off, bool pulls, uint64_t now)
 {
 	struct howler *h = &c->howler;
-	bool boots = atomic_load_explicit(&h->boots, memory_order_relaxed);
-	/* Quicker than the reference may run away by itself. */
-	int32_t pull = boots ? PULL_PPB_MAX : PULL_PPB + (int32_t)h->rates.reference_ppb, most = step_ppb(c);
+	int32_t is = ppb_of(h, 0), best = rate_steers(&h->rates, is) ? rate_best(&h->rates) : is;
+	uint64_t from = h->lease_ns > now ? h->lease_ns : now;
+	struct pace p = pace_at(h, from);
 
-	most = most < PULL_PPB_MAX ? most : PULL_PPB_MAX;
-	pull = pull < most ? pull : most;
-	doubt_all(c, (uint32_t)pull, now);
-	h->pulled_ns = howler_pulled(h, now);
-	h->pull_ppb = off > 0 ? -pull : pull;
-	h->pull_from_ns = now;
-	h->pull_until_ns = now + (uint64_t)(off > 0 ? off : -off) * (uint64_t)(1000000000 / pull);
-	straight_line(c, tsc, now);
-	set_drift(c, h->drift_ns, now);
+	off += (int64_t)(gained(&p, from) - howler_reference(h, now) - (from - now)) - (int64_t)(from - now) * best / BILLION;
+	h->plan_ns = from;
+	if (!pulls || !off) {
+		howler_knee(h, from, gained(&p, from), best);
+		return;
+	}
+	/* Quicker than the reference may run away by itself. */
+	int32_t pull = atomic_load_explicit(&h->boots, memory_order_relaxed) ? PULL_PPB_MAX : PULL_PPB + (int32_t)rate_off(&h->rates, best);
+
+	pull = pull < PULL_PPB_MAX ? pull : PULL_PPB_MAX;
+	struct pace pulled = { from, gained(&p, from), .ppb = off > 0 ? best - pull : best + pull };
+	uint64_t until = from + (uint64_t)(off > 0 ? off : -off) * (uint64_t)(BILLION / pull);
+
+	howler_knee(h, from, pulled.ref_ns, pulled.ppb);
+	howler_knee(h, until, gained(&pulled, until), best);
 }
 
 /*
@@ -197,15 +256,16 @@ static void begin_pull(struct clock *c, int64_t off, uint64_t tsc, uint64_t now)
  * far off it is at most, which may be less than was known; and if it is off for
  * sure, it is pulled back: by all cores alike, never by a step. True: a pull begins.
  */
-static bool look_at_timebase(struct clock *c)
+bool howler_look_now(struct clock *c)
 {
-	struct clock_core *me = self(c);
+	const struct line *l = &self(c)->howler.straight;
 	struct howler *h = &c->howler;
 	struct timebase t;
 
 	if (!howler_timebase(c, &t))
 		return false;
-	uint64_t ns = t.ns, late = t.late_ns, before = line_read(&me->line, t.before), after = line_read(&me->line, t.after);
+	uint64_t ns = t.ns, late = t.late_ns, from = line_read(l, t.before), to = line_read(l, t.after);
+	uint64_t before = howler_reference(h, from), after = howler_reference(h, to);
 
 	if (!h->timebase_set) {
 		h->timebase_set = true;
@@ -218,28 +278,22 @@ static bool look_at_timebase(struct clock *c)
 	/* The right time lay between these when the reference did between `before` and `after`. */
 	uint64_t right = h->timebase_ref_ns + (ns - h->timebase_ns);
 	int64_t low = (int64_t)(before - right - late - h->timebase_doubt_ns);
-	int64_t high = (int64_t)(after - right + h->timebase_doubt_ns), off = low / 2 + high / 2;
-	uint64_t most = -low > high ? (uint64_t)-low : (uint64_t)high, tsc = port_tsc(), now = line_read(&me->line, tsc);
-
+	int64_t high = (int64_t)(after - right + h->timebase_doubt_ns);
+	uint64_t most = -low > high ? (uint64_t)-low : (uint64_t)high, straight = straight_now(c), now = howler_reference(h, straight);
 	uint64_t known = bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now);
-
-	most = bound_aged(most, before, h->drift_ppb, now); /* this core may have been late since */
-	set_drift(c, most < known ? most : known, now);
 	int32_t lo, hi;
 
+	most = bound_aged(most, before, h->drift_ppb, now); /* this core may have been late since */
 	howler_told(c, &lo, &hi);
 	rate_told(&h->rates, lo, hi);
-	rate_look(&h->rates, ns, (int64_t)(before - ns - late), (int64_t)(after - ns), howler_pulled(h, before));
-	bool steers = rate_steers(&h->rates, &me->howler.rate);
+	rate_look(&h->rates, ns, (int64_t)(from - ns - late), (int64_t)(to - ns));
+	bool over = pace_at(h, straight).until_ns == UINT64_MAX, pulls = low >= PULL_NS_MIN || high <= -PULL_NS_MIN;
+	bool begins = straight >= h->plan_ns && ((pulls && over) || rate_steers(&h->rates, ppb_of(h, 0)));
 
-	if (steers) {
-		lead_on(c, tsc, now);
-		set_drift(c, h->drift_ns, now);
-	}
-	if (now < h->pull_until_ns || (low < PULL_NS_MIN && high > -PULL_NS_MIN))
-		return steers;
-	begin_pull(c, off, tsc, now);
-	return true;
+	if (begins)
+		plan(c, low / 2 + high / 2, pulls, straight);
+	set_drift(c, most < known ? most : known, straight);
+	return begins || !over;
 }
 
 /* The base looks at the timebase once for each generation. False: not yet. */
@@ -251,34 +305,32 @@ bool howler_look(struct clock *c)
 		return true;
 	if (!bound_try(c))
 		return false;
-	bool begun = look_at_timebase(c);
+	bool pulled = howler_look_now(c);
 
-	if (begun) /* everybody is to know of the pull */
-		atomic_fetch_add_explicit(&c->generation, 1, memory_order_seq_cst);
 	me->howler.looked = flag(&c->generation);
-	/* Who has been told of the last pull goes by it. */
-	learn_on(&c->howler.boots, !c->howler.use_timebase || (!begun && c->howler.rates.reference_ppb <= TRUTH_PPB &&
-							      clock_now(c) >= c->howler.pull_until_ns));
-	bound_publish(c, line_read(&me->line, port_tsc()));
+	learn_on(&c->howler.boots, !c->howler.use_timebase || (!pulled && off_ppb(&c->howler) <= TRUTH_PPB));
+	bound_publish(c, clock_now(c));
 	bound_done(c);
 	return true;
 }
 
-/* The error is made good: go on straight from where the clock is. False: not yet. */
-bool howler_straighten(struct clock *c)
+/* A line is not to be shown any longer: another one, as the reference goes now. False: not yet. */
+bool howler_renew(struct clock *c)
 {
 	struct clock_core *me = self(c);
-	uint64_t tsc, now;
+	struct howler *h = &c->howler;
 
-	if (!me->line.straight_ns || (now = line_read(&me->line, tsc = port_tsc())) < me->line.straight_ns)
+	if (clock_now(c) < me->howler.until_ns)
 		return true;
 	if (!bound_try(c))
 		return false;
-	late(c, now - me->line.straight_ns);
-	straight_line(c, tsc, now);
-	if (clock_base(c) == port_core())
-		set_drift(c, bound_aged(c->howler.drift_ns, c->howler.drift_at_ns, c->howler.drift_ppb, now), now);
-	bound_publish(c, now);
+	uint64_t tsc = port_tsc(), straight = line_read(&me->howler.straight, tsc), now = howler_reference(h, straight);
+
+	howler_show(c, tsc);
+	if (clock_base(c) == port_core()) {
+		set_drift(c, bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now), straight);
+		bound_publish(c, now);
+	}
 	bound_done(c);
 	return true;
 }

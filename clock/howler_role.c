@@ -189,14 +189,18 @@ void howler_restart(struct clock *c)
 		rate_first(&h->rates, &me->howler.rate, lo, hi);
 		atomic_store_explicit(&h->boots, h->rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
 	}
-	howler_set_pace(c, value, INT32_MAX); /* no line goes on */
-	h->drift_ppb = 1 + h->rates.reference_ppb;
+	howler_set_pace(c, value);
+	howler_knee(h, 0, 0, 0); /* what was before says nothing any more */
+	howler_knee(h, value, value, rate_best(&h->rates)); /* no line goes on */
+	h->lease_ns = h->plan_ns = value;
+	h->drift_ppb = 1 + rate_off(&h->rates, rate_best(&h->rates));
 	me->howler.rate.anchor_tsc = 0;
 	struct clock_decision d = { .growth_ppb = 1, .radius_ns = 1 };
 
-	h->pulled_ns = 0;
-	h->pull_from_ns = h->pull_until_ns = 0;
 	line_start_steeper(&d.line, tsc, value, me->tempo_khz, rate_ppb(&me->howler.rate));
+	me->howler.straight = d.line;
+	if (!first)
+		howler_look_now(c); /* as long as nobody shows it, a pull begins at once */
 	/* Whoever comes is to be looked after as soon as its rate asks for it. */
 	atomic_store_explicit(&h->check_at_ns, value + (h->rates.bound_ppb ? CHECK_NS_MIN :
 			      atomic_load_explicit(&h->check_ns, memory_order_relaxed)), memory_order_relaxed);

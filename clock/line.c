@@ -11,11 +11,7 @@
 
 uint64_t line_read(const struct line *l, uint64_t tsc)
 {
-	uint64_t ns = tsc <= l->tsc ? l->ref_ns : l->ref_ns + pvclock_scale(tsc - l->tsc, l->mul, l->shift);
-
-	if (!l->straight_ns || ns <= l->straight_ns)
-		return ns;
-	return ns - (uint64_t)((__int128)(ns - l->straight_ns) * l->pull_ppb / (BILLION + l->pull_ppb));
+	return tsc <= l->tsc ? l->ref_ns : l->ref_ns + pvclock_scale(tsc - l->tsc, l->mul, l->shift);
 }
 
 /*
@@ -51,14 +47,12 @@ void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz)
 	line_start_steeper(l, tsc, ref_ns, khz, 0);
 }
 
-void line_start_pulled(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz, int32_t ppb, int32_t pull_ppb,
-		       uint64_t until_ns)
+void line_start_from(struct line *l, const struct line *of, uint64_t tsc, uint64_t ref_ns, int32_t ppb)
 {
-	bool pulled = pull_ppb && ref_ns < until_ns;
+	uint64_t mul = (of->mul * (uint64_t)(BILLION + ppb) + BILLION / 2) / BILLION;
+	bool carry = mul > UINT32_MAX;
 
-	line_start_steeper(l, tsc, ref_ns, khz, pulled ? ppb + pull_ppb + (int32_t)((int64_t)ppb * pull_ppb / BILLION) : ppb);
-	l->pull_ppb = pulled ? pull_ppb : 0;
-	l->straight_ns = pulled ? until_ns : 0;
+	*l = (struct line){ .tsc = tsc, .ref_ns = ref_ns, .mul = (uint32_t)(mul >> carry), .shift = (int8_t)(of->shift + carry) };
 }
 
 uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb)

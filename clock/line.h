@@ -14,14 +14,9 @@ struct line {
 	uint64_t ref_ns; /* reference at the origin */
 	uint32_t mul;    /* as pvclock's tsc_to_system_mul */
 	int8_t shift;    /* as pvclock's tsc_shift */
-	int32_t pull_ppb; /* it is steeper by that until it shows straight_ns: no clock page can say so, see line_read */
-	uint64_t straight_ns; /* 0: it is straight */
 };
 
-/*
- * Reference at `tsc`, ns. Before its origin a line stands still at ref_ns. Where a pull is over it goes on straight,
- * however late its core is to make a new line: no guest may read its page by then.
- */
+/* Reference at `tsc`, ns. Before its origin a line stands still at ref_ns. */
 uint64_t line_read(const struct line *l, uint64_t tsc);
 
 /* Start the line at (tsc, ref_ns) with the slope of a TSC of `khz` (1 .. 2^32-1). */
@@ -30,9 +25,8 @@ void line_start(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz);
 /* The same, steeper by `ppb` (up to 10^6 either way). */
 void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz, int32_t ppb);
 
-/* ... and by pull_ppb more until it shows until_ns, if it doesn't yet. */
-void line_start_pulled(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t khz, int32_t ppb, int32_t pull_ppb,
-		       uint64_t until_ns);
+/* `of`, steeper by `ppb` (up to 10^7 either way), from (tsc, ref_ns) on. */
+void line_start_from(struct line *l, const struct line *of, uint64_t tsc, uint64_t ref_ns, int32_t ppb);
 
 /* ns that `ticks` (< 2^63) of a TSC of `khz` last, if it is slower than that by `ppb`: rounded down. */
 uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb);

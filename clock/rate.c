@@ -48,17 +48,16 @@ static void cut(struct rate *r, int32_t lo, int32_t hi)
 		*r = (struct rate){ lo, hi };
 }
 
-/* How much steeper than told the line of a core is best that leads. */
-static int32_t best_steep(const struct rates *r, const struct core_rate *c)
+int32_t rate_best(const struct rates *r)
 {
-	return both((c->own.lo + c->own.hi) / 2, (r->truth.lo + r->truth.hi) / 2);
+	return both((r->lead.lo + r->lead.hi) / 2, (r->truth.lo + r->truth.hi) / 2);
 }
 
-static void weigh(struct rates *r)
+uint32_t rate_off(const struct rates *r, int32_t ppb)
 {
 	int32_t lo = both(r->lead.lo, r->truth.lo), hi = both(r->lead.hi, r->truth.hi);
 
-	r->reference_ppb = lo | hi ? most(seen_from(0, hi), seen_from(0, lo)) + 1 : 0;
+	return lo | hi | ppb ? most(both(ppb, seen_from(0, hi)), both(ppb, seen_from(0, lo))) + 1 : 0;
 }
 
 void rate_unknown(const struct rates *r, struct core_rate *c)
@@ -82,7 +81,6 @@ void rate_told(struct rates *r, int32_t lo, int32_t hi)
 		r->truth = (struct rate){ lo, hi };
 	else
 		cut(&r->truth, lo - bound, hi + bound);
-	weigh(r);
 }
 
 uint32_t rate_follow(const struct rates *r, struct core_rate *c)
@@ -98,24 +96,21 @@ uint32_t rate_follow(const struct rates *r, struct core_rate *c)
 	return lo > hi ? lo : hi;
 }
 
-uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now, int32_t step_ppb)
+uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now)
 {
 	rate_follow(r, c);
 
-	int32_t is = rate_ppb(c), step = best_steep(r, c) - is;
-	int32_t steep = is + (step > step_ppb ? step_ppb : step < -step_ppb ? -step_ppb : step);
+	int32_t steep = rate_ppb(c);
 	uint32_t change = most(seen_from(steep, c->now.hi), seen_from(steep, c->now.lo)) + (uint32_t)rounding(r);
 
 	r->lead = (struct rate){ seen_from(c->own.lo, steep) - rounding(r), seen_from(c->own.hi, steep) + rounding(r) };
 	r->lead_ns = now;
-	weigh(r);
 	c->lead = ++r->leads;
 	c->now = (struct rate){ steep, steep };
 	return change;
 }
 
-void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t tsc, uint32_t khz, const struct span *ref,
-		int64_t pulled_ns)
+void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t tsc, uint32_t khz, const struct span *ref)
 {
 	if (!r->bound_ppb)
 		return;
@@ -123,14 +118,13 @@ void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t ts
 		c->anchor_tsc = tsc;
 		c->anchor_role = role;
 		c->anchor = *ref;
-		c->anchor_pulled_ns = pulled_ns;
 		return;
 	}
-	int64_t told = (int64_t)ticks_ns(tsc - c->anchor_tsc, khz, 0), pulled = pulled_ns - c->anchor_pulled_ns;
+	int64_t told = (int64_t)ticks_ns(tsc - c->anchor_tsc, khz, 0);
 
-	if (told <= 0) /* a reference that went on, and this core did not: nothing to learn */
+	if (told <= 0) /* a time that went on, and this core did not: nothing to learn */
 		return;
-	int64_t lo = (int64_t)(ref->lo - c->anchor.hi) - pulled - 1, hi = (int64_t)(ref->hi - c->anchor.lo) - pulled + 1;
+	int64_t lo = (int64_t)(ref->lo - c->anchor.hi) - 1, hi = (int64_t)(ref->hi - c->anchor.lo) + 1;
 
 	int32_t now_lo = part(lo - told, told) - 1, now_hi = part(hi - told, told) + 1;
 
@@ -138,9 +132,9 @@ void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t ts
 	cut(&c->own, both(now_lo, r->lead.lo) - 1, both(now_hi, r->lead.hi) + 1);
 }
 
-void rate_look(struct rates *r, uint64_t ns, int64_t lo, int64_t hi, int64_t pulled_ns)
+void rate_look(struct rates *r, uint64_t ns, int64_t lo, int64_t hi)
 {
-	int64_t told = (int64_t)(ns - r->look.ns), pulled = pulled_ns - r->look.pulled_ns;
+	int64_t told = (int64_t)(ns - r->look.ns);
 
 	if (!r->bound_ppb)
 		return;
@@ -149,18 +143,16 @@ void rate_look(struct rates *r, uint64_t ns, int64_t lo, int64_t hi, int64_t pul
 		r->look.ns = ns;
 		r->look.lo = lo;
 		r->look.hi = hi;
-		r->look.pulled_ns = pulled_ns;
 		return;
 	}
-	int32_t slower_lo = part(r->look.lo - hi + pulled - 1, told) - 1, slower_hi = part(r->look.hi - lo + pulled + 1, told) + 1;
+	int32_t slower_lo = part(r->look.lo - hi - 1, told) - 1, slower_hi = part(r->look.hi - lo + 1, told) + 1;
 
 	cut(&r->truth, seen_from(seen_from(0, -slower_lo), r->lead.hi) - 1, seen_from(seen_from(0, -slower_hi), r->lead.lo) + 1);
-	weigh(r);
 }
 
-bool rate_steers(const struct rates *r, const struct core_rate *c)
+bool rate_steers(const struct rates *r, int32_t ppb)
 {
-	int32_t better = best_steep(r, c) - rate_ppb(c), doubt = (r->truth.hi - r->truth.lo) / 2;
+	int32_t better = rate_best(r) - ppb, doubt = (r->truth.hi - r->truth.lo) / 2;
 
 	doubt = doubt > STEER_PPB ? doubt : STEER_PPB;
 	return better > doubt || better < -doubt;

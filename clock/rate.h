@@ -4,10 +4,10 @@
  *
  * A core's rate is so many ppb: its TSC is slower than its tempo says by that, the
  * same part of each tempo, and for good. What each is against the first base of all is
- * therefore never forgotten (`own`). The reference goes as its base does, by a line as
- * steep as is best by what is known of that one's rate, and of the truth's (`lead`).
- * So each core's rate against the reference (`now`) follows whoever leads: it is
- * known as well as its own and the base's are.
+ * therefore never forgotten (`own`). The straight time (howler.h) goes as its base's line
+ * did when that took over (`lead`). So each core's rate against it (`now`) follows
+ * whoever leads: it is known as well as its own and the base's are. The reference gains on
+ * it what is best by what is known of the truth's rate.
  *
  * Everything is an interval that contains the right value. Nothing here is atomic: who
  * calls has `busy` (bound.h), and a core_rate is its own core's.
@@ -19,30 +19,28 @@ struct rate {
 	int32_t lo, hi; /* ppb */
 };
 
-/* Of the reference. */
+/* Of the straight time. */
 struct rates {
 	uint32_t bound_ppb;      /* fixed at start: no core's rate is off what all others' are by more; 0: by nothing */
-	uint32_t reference_ppb;  /* nor is the reference's, but for a pull */
-	uint32_t leads;          /* how often a core has begun to lead, or the same one otherwise */
-	uint64_t lead_ns;        /* since then, by the reference, .. */
+	uint32_t leads;          /* how often a core has begun to lead */
+	uint64_t lead_ns;        /* since then .. */
 	struct rate lead;        /* .. it is slower than the first base of all by that */
 	struct rate truth;       /* the first base of all is slower than the truth by that */
 	struct {
 		uint32_t lead;
 		uint64_t ns;
-		int64_t lo, hi, pulled_ns;
-	} look;                  /* the first look at the timebase in this lead: the reference was ahead of it by that */
+		int64_t lo, hi;
+	} look;                  /* the first look at the timebase in this lead: the straight time was ahead of it by that */
 };
 
 /* Of a core. All zero: as told. */
 struct core_rate {
 	struct rate own;         /* against the first base of all */
-	struct rate now;         /* against the reference .. */
+	struct rate now;         /* against the straight time .. */
 	uint32_t lead;           /* .. as it goes since that lead */
-	uint64_t anchor_tsc;     /* where the reference was at some time, to learn the rate from; 0: nothing */
+	uint64_t anchor_tsc;     /* where that was at some time, to learn the rate from; 0: nothing */
 	uint32_t anchor_role;    /* the base word then */
 	struct span anchor;
-	int64_t anchor_pulled_ns; /* by how much it had been pulled */
 };
 
 /* A line is to be steeper by that, ppb, .. */
@@ -70,24 +68,25 @@ void rate_told(struct rates *r, int32_t lo, int32_t hi);
 uint32_t rate_follow(const struct rates *r, struct core_rate *c);
 
 /*
- * The reference goes as this core does from `now`, ns, on, by a line as steep as rate_ppb
- * says then: as is best, but by no more than step_ppb otherwise than before. Returns how much
- * otherwise it may go, ppb.
+ * The straight time goes as this core's line does from `now`, ns, on, by a line as steep as rate_ppb says then.
+ * Returns how much otherwise than before that may be, ppb.
  */
-uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now, int32_t step_ppb);
+uint32_t rate_lead(struct rates *r, struct core_rate *c, uint64_t now);
 
 /*
- * This core follows (rate_follow), and `ref` says between what the reference was when its TSC
- * was `tsc`, by the base that the word `role` names, pulled by pulled_ns until then: learn from it.
+ * This core follows (rate_follow), and `ref` says between what the straight time was when its TSC
+ * was `tsc`, by the base that the word `role` names: learn from it.
  */
-void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t tsc, uint32_t khz, const struct span *ref,
-		int64_t pulled_ns);
+void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t tsc, uint32_t khz, const struct span *ref);
 
-/*
- * The reference is ahead of the timebase, which says `ns`, by lo to hi ns,
- * pulled_ns of them by pulls: learn from it.
- */
-void rate_look(struct rates *r, uint64_t ns, int64_t lo, int64_t hi, int64_t pulled_ns);
+/* The straight time is ahead of the timebase, which says `ns`, by lo to hi ns: learn from it. */
+void rate_look(struct rates *r, uint64_t ns, int64_t lo, int64_t hi);
 
-/* This core leads. By what is known now the reference goes wrong for sure, and should be led anew. */
-bool rate_steers(const struct rates *r, const struct core_rate *c);
+/* So much the reference should gain on the straight time, ppb. */
+int32_t rate_best(const struct rates *r);
+
+/* If it gains `ppb`, it goes wrong by so much at most. */
+uint32_t rate_off(const struct rates *r, int32_t ppb);
+
+/* ... it goes wrong for sure, by what is known now. */
+bool rate_steers(const struct rates *r, int32_t ppb);

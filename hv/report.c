@@ -94,10 +94,10 @@ void report_decision(unsigned core, const struct trace_record *r)
 	if (options.log != OPTIONS_LOG_TRACE)
 		return;
 	print("{\"decision\":%u,\"base\":%u,\"generation\":%u,\"rounds\":%u,\"in\":[%u,%d,%u,%lu,%lu,%lu,%lu,%lu,%lu,%lu,"
-	      "%d,%lu,%u,%u],\"out\":[%lu,%lu,%u,%d,%lu,%ld,%lu,%u,%lu]}\n",
+	      "%u,%u],\"out\":[%lu,%lu,%u,%d,%lu,%ld,%lu,%u]}\n",
 	      core, r->base, r->generation, r->rounds, i->khz, i->rate_ppb, i->rate_err_ppb, i->is_ns, i->tsc, i->now_tsc,
-	      i->all.lo, i->all.hi, i->base.lo, i->base.hi, i->pull_ppb, i->pull_until_ns, i->gap_in, i->gap_out,
-	      o->line.tsc, o->line.ref_ns, o->line.mul, o->line.shift, o->x_ns, o->moved_ns, o->radius_ns, o->growth_ppb, o->line.straight_ns);
+	      i->all.lo, i->all.hi, i->base.lo, i->base.hi, i->gap_in, i->gap_out,
+	      o->line.tsc, o->line.ref_ns, o->line.mul, o->line.shift, o->x_ns, o->moved_ns, o->radius_ns, o->growth_ppb);
 }
 
 static unsigned readers(void)

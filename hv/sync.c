@@ -100,7 +100,7 @@ uint64_t sync_read(unsigned core, uint64_t raw)
 	struct tempo_piece p = sync_tsc(core, raw);
 	uint64_t tsc = tempo_piece_tsc(&p, raw);
 
-	return the_clock.policy->scales ? tsc : line_read(&the_clock.core[core].line, tsc);
+	return the_clock.policy->scales ? tsc : clock_read(&the_clock, core, tsc);
 }
 
 /*

@@ -12,13 +12,13 @@
 #include "clock/decide.h"
 #include "clock/port.h"
 
-enum { WORDS = 3 + 14 + 9 };
+enum { WORDS = 3 + 12 + 8 };
 
 static bool same(const struct clock_decision *a, const struct clock_decision *b)
 {
 	return a->line.tsc == b->line.tsc && a->line.ref_ns == b->line.ref_ns && a->line.mul == b->line.mul &&
 	       a->line.shift == b->line.shift && a->x_ns == b->x_ns && a->moved_ns == b->moved_ns &&
-	       a->radius_ns == b->radius_ns && a->growth_ppb == b->growth_ppb && a->line.straight_ns == b->line.straight_ns;
+	       a->radius_ns == b->radius_ns && a->growth_ppb == b->growth_ppb;
 }
 
 /* Howler decided by figures that it had checked: the trace is damaged. */
@@ -38,13 +38,13 @@ int main(void)
 		struct clock_decision was, now;
 		int n = scanf("%" SCNu64 "%" SCNu64 "%" SCNu64
 			      "%" SCNu32 "%" SCNd32 "%" SCNu32 "%" SCNu64 "%" SCNu64 "%" SCNu64
-			      "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNd32 "%" SCNu64 "%" SCNu32 "%" SCNu32
-			      "%" SCNu64 "%" SCNu64 "%" SCNu32 "%" SCNd8 "%" SCNu64 "%" SCNd64 "%" SCNu64 "%" SCNu32 "%" SCNu64,
+			      "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu32 "%" SCNu32
+			      "%" SCNu64 "%" SCNu64 "%" SCNu32 "%" SCNd8 "%" SCNu64 "%" SCNd64 "%" SCNu64 "%" SCNu32,
 			      &core, &base, &generation, &i.khz, &i.rate_ppb, &i.rate_err_ppb, &i.is_ns,
-			      &i.tsc, &i.now_tsc, &i.all.lo, &i.all.hi, &i.base.lo, &i.base.hi, &i.pull_ppb,
-			      &i.pull_until_ns, &i.gap_in, &i.gap_out,
+			      &i.tsc, &i.now_tsc, &i.all.lo, &i.all.hi, &i.base.lo, &i.base.hi,
+			      &i.gap_in, &i.gap_out,
 			      &was.line.tsc, &was.line.ref_ns, &was.line.mul, &was.line.shift, &was.x_ns, &was.moved_ns,
-			      &was.radius_ns, &was.growth_ppb, &was.line.straight_ns);
+			      &was.radius_ns, &was.growth_ppb);
 		if (n == EOF)
 			break;
 		if (n != WORDS) {

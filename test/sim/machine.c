@@ -12,6 +12,7 @@
 
 enum {
 	STACK_BYTES = 81920, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000, HANG_LOOK_STEPS = 64,
+	DEAD_TIMES = 4, /* it takes 5 s to find that a core is dead, and all may be held against the base each ms meanwhile */
 	PAIRS_MAX = 64, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, NAPS_MAX = 64, LOOK_NS = 10000000,
 	PART_BYTES = 8, NEWS_CORES_MAX = 128, IDLE_LOOKS = 3,
 };
@@ -146,7 +147,6 @@ void machine_reset(void)
 	the_clock.howler.use_timebase = true;
 	timebase_boot();
 	still_raw = calm_raw = sim.raw;
-	atomic_init(&the_clock.howler.late_ns, sim.late_ns);
 	the_clock.howler.rates.bound_ppb = sim.tempo_error * 1000;
 	clock_pairs(&the_clock, sim.cores <= PAIRS_MAX ? gaps : 0, spans, placed, bounds);
 	/* Here a round trip has no least time that others could be held against. */
@@ -387,8 +387,9 @@ static bool sleeper_wakes(void)
 static void look_for_hang(void)
 {
 	/* All may come online at once, one after another, and each has to meet all, while the others look. */
-	if ((sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores && !sleeper_wakes()) ||
-	    sim.steps - acted_step > BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores * (16 + sim.cores) / 16)
+	uint64_t most = (sim.sick & SICK_DEAD ? DEAD_TIMES : 1) * BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores * (16 + sim.cores) / 16;
+
+	if ((sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores && !sleeper_wakes()) || sim.steps - acted_step > most)
 		hang();
 }
 
@@ -519,13 +520,13 @@ static int next_core(int from)
 	return poller;
 }
 
-/* Does anybody still wait for something that was sent to it? Timers go on for ever. */
+/* Does anybody still wait for something that was sent to it? Timers go on for ever, and nobody waits for who is lost. */
 static bool message_pending(void)
 {
 	for (unsigned i = 0; i < sim.cores; i++) {
 		const struct sim_core *c = &sim.core[i];
 
-		if (c->state != FIBER_OFF && wake_of(c) != UINT64_MAX && (c->state != FIBER_RESTING || c->kick))
+		if (c->state != FIBER_OFF && c->core.state != CORE_LOST && wake_of(c) != UINT64_MAX && (c->state != FIBER_RESTING || c->kick))
 			return true;
 	}
 	return false;

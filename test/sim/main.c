@@ -59,7 +59,6 @@ static void configure(const char *policy, unsigned cores, unsigned events, const
 	sim.watch = ALL_KINDS;
 	sim.readers = sim.exhaustive = false;
 	sim.far = sim.policy && sim.policy->first_base;
-	sim.late_ns = 0; /* here timers are exact */
 	sim.near_ns = 20;
 	sim.spread_ns = 200;
 	if (!sim.policy || !storm_find(scenario) || !cores || cores > CORES_MAX) {

@@ -349,7 +349,7 @@ static unsigned look(struct shown *s)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < sim.cores; i++) {
-		if (!the_clock.core[i].online || !the_clock.core[i].synced)
+		if (world_dark(i))
 			continue;
 		uint64_t tsc = tempo_tsc(&sim.core[i].core.tempo, sim.raw);
 

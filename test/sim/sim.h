@@ -132,6 +132,7 @@ struct sim_core {
 	uint64_t taken_most; /* ns */
 	struct line shown;   /* the last line that a page was made of */
 	uint32_t shown_count; /* ... its number */
+	uint64_t shown_until; /* ... nobody reads it beyond that */
 	uint64_t shown_out;  /* ... and when its core was out last */
 	uint32_t shown_measured; /* ... how many lines it had measured */
 	struct bound_page shown_page; /* what was published when it last ran a guest */
@@ -192,7 +193,6 @@ struct sim {
 	uint64_t gap_parts; /* a pause between events is so many times shorter than on metal; 0: there is none */
 	uint64_t read_ns;   /* of all cores together, from one reading to the next, on average; 0: one each time that it may */
 	uint32_t near_ns, spread_ns; /* what the quickest message of two cores takes: so long, and up to so much more */
-	uint32_t late_ns;   /* what a core is taken to be late by, until it shows */
 	bool timers;        /* the timers are those of `timer`, and smp/timebase.c reads them; else there is an exact one */
 	struct timer_mix timer[TIMERS];
 	/* state */
@@ -260,6 +260,7 @@ void world_reset(void);
 _Noreturn void world_core(void); /* a core's whole life */
 void world_base_moves(void);     /* sync=rfc15: it is about to */
 void world_settled(void);        /* everything is quiet: what must hold then */
+bool world_dark(unsigned core);  /* it shows no clock now: it is unsynchronised or dead, or its line is over */
 
 /* conductor.c */
 void conductor_reset(void);

@@ -9,7 +9,6 @@
 
 #include "explore.h"
 
-enum { METAL_LATE_NS = 200000 }; /* clock.c */
 
 static struct random mix;
 
@@ -97,7 +96,6 @@ static void draw(uint64_t seed)
 	/* howler.md, section 10: with hidden rates many cores in a rush may break the order; rfc15 knows of none. */
 	sim.tempo_error = one_in(4) && exact && sim.cores <= (sim.gap_parts ? 16 : 8) ? (uint32_t)between(1, 200) : 0;
 	sim.told_error = one_in(4) ? (uint32_t)between(1, 500) : 0;
-	sim.late_ns = METAL_LATE_NS;
 	sim.timers = exact && !sim.told_error && !one_in(4);
 	/* howler.md, section 10: who is late while the clock is pulled may break the order. */
 	sim.sick = one_in(exact ? 4 : 8) ? (unsigned)between(1, SICK_LATE | SICK_DEAF | SICK_DEAD) : 0;

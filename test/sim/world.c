@@ -3,7 +3,6 @@
 #include "optimum.h"
 #include "score.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "clock/port.h"
@@ -93,13 +92,19 @@ static bool scales(void)
 	return sim.policy->scales;
 }
 
-/* Who is pulled to the timebase gains and loses no more than that in a second of its straight line. */
+/* So much the reference gains or loses in `ns` at most: by how far off all rates are, and by a pull. */
+static uint64_t gain_most(uint64_t ns)
+{
+	return ns * (PULL_PPB_MAX + 2000 * (sim.told_error + sim.tempo_error)) / 1000000000 + ROUNDING_NS;
+}
+
 static void check_slope(const struct clock_core *cc)
 {
 	uint64_t second = cc->tempo_khz * 1000ull, ns = line_read(&cc->line, cc->line.tsc + second) - cc->line.ref_ns;
-	uint64_t exact = ticks_ns(second, cc->tempo_khz, rate_ppb(&cc->howler.rate)), off = ns > exact ? ns - exact : exact - ns;
+	const struct line *straight = &cc->howler.straight;
+	uint64_t exact = line_read(straight, straight->tsc + second) - straight->ref_ns, off = ns > exact ? ns - exact : exact - ns;
 
-	if (off > exact * PULL_PPB_MAX / 1000000000 + ROUNDING_NS)
+	if (off > gain_most(exact))
 		sim_violation(V_STEP, "the clock of core %d gains or loses %lu ns a second", sim.current, (unsigned long)off);
 }
 
@@ -123,14 +128,10 @@ static void check_piece(struct sim_core *c, const struct clock_core *cc, uint64_
 	unsigned __int128 origin = (unsigned __int128)(cc->line.tsc - core->offset) << 48;
 	struct tempo_piece new = sync_tsc((unsigned)sim.current, sim.raw);
 	uint64_t raw = (uint64_t)(origin / core->mult) + 1;
-	uint64_t old = tempo_piece_tsc(&c->shown_tsc, raw), straight = c->shown.straight_ns;
-	int64_t step = (int64_t)(tempo_piece_tsc(&new, raw) - old), late = 0;
+	int64_t step = (int64_t)(tempo_piece_tsc(&new, raw) - tempo_piece_tsc(&c->shown_tsc, raw));
 
-	/* No guest saw how a pull went on that its core was late to end. */
-	if (straight && old > straight)
-		late = (int64_t)((old - straight) * (uint64_t)labs(c->shown.pull_ppb) / 1000000000) + 1;
 	if (scales() && c->shown.mul && c->shown_out == out && measured(cc) == c->shown_measured &&
-	    cc->line_count == c->shown_count + 1 && (step < -PIECE_CUT_NS - late || step > 1 + late))
+	    cc->line.ref_ns <= c->shown_until && (step < -PIECE_CUT_NS || step > 1))
 		sim_violation(V_STEP, "the TSC of guests on core %d steps by %ld", sim.current, (long)step);
 	c->shown_tsc = new;
 }
@@ -148,10 +149,9 @@ static void note_exact(struct sim_core *c, const struct clock_core *cc)
 		uint64_t old = line_read(&c->shown, cc->line.tsc), new = cc->line.ref_ns;
 		uint64_t now = skew_bound(&the_clock.howler.page, old), then = skew_bound(&c->shown_page, old), most = then > now ? then : now;
 
-		/* A guest saw the one before it, and nothing was measured since: to the nanosecond; others in between were pulled. */
-		if (measured(cc) == c->shown_measured)
-			most = cc->line_count == c->shown_count + 1 ? 0 :
-			       1 + (old - c->shown.ref_ns) / (1000000000 / PULL_PPB_MAX);
+		/* If nothing was measured since, it goes on; but for what the reference has gained since nobody could read it. */
+		most = (measured(cc) == c->shown_measured ? ROUNDING_NS : most) +
+		       (old > c->shown_until ? gain_most(old - c->shown_until) : 0);
 		step = new > old ? new - old : old - new;
 		sim.truth.worst_step_ns = step > sim.truth.worst_step_ns ? step : sim.truth.worst_step_ns;
 		if (step > most)
@@ -160,6 +160,7 @@ static void note_exact(struct sim_core *c, const struct clock_core *cc)
 	check_piece(c, cc, out);
 	c->shown = cc->line;
 	c->shown_count = cc->line_count;
+	c->shown_until = cc->howler.until_ns;
 	c->shown_out = out;
 	c->shown_measured = measured(cc);
 	check_slope(cc);
@@ -228,6 +229,15 @@ static void note_line(struct sim_core *c, const struct clock_core *cc)
 		(unsigned long)cc->line.tsc, cc->tempo_khz, cc->generation);
 }
 
+bool world_dark(unsigned core)
+{
+	const struct clock_core *c = &the_clock.core[core];
+	uint64_t tsc = tempo_tsc(&sim.core[core].core.tempo, sim.raw);
+
+	return !c->online || !c->synced || sim.core[core].late_raw == NEVER ||
+	       (c->howler.until_ns && line_read(&c->line, tsc) >= c->howler.until_ns);
+}
+
 /* How the clocks of all cores are now, to be held against the reading of this instant. */
 static void look(struct reading *r)
 {
@@ -238,7 +248,7 @@ static void look(struct reading *r)
 	r->raw = sim.raw;
 	r->low = r->high = own;
 	for (unsigned i = 0; sim.far && i < sim.cores; i++) {
-		if (!the_clock.core[i].online || !the_clock.core[i].synced || sim.core[i].late_raw == NEVER)
+		if (world_dark(i))
 			continue;
 		uint64_t ns = sync_read(i, sim.raw);
 
@@ -629,12 +639,13 @@ void world_settled(void)
 		if (exact() && i != base && c->howler.base != base)
 			sim_violation(V_MISSED, "core %u is left behind: held against core %u, the base is %u", i,
 				      c->howler.base, base);
+		uint64_t ns = sync_read(i, sim.raw);
 		struct reading r = { .tsc = 0, .floor = sim.last, .floor_slack = sim.last_slack };
 		sim.current = (int)i;
 		note_line(&sim.core[i], c);
-		r.tsc = scales() ? sync_read(i, sim.raw) : tempo_tsc(&sim.core[i].core.tempo, sim.raw);
+		r.tsc = scales() ? ns : tempo_tsc(&sim.core[i].core.tempo, sim.raw);
 		look(&r);
-		check_reading(&r, sync_read(i, sim.raw), i);
+		check_reading(&r, ns, i);
 		sim.current = -1;
 	}
 	for (unsigned v = 0; v < guest.vcpu_count; v++)

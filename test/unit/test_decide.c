@@ -37,7 +37,6 @@ static void test_middle(void **state)
 	decide(&in, &d);
 	assert_int_equal(d.x_ns, LO + 50);
 	assert_int_equal(d.moved_ns, 0);
-	assert_int_equal(d.line.straight_ns, 0);
 	assert_int_equal(d.line.tsc, in.now_tsc);
 	assert_int_equal(line_read(&d.line, in.now_tsc), LO + 550);
 	assert_int_equal(line_read(&d.line, in.now_tsc + 1000000), LO + 1000550);
@@ -119,7 +118,6 @@ static void test_continues(void **state)
 		decide(&in, &d);
 		assert_int_equal(line_read(&d.line, in.now_tsc), LO + 530);
 		assert_in_range(steepness(&d.line) + 2, 0, 4);
-		assert_int_equal(d.line.straight_ns, 0);
 	}
 	/* A measurement that is 300 wider can't tell 150 from nothing; what is more, it can. */
 	for (int off = -152; off <= 152; off++) {
@@ -138,46 +136,6 @@ static void test_continues(void **state)
 	in.is_ns = 0;
 	decide(&in, &d);
 	assert_int_equal(d.x_ns, LO + 80);
-}
-
-/* The pull of the timebase is all cores' alike: it comes to whatever else is there, and ends in time. */
-static void test_pull(void **state)
-{
-	struct clock_input in = again(LO + 30);
-	struct clock_decision d;
-
-	(void)state;
-	in.pull_ppb = -50000;
-	in.pull_until_ns = LO + 530;
-	decide(&in, &d); /* it is over */
-	assert_in_range(steepness(&d.line) + 2, 0, 4);
-	assert_int_equal(d.line.straight_ns, 0);
-	in.pull_until_ns = LO + 531;
-	decide(&in, &d);
-	assert_int_equal(d.line.straight_ns, LO + 531);
-	assert_in_range(d.growth_ppb, 50001, 50002);
-	assert_in_range(steepness(&d.line) + 2, 0, 4); /* for a ns: whoever is late to make a straight line reads it as one */
-	in.pull_until_ns = LO + 2000000000;
-	decide(&in, &d);
-	assert_in_range(-steepness(&d.line), 49998, 50002);
-	/* Late itself: 20 ms, of which the reference was pulled for the first 10. */
-	in.now_tsc = AT + 20000000;
-	in.pull_until_ns = LO + 10000000;
-	decide(&in, &d);
-	assert_in_range(LO + 20000030 - d.line.ref_ns, 499, 501);
-	assert_int_equal(d.line.straight_ns, 0);
-	/* The longer ago it was measured, the more of a pull it may have missed, though that is over by now. */
-	in = again(LO + 30);
-	in.now_tsc = AT + 1000000;
-	decide(&in, &d);
-	uint64_t radius = d.radius_ns;
-	in.pull_ppb = 50000;
-	in.pull_until_ns = LO + 31;
-	decide(&in, &d);
-	assert_int_equal(d.radius_ns, radius + 50);
-	in.pull_until_ns = LO + 30; /* it was over by then */
-	decide(&in, &d);
-	assert_int_equal(d.radius_ns, radius);
 }
 
 static struct clock_input any(struct random *r)
@@ -229,7 +187,7 @@ static void test_any(void **state)
 		uint64_t second = in.khz * 1000ull;
 		int64_t exact = (int64_t)ticks_ns(second, in.khz, in.rate_ppb);
 		int64_t steep = (int64_t)(line_read(&d.line, in.now_tsc + second) - value) - exact;
-		if (steep > 16 || steep < -16 || d.line.straight_ns)
+		if (steep > 16 || steep < -16)
 			wrong = "it is not straight";
 		if (wrong)
 			fail_msg("seed %u: %s", seed, wrong);
@@ -240,7 +198,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_middle), cmocka_unit_test(test_keeps_place), cmocka_unit_test(test_suits_others),
-		cmocka_unit_test(test_continues), cmocka_unit_test(test_pull),
+		cmocka_unit_test(test_continues),
 		cmocka_unit_test(test_any),
 	};
 
