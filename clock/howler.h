@@ -72,7 +72,7 @@ struct howler_core {
 	 * with `busy`; relaxed: who sees an old one leaves it out, and is met by it.
 	 */
 	_Atomic uint32_t learns;
-	_Atomic uint32_t had_line;  /* it has been synchronised since it came. Own, now */
+	_Atomic uint32_t had_line;  /* it has been synchronised since it came, in this time. With `busy` */
 	/*
 	 * Its line must be checked again when the clock shows this; 0: by the base's own time. Own, now.
 	 * Relaxed: who chooses an heir by an old one chooses worse, not wrong.

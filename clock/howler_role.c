@@ -178,8 +178,10 @@ void howler_restart(struct clock *c)
 
 	value = value < shown ? shown : value;
 	h->drift_ns = first ? 0 : drift_of(c, from, &p, value);
-	for (unsigned i = 0; i < c->count; i++)
+	for (unsigned i = 0; i < c->count; i++) {
 		h->bound[i] = (struct bound){ .carry_ns = carry };
+		atomic_store_explicit(&c->core[i].howler.had_line, 0, memory_order_relaxed); /* where it was out is another time's */
+	}
 	h->drift_at_ns = value;
 	howler_let_go(c);
 	if (first) {
