@@ -4,7 +4,7 @@
  * A seeded scheduler steps them as sync_turn would, also in the middle of each
  * other's steps wherever the port is called. It checks, all the time: no core
  * is synchronised between its notices or to an old generation, and no reading
- * is smaller than an earlier one.
+ * is smaller than an earlier one; by a policy with bounds, each reading is within them.
  */
 #pragma once
 #include "clock/clock.h"
@@ -30,11 +30,16 @@ extern struct fake_core core[CORES];
 extern struct clock band;
 extern struct clock_core clock_core[CORES];
 extern struct random dice;
+extern unsigned readings; /* ... that were checked */
 extern char wrong[160]; /* the first thing that went wrong; empty: nothing */
 
 void band_begin(uint64_t seed, const char *policy); /* all cores online; the first resync is asked for */
 void band_pass_time(void);                /* a step of some core, mostly */
 void band_stop(unsigned gone, unsigned new); /* NONE, or who leaves and who comes while it is stopped */
 void band_notice(unsigned i);             /* REQ_BEFORE, with a new tempo; REQ_AFTER follows in time */
+void band_quicken(unsigned i);            /* its tempo changes, and nobody is told */
+void band_storm(void);                    /* a random one of some events */
+void band_settle(void);                   /* until nothing is left to do; complains if that takes too long */
+bool band_timebase(uint64_t *ns, uint64_t *before, uint64_t *after); /* for port_fake_timebase, which band_begin goes by */
 void band_complain(const char *what, unsigned i);
 bool band_online(unsigned i);

@@ -8,6 +8,7 @@ _Thread_local unsigned port_fake_core;
 unsigned port_fake_polls = 1000;
 uint64_t (*port_fake_tsc)(unsigned core);
 void (*port_fake_poll)(void);
+uint32_t port_fake_late_ns;
 bool (*port_fake_timebase)(uint64_t *ns, uint64_t *before, uint64_t *after);
 
 static _Atomic unsigned requests[PORT_FAKE_CORES];
@@ -24,7 +25,7 @@ uint64_t port_tsc(void)
 
 bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after)
 {
-	*resolution_ns = 0;
+	*resolution_ns = port_fake_late_ns;
 	return port_fake_timebase && port_fake_timebase(ns, before, after);
 }
 

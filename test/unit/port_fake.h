@@ -15,5 +15,7 @@ extern void (*port_fake_poll)(void);          /* after each look; NULL: nothing 
 
 extern bool (*port_fake_timebase)(uint64_t *ns, uint64_t *before, uint64_t *after); /* NULL: there is none */
 
+extern uint32_t port_fake_late_ns; /* what it is late by at most */
+
 /* Takes what is set of `mask`, as a core does. */
 unsigned port_fake_take(unsigned core, unsigned mask);

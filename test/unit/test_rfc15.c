@@ -4,53 +4,11 @@
 #include "band.h"
 #include "port_fake.h"
 
-enum { EVENTS = 25, SETTLE_STEPS = 60000 };
-
 static uint64_t seed;
-
-static void event(void)
-{
-	unsigned i = (unsigned)random_below(&dice, CORES), up = 0;
-
-	for (unsigned k = 0; k < CORES; k++)
-		up += band_online(k);
-	if (!band_online(i)) {
-		band_stop(NONE, i);
-	} else if (up > 1 && !random_below(&dice, 4)) {
-		band_stop(i, NONE);
-	} else if (!core[i].noticed) {
-		band_notice(i);
-	} else if (!random_below(&dice, 4)) {
-		port_request(i, REQ_RESYNC); /* whether it is the base or not */
-	}
-}
-
-/* NULL: all online cores are synchronised, of one generation, and nobody is asked for anything. */
-static const char *unsettled(void)
-{
-	for (unsigned i = 0; i < CORES; i++) {
-		if (!band_online(i))
-			continue;
-		if (core[i].mode || core[i].noticed)
-			return "at work";
-		if (!clock_synced(&band, i))
-			return "a core is not synchronised";
-		if (atomic_load(&clock_core[i].generation) != atomic_load(&band.generation))
-			return "a core was missed by the last resync";
-	}
-	return NULL;
-}
 
 static void settle(void)
 {
-	unsigned settled = 0;
-
-	for (unsigned steps = 0; settled < 500 && steps < SETTLE_STEPS && !wrong[0]; steps++) {
-		band_pass_time();
-		settled = unsettled() ? 0 : settled + 1;
-	}
-	if (settled < 500)
-		band_complain(unsettled(), NONE);
+	band_settle();
 	if (wrong[0])
 		fail_msg("seed %llu: %s", (unsigned long long)seed, wrong);
 }
@@ -61,11 +19,7 @@ static void test_random(void **state)
 	for (uint64_t s = 1; s <= 500; s++) {
 		seed = s;
 		band_begin(seed, "rfc15");
-		for (unsigned n = 0; n < EVENTS && !wrong[0]; n++) {
-			for (uint64_t k = random_below(&dice, random_below(&dice, 3) ? 60 : 3000); k; k--)
-				band_pass_time();
-			event();
-		}
+		band_storm();
 		settle();
 	}
 }

@@ -46,7 +46,7 @@ $(eval $(call unit_test,exchange_race,clock/exchange.c test/unit/port_fake.c,$(U
 $(eval $(call unit_test,decide,clock/decide.c clock/line.c test/unit/port_fake.c))
 $(eval $(call unit_test,rate,clock/rate.c clock/line.c test/unit/port_fake.c))
 $(eval $(call unit_test,bound,$(filter-out %/band.c,$(UNIT_BAND)),$(UNIT_ASAN) -pthread))
-$(eval $(call unit_test,howler,$(filter-out %/band.c,$(UNIT_BAND))))
+$(eval $(call unit_test,howler,$(UNIT_BAND)))
 $(eval $(call unit_test,rfc15,$(UNIT_BAND)))
 $(eval $(call unit_test,storm,clock/storm.c test/unit/port_fake.c))
 $(eval $(call unit_test,place,hv/place.c))
