@@ -5,6 +5,8 @@
  * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR [late+deaf+dead|none [TOLD_ERROR]]]]
  *	long random storms; stops at a violation, shortens and shows it. Cores may be late, deaf or dead;
  *	all rates may be off what is told by so many ppm
+ * sim find, as storm
+ *	... and shortens nothing
  * sim optimum, sim whole, as storm
  *	... and a bound that is published narrower than the stamps taken allow is a violation (optimum.h); whole: that
  *	is held against all paths through all stamps, too, for short storms
@@ -95,7 +97,7 @@ static uint64_t storm_mean(void)
 }
 
 static int storm(const char *policy, unsigned cores, unsigned events, uint64_t first, uint64_t seeds,
-		 const char *scenario)
+		 const char *scenario, bool shows)
 {
 	uint64_t steps = 0;
 
@@ -108,7 +110,8 @@ static int storm(const char *policy, unsigned cores, unsigned events, uint64_t f
 		steps += sim.steps;
 		if (sim.violation) {
 			printf("seed %lu: %s: %s\n", (unsigned long)seed, violation_name(sim.violation), sim.text);
-			show(&s);
+			if (shows)
+				show(&s);
 			return 1;
 		}
 	}
@@ -288,9 +291,9 @@ int main(int argc, char **argv)
 	sim.sick = argc > 9 ? sickness(argv[9]) : 0;
 	sim.whole = argc >= 7 && !strcmp(argv[1], "whole");
 	sim.optimum = argc >= 7 && (sim.whole || !strcmp(argv[1], "optimum"));
-	if (argc >= 7 && (!strcmp(argv[1], "storm") || sim.optimum))
+	if (argc >= 7 && (!strcmp(argv[1], "storm") || !strcmp(argv[1], "find") || sim.optimum))
 		return storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
-			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
+			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm", argv[1][0] != 'f');
 	if (argc >= 7 && !strcmp(argv[1], "truth"))
 		return truth(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), strtoull(argv[5], 0, 0),
 			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
@@ -301,7 +304,7 @@ int main(int argc, char **argv)
 		return all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]),
 			   strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
 	fprintf(stderr, "sim: races [SCHEDULES] | swarm POLICY FIRST_SEED SEEDS | "
-			"storm|optimum|whole|truth|score|trace POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
+			"storm|find|optimum|whole|truth|score|trace POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
 			"all POLICY CORES EVENTS BOUND SEED [SCENARIO]\n");
 	return 2;
 }
