@@ -32,8 +32,14 @@ struct flight {
 
 static struct planned *plan;
 static struct flight flight[CORES_MAX];
-static unsigned next_event, booted, flights;
-static uint64_t next_raw; /* the next event begins then, or later */
+static struct {
+	unsigned next_event, booted, flights, pad;
+	uint64_t next_raw; /* the next event begins then, or later */
+} progress;
+#define next_event progress.next_event
+#define booted progress.booted
+#define flights progress.flights
+#define next_raw progress.next_raw
 static struct random tempos;
 
 static void draw_start(struct core *c)
@@ -71,6 +77,8 @@ static void make_plan(void)
 		p->by = (unsigned)random_below(&storm.random, sim.cores);
 		/* To find faults events come in one rush; to measure, with the pauses that they have on metal. */
 		p->gap_ns = sim.gap_parts ? (uint32_t)(storm_gap_ns(&storm) / sim.gap_parts) : 0;
+		if (sim.every) /* at once, or when it comes to that */
+			p->event.effect_ns = p->event.after_ns = 0;
 		if (p->event.kind == STORM_TEMPO)
 			continue;
 		state[p->event.core] = p->event.kind == STORM_ONLINE ? STORM_CORE_ONLINE : STORM_CORE_OFFLINE;
@@ -420,4 +428,59 @@ void conductor_act(void)
 		go_on(&flight[i], (unsigned)i);
 	else if (event)
 		begin();
+}
+
+/* The words that it looks at, 0 behind the last one; of each core the first is one that it writes, too. */
+enum { LOOKED = 5 };
+static const volatile void *looked(unsigned n)
+{
+	const struct sim_core *c = &sim.core[n / LOOKED];
+	const volatile void *const word[LOOKED] = {
+		&c->task, &c->core.requests, &c->core.effect_raw, &c->core.state, &the_clock.core[n / LOOKED].online,
+	};
+
+	return n < LOOKED * sim.cores ? word[n % LOOKED] : 0;
+}
+
+bool conductor_looks(const volatile void *p)
+{
+	for (unsigned n = 0; looked(n); n++)
+		if (looked(n) == p)
+			return true;
+	return false;
+}
+
+bool conductor_booted(void)
+{
+	return booted == 2;
+}
+
+uint64_t conductor_moves(void)
+{
+	uint64_t moves = 0, raw;
+
+	for (unsigned n = 0; looked(n); n++)
+		every_hot(looked(n), n % LOOKED == 0);
+	if (booted < 2)
+		return conductor_ready();
+	for (unsigned i = 0; flights && i < sim.cores; i++)
+		moves |= (uint64_t)(flight[i].phase && flight_ready(&flight[i], i, &raw)) << (i + 1);
+	return moves | event_ready();
+}
+
+void conductor_move(unsigned m)
+{
+	if (booted < 2)
+		conductor_act();
+	else if (m)
+		go_on(&flight[m - 1], m - 1);
+	else
+		begin();
+}
+
+void conductor_memory(void (*add)(void *p, size_t bytes))
+{
+	add(flight, sim.cores * sizeof(flight[0]));
+	add(&progress, sizeof(progress));
+	add(&tempos, sizeof(tempos));
 }

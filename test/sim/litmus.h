@@ -2,6 +2,7 @@
 /* Litmus programs, and what of them the simulator shares with tso.c: nothing else. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -44,3 +45,6 @@ void outcomes_add(struct outcomes *o, uint64_t outcome);
 unsigned tso_outcomes(const struct litmus *l, struct outcomes *o);
 /* litmus.c: all programs; 0: the simulator shows these outcomes and no others, of each. */
 int litmus(void);
+/* every.c: one run of it is over; what belongs to its state. */
+void litmus_ends(void);
+void litmus_memory(void (*add)(void *p, size_t bytes));

@@ -11,7 +11,7 @@
 #include "clock/port.h"
 
 enum {
-	STACK_BYTES = 81920, AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000, HANG_LOOK_STEPS = 64,
+	AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000, HANG_LOOK_STEPS = 64,
 	DEAD_TIMES = 4, /* it takes 5 s to find that a core is dead, and all may be held against the base each ms meanwhile */
 	PAIRS_MAX = 64, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, NAPS_MAX = 64, LOOK_NS = 10000000,
 	PART_BYTES = 8, NEWS_CORES_MAX = 128, IDLE_LOOKS = 3,
@@ -340,10 +340,18 @@ static void drain_one(struct sim_core *c)
 	sim.current = me;
 }
 
+void machine_drain(unsigned core)
+{
+	struct sim_core *c = &sim.core[core];
+
+	drain_one(c);
+	c->buffer[c->stores] = (struct store){ 0 };
+}
+
 static void drain(struct sim_core *c)
 {
 	while (c->stores)
-		drain_one(c);
+		machine_drain((unsigned)(c - sim.core));
 }
 
 static void hang(void)
@@ -393,9 +401,26 @@ static void look_for_hang(void)
 		hang();
 }
 
+/*
+ * every.c: the running core uses this word next. If others can see that, or it can see what they do, whatever they do
+ * before it is done now. Locked: its buffer drains with it.
+ */
+void sim_touch(const volatile void *p, bool write, bool locked)
+{
+	if (!sim.every)
+		return;
+	bool hot = every_hot(p, write);
+
+	if (!on_fiber || !(hot || (locked && sim.core[sim.current].stores)))
+		return;
+	sim.core[sim.current].next = hot ? p : 0;
+	leave();
+	sim.core[sim.current].next = 0;
+}
+
 void sim_step(void)
 {
-	if (sim.current < 0)
+	if (sim.current < 0 || sim.every)
 		return;
 	do {
 		sim.raw += STEP_NS;
@@ -421,7 +446,7 @@ void sim_yield(void)
 
 	sim_step();
 	/* PAUSE drains nothing; but who looks again and again has its stores seen. */
-	if (c->stores && !explore_hold())
+	if (c->stores && !sim.every && !explore_hold())
 		drain(c);
 	c->state = FIBER_YIELDED;
 	c->yields++;
@@ -433,12 +458,14 @@ void sim_rest(enum fiber_state s)
 	/* What wakes it, an interrupt or a VM exit, drains it (SDM 3A, 12.10); but not to wait for a message. */
 	struct sim_core *c = &sim.core[sim.current];
 
-	if (s != FIBER_WAITING && c->stores) {
+	if (s != FIBER_WAITING && c->stores && !sim.every) {
 		sim_step();
 		drain(c);
 	}
 	c->state = s;
 	leave();
+	if (sim.every)
+		drain(c);
 	if (s != FIBER_WAITING)
 		c->local_raw = sim.raw;
 }
@@ -661,6 +688,34 @@ static bool anybody_sick(void)
 	return false;
 }
 
+void machine_go_on(unsigned core)
+{
+	sim.core[core].state = FIBER_READY;
+	resume(core);
+}
+
+void machine_settled(void)
+{
+	if (!setjmp(violated))
+		world_settled();
+}
+
+void machine_memory(void (*add)(void *p, size_t bytes))
+{
+	for (unsigned i = 0; i < sim.cores; i++) {
+		struct sim_core *c = &sim.core[i];
+
+		add(&c->core, offsetof(struct core, gdt));
+		add(&c->sp, offsetof(struct sim_core, ask) - offsetof(struct sim_core, sp));
+		add(c->buffer, sizeof(c->buffer));
+		add(&clocks[i], sim.policy->first_base ? sizeof(clocks[i]) : offsetof(struct clock_core, howler));
+	}
+	add(&the_clock, sizeof(the_clock));
+	add(&the_stop, sizeof(the_stop));
+	add(&sim.raw, sizeof(sim.raw));
+	add(&sim.last, sizeof(sim.last) + sizeof(sim.last_slack));
+}
+
 void machine_run(void)
 {
 	volatile int last = -1; /* lives over the longjmp */
@@ -798,6 +853,7 @@ static uint64_t peek(const volatile void *p, unsigned size)
 
 uint64_t sim_load(const volatile void *p, unsigned size)
 {
+	sim_touch(p, false, false);
 	sim_step();
 	look_at(p);
 	uint64_t v = peek(p, size);
@@ -831,7 +887,10 @@ static void check_base_change(const volatile void *p)
 void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order order)
 {
 	struct store s = { p, value, size };
+	bool locked = order == memory_order_seq_cst;
 
+	if (locked || sim.current < 0 || p == (volatile void *)&the_clock.base)
+		sim_touch(p, true, locked);
 	sim_step();
 	check_base_change(p);
 	if (p == (volatile void *)&the_clock.base && !(value & BASE_CLAIMED) && sim.current >= 0 && !sim.truth.lines++) {
@@ -851,18 +910,22 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order ord
 	}
 	struct sim_core *c = &sim.core[sim.current];
 
-	if (order == memory_order_seq_cst) /* XCHG: done and visible before anything after it */
+	if (locked) /* XCHG: done and visible before anything after it */
 		drain(c);
 	else if (c->stores == TSO_DEPTH)
 		drain_one(c);
-	if (c->stores || (order != memory_order_seq_cst && explore_hold()))
+	if (sim.every ? !locked && every_hot(p, true) : c->stores || (!locked && explore_hold()))
 		c->buffer[c->stores++] = s;
 	else
 		apply(&s);
 }
 
+static const char fenced; /* the word of a fence: never hot */
+
 void sim_fence(memory_order order)
 {
+	if (order == memory_order_seq_cst)
+		sim_touch(&fenced, false, true);
 	sim_step();
 	if (order == memory_order_seq_cst && sim.current >= 0)
 		drain(&sim.core[sim.current]);
@@ -870,6 +933,7 @@ void sim_fence(memory_order order)
 
 uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t value)
 {
+	sim_touch(p, true, true);
 	sim_step();
 	if (sim.current >= 0)
 		drain(&sim.core[sim.current]);
@@ -894,6 +958,7 @@ static void check_base_swap(const volatile void *p)
 
 bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value)
 {
+	sim_touch(p, true, true);
 	sim_step();
 	if (sim.current >= 0)
 		drain(&sim.core[sim.current]);
@@ -919,6 +984,7 @@ struct core *this_core(void)
 
 uint64_t raw_now(void)
 {
+	sim_touch(&sim.raw, false, false);
 	sim_step();
 	if (sim.current >= 0)
 		sim.core[sim.current].news = true;
@@ -933,9 +999,11 @@ uint64_t raw_of_ns(uint64_t ns)
 /* Mostly quick, sometimes late: one in 16 takes up to 16 times as long. */
 static uint64_t delay_ns(uint64_t typical)
 {
+	if (sim.exhaustive)
+		return 0;
 	uint64_t d = typical / 2 + random_below(&sim.random, typical);
 
-	return sim.exhaustive ? 0 : random_below(&sim.random, 16) ? d : d * (1 + random_below(&sim.random, 16));
+	return random_below(&sim.random, 16) ? d : d * (1 + random_below(&sim.random, 16));
 }
 
 /* watch.c calls it so: it costs steps, which other runs do without. */
@@ -1043,6 +1111,7 @@ uint64_t port_tsc(void)
 {
 	struct sim_core *c = &sim.core[sim.current];
 
+	sim_touch(&sim.raw, false, false);
 	sim_step();
 	c->news = true;
 	if (c->awaited) {
@@ -1065,10 +1134,34 @@ void port_request(unsigned core, unsigned bits)
 	core_request(core, bits);
 }
 
+/*
+ * every.c: is this the time to give up? Who looks at a word in vain any number of times and then finds it
+ * changed has as well just not run meanwhile. But a follower whose leader is slow asks anew, once in a lead.
+ */
+static bool give_up(struct sim_core *c, const _Atomic uint32_t *word)
+{
+	const struct clock_core *k = &the_clock.core[sim.current];
+
+	if (word != &k->exchange.answer)
+		return true;
+	uint32_t led = (uint32_t)sim_load(&k->led, sizeof(k->led)), requests = (uint32_t)sim_load(&c->core.requests, sizeof(c->core.requests));
+	if (requests & (REQ_NOW | REQ_STOP) || led != k->led_begun)
+		return true;
+	bool first = c->gave_up != led;
+	c->gave_up = led;
+	return first;
+}
+
 bool port_await_change(const _Atomic uint32_t *word, uint32_t old)
 {
 	struct sim_core *c = &sim.core[sim.current];
 
+	while (sim.every) {
+		if (sim_load(word, sizeof(*word)) != old)
+			return true;
+		if (give_up(c, word))
+			return false;
+	}
 	for (unsigned i = 0; i < AWAIT_POLLS; i++) {
 		if (sim_load(word, sizeof(*word)) != old) {
 			c->awaited = message(word);

@@ -20,6 +20,9 @@
  *	a line of JSON, and two of histograms
  * sim trace POLICY CORES EVENTS SEED 1 [SCENARIO]
  *	each reading of one storm: true time, core, its error, the bounds of skew and drift (or -)
+ * sim every POLICY CORES EVENTS TICKS SEED [SCENARIO [boot+plain]]
+ *	every order of steps, however often cores are preempted (every.c); from when all are up and rest, or, with
+ *	boot, from the start; true time passes TICKS times; plain: without reduction
  * sim all POLICY CORES EVENTS BOUND SEED [SCENARIO]
  *	every schedule with at most BOUND decisions
  * sim litmus
@@ -30,6 +33,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "every.h"
 #include "explore.h"
 #include "litmus.h"
 #include "optimum.h"
@@ -59,7 +63,7 @@ static void configure(const char *policy, unsigned cores, unsigned events, const
 	sim.events = events;
 	sim.scenario = scenario;
 	sim.watch = ALL_KINDS;
-	sim.readers = sim.exhaustive = false;
+	sim.readers = sim.exhaustive = sim.every = false;
 	sim.far = sim.policy && sim.policy->first_base;
 	sim.near_ns = 20;
 	sim.spread_ns = 200;
@@ -220,6 +224,28 @@ static int all(const char *policy, unsigned cores, unsigned events, unsigned bou
 	return 1;
 }
 
+/* how: "boot", "plain", or both with +, or nothing */
+static int every(const char *policy, unsigned cores, unsigned events, unsigned ticks, uint64_t seed, const char *scenario,
+		 const char *how)
+{
+	configure(policy, cores, events, scenario);
+	sim.exhaustive = sim.every = true;
+	sim.far = false;
+	sim.boot = strstr(how, "boot");
+	sim.plain = strstr(how, "plain");
+	sim.ticks = ticks;
+	sim.seed = seed;
+	printf("%s, %u cores, %u events (%s, seed %lu)%s%s, time passes %u times: ", policy, cores, events, scenario,
+	       (unsigned long)seed, *how ? ", " : "", how, ticks);
+	bool sound = every_order();
+	printf("; %.1f s: %s\n", seconds() - began, sound ? "every order, no violation" : "stopped");
+	if (sound)
+		return 0;
+	printf("violated: %s\n  %s\n", violation_name(sim.violation), sim.text);
+	every_show();
+	return 1;
+}
+
 static const struct race {
 	const char *name, *scenario;
 	unsigned cores, events, watch;
@@ -286,6 +312,9 @@ int main(int argc, char **argv)
 	}
 	if (argc == 5 && !strcmp(argv[1], "swarm"))
 		return swarm(argv[2], strtoull(argv[3], 0, 0), strtoull(argv[4], 0, 0));
+	if (argc >= 7 && !strcmp(argv[1], "every"))
+		return every(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]),
+			     strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm", argc > 8 ? argv[8] : "");
 	sim.tempo_error = argc > 8 ? (uint32_t)atoi(argv[8]) : 0;
 	sim.told_error = argc > 10 ? (uint32_t)atoi(argv[10]) : 0;
 	sim.sick = argc > 9 ? sickness(argv[9]) : 0;
@@ -305,6 +334,7 @@ int main(int argc, char **argv)
 			   strtoull(argv[6], 0, 0), argc > 7 ? argv[7] : "storm");
 	fprintf(stderr, "sim: races [SCHEDULES] | swarm POLICY FIRST_SEED SEEDS | "
 			"storm|find|optimum|whole|truth|score|trace POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO] | "
-			"all POLICY CORES EVENTS BOUND SEED [SCENARIO]\n");
+			"all POLICY CORES EVENTS BOUND SEED [SCENARIO] | "
+			"every POLICY CORES EVENTS TICKS SEED [SCENARIO [boot+plain]]\n");
 	return 2;
 }

@@ -10,6 +10,7 @@
  *   timebase.c  timers that are right, rough, or lie
  *   swarm.c     all of it, another mix in each run
  *   explore.c   schedules: random, exhaustive, replay, shrinking
+ *   every.c     every order of steps, state by state
  *   score.c     the scoreboard: any policy against true time
  *   optimum.c   the narrowest bounds that the stamps taken allow
  *   main.c      the command line, tables
@@ -30,6 +31,7 @@
 enum {
 	STEP_NS = 5,             /* what a step takes */
 	TSO_DEPTH = 32,          /* stores that a core's buffer holds */
+	STACK_BYTES = 81920,
 	DECISION_CONDUCTOR = 0xfffe, /* instead of a core: the conductor does its next thing */
 	DECISION_HOLD = 0xfffd,  /* the store made at this step, or what a pause finds, stays in its core's buffer */
 	DECISION_DRAIN = 0x8000, /* | core: the oldest store of its buffer is done, and it goes on where it is */
@@ -53,7 +55,7 @@ enum fiber_state {
 struct store {
 	volatile void *p;
 	uint64_t value;
-	uint32_t size;
+	uint64_t size; /* no hole behind it: every.c compares all */
 };
 
 /* A reading of the clock page by a guest: it can be cut at each phase. */
@@ -113,6 +115,9 @@ struct sim_core {
 	uint64_t left_slack_ns; /* ... and how far its leader was off */
 	uint32_t generation_seen;
 	uint64_t yields;
+	uint64_t read_raw;   /* every.c: when its guest has read */
+	uint32_t gave_up;    /* every.c: the lead within which it did so */
+	const volatile void *next; /* every.c: the hot word that it uses next */
 	struct message ask, answer;
 	/*
 	 * Cores run side by side, though the simulator takes them one after another:
@@ -183,6 +188,10 @@ struct sim {
 	bool readers;    /* host readers, interruptible, run on every core */
 	bool far;        /* messages take time, by who sends and who receives */
 	bool exhaustive; /* kicks arrive at once; guests read once a turn */
+	bool every;      /* every.c: each move is its own; time passes only .. */
+	bool boot;       /* every.c: the orders in which they come up, too */
+	bool plain;      /* every.c: nothing is left out */
+	unsigned ticks;  /* .. so often, whenever it matters */
 	bool log;
 	bool score;      /* measure, and judge nothing */
 	bool trace;      /* ... and print each reading */
@@ -235,6 +244,11 @@ void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 unsigned machine_enabled(uint16_t *what, unsigned max); /* what a decision at this step may be */
 /* true: others went on meanwhile, and it is this core's turn by itself: one more step, for one more decision */
 bool machine_obey(uint16_t what);
+/* every.c: this core goes on to the next access to a hot word; its oldest store reaches memory; all rests. */
+void machine_go_on(unsigned core);
+void machine_drain(unsigned core);
+void machine_settled(void);
+void machine_memory(void (*add)(void *p, size_t bytes));
 
 void sim_pass(uint64_t ns);        /* the running core does something that takes so long; others go on */
 void sim_late(uint64_t ns);        /* the running core makes no step for so long */
@@ -261,6 +275,7 @@ _Noreturn void world_core(void); /* a core's whole life */
 void world_base_moves(void);     /* sync=rfc15: it is about to */
 void world_settled(void);        /* everything is quiet: what must hold then */
 bool world_dark(unsigned core);  /* it shows no clock now: it is unsynchronised or dead, or its line is over */
+void world_memory(void (*add)(void *p, size_t bytes));
 
 /* conductor.c */
 void conductor_reset(void);
@@ -269,6 +284,15 @@ bool conductor_wait(uint64_t *raw); /* ... or at that true time? false: never */
 bool conductor_done(void);
 bool conductor_can_spare(unsigned core); /* are others left to go on without it? */
 void conductor_act(void);
+bool conductor_booted(void);     /* has it brought the first ones online, and is it free for events? */
+uint64_t conductor_moves(void);  /* every.c: what it can do now, a bit each */
+void conductor_move(unsigned m);
+bool conductor_looks(const volatile void *p);
+void conductor_memory(void (*add)(void *p, size_t bytes));
+
+/* every.c: the running core, or the conductor, uses this word. Do others, too, and is it written? */
+bool every_hot(const volatile void *p, bool write);
+void sim_touch(const volatile void *p, bool write, bool locked);
 
 /* explore.c: called at each step of a core */
 extern uint32_t explore_next; /* the step of the next decision */

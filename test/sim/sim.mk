@@ -11,7 +11,7 @@
 
 SIM_SRC := $(CLOCK_SRC) \
 	smp/request.c smp/stop.c smp/truth.c smp/counter.c test/sim/watch.c hv/sync.c hv/place.c \
-	$(addprefix test/sim/,machine.c world.c conductor.c sick.c timebase.c swarm.c pre15.c explore.c score.c optimum.c litmus.c tso.c main.c)
+	$(addprefix test/sim/,machine.c world.c conductor.c sick.c timebase.c swarm.c pre15.c explore.c every.c score.c optimum.c litmus.c tso.c main.c)
 SIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -MMD -MP -Itest/sim/include -I. -Itest/sim
 SIM_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 sim_objects = $(patsubst %,build/sim/$(1)/%.o,$(SIM_SRC))
@@ -41,6 +41,7 @@ sim: build/sim/sim
 	build/sim/sim storm $(POLICY) $(CORES) $(or $(EVENTS),100) $(SEED) $(SEEDS) $(or $(SCENARIO),storm)
 races: build/sim/sim
 	build/sim/sim races $(SCHEDULES)
+	set -e; for seed in 3 6 7 1; do build/sim/sim every rfc15 2 2 0 $$seed tempo; done
 # The share of `make test`.
 sim-test: build/sim/sim build/sim/sim-asan sim-reached
 	test/sim/suite.sh build/sim/sim build/sim/sim-asan

@@ -448,7 +448,14 @@ static void run_guest(unsigned v)
 	uint64_t due_raw = due();
 
 	self()->wake_raw = due_raw;
+	if (sim.every && !sim.ticks) { /* there is nothing to be seen */
+		while (!sim_kicked())
+			sim_rest(FIBER_RESTING);
+		return;
+	}
 	for (;;) {
+		if (readings[v].phase == 0 || readings[v].phase == 3)
+			sim_touch(&sim.last, true, false);
 		sim_step();
 		bool is_due = due_raw && sim.raw >= due_raw;
 
@@ -462,6 +469,8 @@ static void run_guest(unsigned v)
 			sim_violation(V_UNSYNCED, "vCPU %u goes on on core %d, which is unsynchronised", v, sim.current);
 		if (!read_phase(&readings[v], v))
 			continue;
+		if (sim.every)
+			readings[v] = (struct reading){ 0 }, self()->read_raw = sim.raw;
 		if (sim.read_ns) {
 			uint64_t mean = sim.read_ns * sim.cores, next = sim.raw + mean / 2 + random_below(&sim.random, mean);
 
@@ -506,6 +515,7 @@ static void host_reader(void)
 
 static void do_task(struct sim_core *c)
 {
+	sim_touch(&c->task, false, false);
 	unsigned task = c->task, core = c->task_core;
 	enum clock_step (*notice)(struct clock *, unsigned, uint32_t) = the_clock.policy->notice_before;
 
@@ -537,12 +547,14 @@ static void do_task(struct sim_core *c)
 			core_request(the_clock.base & BASE_CORE, REQ_RESYNC);
 	}
 	sim_fence(memory_order_seq_cst); /* the conductor sees all that was done for it */
+	sim_touch(&c->task, true, false);
 	c->task = TASK_NONE;
 }
 
 static void halt(const char *why)
 {
 	core_at(why, 0);
+	sim_touch(&this_core()->requests, false, false);
 	self()->wake_raw = sooner(sim_slice(), timebase_due());
 	if (!self()->wake_raw)
 		halt_until_nmi();
@@ -600,6 +612,7 @@ _Noreturn void world_core(void)
 		if (sim.optimum)
 			optimum_up();
 		me->leave = false;
+		sim_touch(&me->state, true, false);
 		me->state = CORE_UP;
 		c->shown.mul = 0;
 		sim_log("up at %u kHz", me->start_khz);
@@ -612,6 +625,7 @@ _Noreturn void world_core(void)
 				sim_yield();
 		}
 		sim_log("off");
+		sim_touch(&c->task, true, false);
 		c->task = TASK_NONE; /* it took itself down */
 		me->requests = 0;
 		if (me->state >= CORE_FENCED)
@@ -621,6 +635,16 @@ _Noreturn void world_core(void)
 		c->came = true; /* next time */
 		sim_rest(FIBER_OFF);
 	}
+}
+
+void world_memory(void (*add)(void *p, size_t bytes))
+{
+	for (unsigned i = 0; i < sim.cores; i++) {
+		add(&vcpus[i].core, sizeof(uint64_t));
+		add(&vcpus[i].page_gpa, 2 * sizeof(uint64_t));
+	}
+	add(pages, sim.cores * sizeof(pages[0]));
+	add(readings, sim.cores * sizeof(readings[0]));
 }
 
 void world_settled(void)
