@@ -172,7 +172,7 @@ struct timer_mix {
 	int64_t step_ns;         /* at step_at it is ahead by that all at once; from stop_at to go_at it stands still */
 	int32_t bend_ppb;        /* from bend_at on it is faster by that */
 };
-enum { TIMERS = 2 };
+enum { TIMERS = 2, TOLD_PPB_MAX = 600000 }; /* one by whose second all rates are told further off than that is not used */
 
 struct sim {
 	/* configuration */

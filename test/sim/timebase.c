@@ -23,7 +23,6 @@ enum {
 	EXACT_NS = 100,             /* of the exact timer */
 	STEADY_PPB = 1000000,       /* main.c: two that are further apart are no timebase */
 	BOOT_HOP_NS = 400000,       /* nobody is there yet: between readings more time passes than they take */
-	TOLD_PPB_MAX = 600000,
 	NONE_DOUBT_PPB = 110000,    /* of the rate where no timer runs: what the PIT says in 10 ms */
 	WANDER_PARTS = 1000,        /* howler.md: a timer may wander by that part of the time from one look to the next */
 	DISBELIEVED_TIMES = 4, SLACK_NS = 2000, /* who lies by more than so many wanders must be found by the next look */

@@ -95,7 +95,9 @@ static bool scales(void)
 /* So much the reference gains or loses in `ns` at most: by how far off all rates are, and by a pull. */
 static uint64_t gain_most(uint64_t ns)
 {
-	return ns * (PULL_PPB_MAX + 2000 * (sim.told_error + sim.tempo_error)) / 1000000000 + ROUNDING_NS;
+	uint64_t told_ppb = sim.timers ? TOLD_PPB_MAX : 1000 * sim.told_error;
+
+	return ns * (PULL_PPB_MAX + 2 * told_ppb + 2000 * sim.tempo_error) / 1000000000 + ROUNDING_NS;
 }
 
 static void check_slope(const struct clock_core *cc)
