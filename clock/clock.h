@@ -101,7 +101,7 @@ struct policy {
 	 */
 	enum clock_step (*notice_before)(struct clock *c, unsigned core, uint32_t khz);
 	enum clock_step (*notice_after)(struct clock *c, unsigned core);
-	/* this core, interrupts off; new_khz 0: the tempo stays */
+	/* this core, interrupts off; new_khz 0: the tempo stays, which only rfc15.c asks for */
 	void (*evict)(struct clock *c, uint32_t new_khz);
 	/* this core, before the machine stops, while synchronised; NULL: nothing more */
 	void (*note)(struct clock *c);

@@ -28,14 +28,14 @@ static uint64_t within(uint64_t x, const struct span *s)
 static uint64_t aim(const struct clock_input *in, int64_t *moved)
 {
 	*moved = 0;
-	if ((in->gap_in == GAP_UNKNOWN || in->gap_out == GAP_UNKNOWN) && in->is_ns && in->all.lo <= in->all.hi) {
+	if (in->gap_in == GAP_UNKNOWN && in->is_ns && in->all.lo <= in->all.hi) {
 		/* Nothing says that the line is wrong, as long as it is between the ends. */
 		uint64_t x = within(in->is_ns, &in->all);
 
 		*moved = (int64_t)(x - in->is_ns);
 		return x;
 	}
-	if (in->gap_in == GAP_UNKNOWN || in->gap_out == GAP_UNKNOWN)
+	if (in->gap_in == GAP_UNKNOWN)
 		return middle(in->all.lo, in->all.hi);
 	uint64_t from_hi = in->base.hi > in->gap_out ? in->base.hi - in->gap_out : 0;
 	struct span room = { in->base.lo + in->gap_in, from_hi };

@@ -33,7 +33,7 @@ struct clock_input {
 	uint64_t tsc, now_tsc; /* of the measurement; of the decision */
 	struct span all;      /* where lines agree with all that was measured; lo > hi: nowhere */
 	struct span base;     /* ... with the base: from this the radius comes */
-	uint32_t gap_in, gap_out; /* how long the quickest message from the base, to it, took on the clocks; or GAP_UNKNOWN */
+	uint32_t gap_in, gap_out; /* how long the quickest message from the base, to it, took; GAP_UNKNOWN: both are */
 };
 
 struct clock_decision {

@@ -55,8 +55,6 @@ static void howler_evict(struct clock *c, uint32_t new_khz)
 	struct clock_core *me = self(c);
 	struct howler_core *h = &me->howler;
 
-	if (!new_khz)
-		return;
 	howler_note(c);
 	h->out_khz_min = new_khz < h->out_khz_min ? new_khz : h->out_khz_min;
 	h->out_khz_max = new_khz > h->out_khz_max ? new_khz : h->out_khz_max;

@@ -258,25 +258,25 @@ static void move_gaps(struct clock *c, unsigned other, bool lost, int64_t moved_
 {
 	uint32_t in = gap(c, other, port_core()), out = gap(c, port_core(), other);
 	int64_t to_in = (int64_t)in + moved_ns, to_out = (int64_t)out - moved_ns;
-	bool unknown = lost || in == GAP_UNKNOWN || out == GAP_UNKNOWN || to_in < 0 || to_out < 0;
+	bool unknown = lost || in == GAP_UNKNOWN || to_in < 0 || to_out < 0;
 
 	set_gap(c, other, port_core(), unknown ? GAP_UNKNOWN : (uint32_t)to_in);
 	set_gap(c, port_core(), other, unknown ? GAP_UNKNOWN : (uint32_t)to_out);
 }
 
-/* How long this core, whose rate is known to `err`, may be left alone before that shows to anybody that it knows. */
+/* How long this core, whose rate is known to `err`, not 0, may be left alone before that shows to anybody that it knows. */
 static uint64_t alone_ns(const struct clock *c, uint32_t err)
 {
 	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), room = part_of_rtt(c);
 	unsigned me = port_core();
 
-	for (unsigned i = 0; err && c->howler.gap && i < c->count; i++) {
+	for (unsigned i = 0; c->howler.gap && i < c->count; i++) {
 		uint32_t in = gap(c, i, me), out = gap(c, me, i), least = in < out ? in : out;
 
 		if (clock_online(c, i) && least / 2 + 1 < room)
 			room = least / 2 + 1;
 	}
-	uint64_t ns = err ? room * 1000000000 / err : most;
+	uint64_t ns = room * 1000000000 / err;
 
 	return ns < CHECK_NS_MIN ? CHECK_NS_MIN : ns < most ? ns : most;
 }

@@ -124,7 +124,7 @@ static void set_drift(struct clock *c, uint64_t drift_ns, uint64_t straight)
 	struct howler *h = &c->howler;
 	uint32_t most = 0, n = atomic_load_explicit(&h->knees, memory_order_relaxed);
 
-	for (uint32_t i = 0; i < n && i < PULL_KNEES; i++) {
+	for (uint32_t i = 0; i < PULL_KNEES; i++) {
 		uint32_t off = rate_off(&h->rates, ppb_of(h, i));
 
 		most = off > most ? off : most;
@@ -141,7 +141,7 @@ static uint64_t check_ns(const struct clock *c)
 {
 	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), off = off_ppb(&c->howler);
 
-	if (c->howler.rates.bound_ppb && most > LOOK_NS)
+	if (c->howler.rates.bound_ppb)
 		most = LOOK_NS;
 	return off * most / BILLION > LOOK_OFF_NS ? LOOK_OFF_NS * (uint64_t)BILLION / off : most;
 }
@@ -236,7 +236,7 @@ static void plan(struct clock *c, int64_t off, bool pulls, uint64_t now)
 
 	off += (int64_t)(gained(&p, from) - howler_reference(h, now) - (from - now)) - (int64_t)(from - now) * best / BILLION;
 	h->plan_ns = from;
-	if (!pulls || !off) {
+	if (!pulls) {
 		howler_knee(h, from, gained(&p, from), best);
 		return;
 	}

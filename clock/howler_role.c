@@ -92,7 +92,7 @@ static unsigned passed(const struct clock *c, uint64_t *tsc, struct span *p)
 		return last;
 	*tsc = port_tsc();
 	*p = (struct span){ 0, 0 };
-	if (!atomic_load_explicit(&h->had_line, memory_order_relaxed) || !h->out_khz_max)
+	if (!atomic_load_explicit(&h->had_line, memory_order_relaxed))
 		return c->count;
 	*p = (struct span){ h->out_ns + ticks_ns(*tsc - h->out_tsc, h->out_khz_max, h->rate.own.lo - lead),
 			    h->out_ns + ticks_ns(*tsc - h->out_tsc, h->out_khz_min, h->rate.own.hi + lead) };
@@ -114,7 +114,7 @@ static uint64_t highest_shown(const struct clock *c)
 /* May this core start a new line? Best one that knows what has passed. */
 static bool may_restart(const struct clock *c, uint32_t base)
 {
-	if (!(base & BASE_LOST) || base & BASE_CLAIMED || flag(&c->core[port_core()].in_transition))
+	if (!(base & BASE_LOST) || flag(&c->core[port_core()].in_transition))
 		return false;
 	if (!atomic_load_explicit(&c->generation, memory_order_relaxed))
 		return port_core() == (base & BASE_CORE); /* the first of all: it is told to */
