@@ -26,7 +26,7 @@ void howler_let_go(struct clock *c)
 	atomic_compare_exchange_strong_explicit(&c->howler.joiner, &mine, 0, memory_order_release, memory_order_relaxed);
 }
 
-bool howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint32_t restarts, uint64_t carry_ns)
+void howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint64_t carry_ns)
 {
 	struct clock_core *me = self(c);
 	uint64_t now = howler_reference(&c->howler, d->line.ref_ns);
@@ -47,15 +47,10 @@ bool howler_take(struct clock *c, const struct clock_decision *d, uint32_t gener
 	}
 	atomic_store_explicit(&me->generation, generation, memory_order_release);
 	set(&me->synced, 1);
-	/* If the time was lost meanwhile and begun anew elsewhere, this line is of another time. */
-	if ((atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_RESTARTS) != restarts)
-		set(&me->synced, 0);
-	else
-		atomic_store_explicit(&me->howler.had_line, 1, memory_order_relaxed);
+	atomic_store_explicit(&me->howler.had_line, 1, memory_order_relaxed);
 	bound_done(c); /* who concludes after this core sees it, and has met it or meets it first */
 	howler_settle(c);
 	port_request(port_core(), REQ_SYNC); /* somebody may have asked it for stamps while it was out */
-	return flag(&me->synced);
 }
 
 /* Who measures itself looks at its gaps without `busy`, too; what counts is looked at with it. */
@@ -444,8 +439,7 @@ static void conclude(struct clock *c)
 		carry = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
 	}
 	/* Crosswise: either the base finds this core synchronised, or this core finds its generation old. */
-	if (!howler_take(c, &d, h->generation, h->role & BASE_RESTARTS, carry))
-		return;
+	howler_take(c, &d, h->generation, carry);
 	if (flag(&c->generation) == h->generation)
 		atomic_store_explicit(&me->led, 0, memory_order_release);
 	atomic_store_explicit(&h->fresh_ns, learns(c, my) ? d.line.ref_ns + LEARN_NS :

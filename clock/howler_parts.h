@@ -78,8 +78,8 @@ void howler_restart(struct clock *c);
 /* howler_follow.c: no measurement any more. */
 void howler_let_go(struct clock *c);
 
-/* ... a new line for this core, with `busy`; true: it may show it. */
-bool howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint32_t restarts, uint64_t carry_ns);
+/* ... with `busy`, which is given back: a new line for this core, of the time that is. */
+void howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint64_t carry_ns);
 
 /* ... with `busy`, or stopped: what is known of core's messages with others is void. */
 void howler_forget_gaps(struct clock *c, unsigned core);

@@ -210,8 +210,7 @@ void howler_restart(struct clock *c)
 
 	set(&c->base, word | BASE_CLAIMED | port_core());
 	atomic_store_explicit(&me->led, 0, memory_order_release);
-	if (howler_take(c, &d, generation, restarts, carry)) {
-		set(&c->base, word | port_core());
-		howler_settle(c);
-	}
+	howler_take(c, &d, generation, carry);
+	set(&c->base, word | port_core());
+	howler_settle(c);
 }

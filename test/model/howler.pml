@@ -143,7 +143,7 @@ inline after()
 	if :: !synced[me] -> led[me] = 1 :: else fi
 }
 
-/* In: the line is of `line`, generation gen, and begun when there had been `since` new lines. */
+/* In: the line is of `line`, and generation gen. */
 inline take()
 {
 	atomic {
@@ -151,15 +151,7 @@ inline take()
 		CHECK(S1, !first || ((me == 0 || !synced[0]) && (me == 1 || !synced[1]) && (me == 2 || !synced[2])))
 	};
 	/* `busy` is held: nobody else comes here, and no new line begins. */
-	atomic {
-		if
-		:: base / RESTART != since && COMPARES -> synced[me] = 0
-		:: else -> had_line[me] = 1
-		fi;
-		busy = 0;
-		CHECK(S1, !synced[me] || era[me] == eras);
-		act = TOOK
-	};
+	atomic { had_line[me] = 1; busy = 0; CHECK(S1, era[me] == eras); act = TOOK };
 	settle();
 	req[me] = 1
 }
@@ -204,7 +196,7 @@ inline conclude()
 			if
 			:: base / RESTART != restarts && COMPARES -> let_go()
 			:: else ->
-				busy = 1; line = measured[me]; gen = began; since = restarts;
+				busy = 1; line = measured[me]; gen = began;
 				let_go();
 				act = TAKE
 			fi
@@ -326,7 +318,7 @@ go_on:		do
 		:: act == TOOK && first -> atomic { base = since * RESTART | me; first = 0; act = SETTLE }
 		/* Crosswise: either the base finds this core synchronised, or it finds its generation old. */
 		:: act == TOOK && !first ->
-			if :: synced[me] && newest == gen -> led[me] = 0 :: else fi;
+			if :: newest == gen -> led[me] = 0 :: else fi;
 			act = NOTHING
 		:: act == SETTLE -> settle(); act = NOTHING
 		od;
