@@ -446,14 +446,14 @@ static void conclude(struct clock *c)
 			      rate_err(&h->rate) ? fresh(c, d.x_ns, d.line.ref_ns) : 0, memory_order_relaxed);
 }
 
-/* This core, led: one step towards a line. */
+/* This core, led, so online: one step towards a line. */
 void howler_follow(struct clock *c)
 {
 	struct clock_core *me = self(c);
 	struct howler_core *h = &me->howler;
 	unsigned partner = atomic_load_explicit(&h->partner, memory_order_relaxed);
 
-	if (flag(&me->in_transition) || !clock_online(c, port_core()))
+	if (flag(&me->in_transition))
 		return;
 	if (clock_synced(c, port_core()) && clock_base(c) == port_core()) {
 		howler_let_go(c);

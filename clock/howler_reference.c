@@ -202,16 +202,14 @@ bool howler_account(struct clock *c)
 {
 	struct howler *h = &c->howler;
 	struct bound *b = &h->bound[port_core()];
-	uint64_t carry = atomic_load_explicit(&h->carry_ns, memory_order_relaxed);
 
-	if (b->radius_ns <= 1 && b->carry_ns == carry)
+	if (b->radius_ns <= 1)
 		return true;
 	if (!bound_try(c))
 		return false;
 	uint64_t tsc = port_tsc(), straight = line_read(&self(c)->howler.straight, tsc), now = howler_reference(h, straight);
-	uint64_t radius = bound_radius(c, port_core(), now);
+	uint64_t radius = bound_radius(c, port_core(), now), carry = atomic_load_explicit(&h->carry_ns, memory_order_relaxed);
 
-	carry = atomic_load_explicit(&h->carry_ns, memory_order_relaxed);
 	lead_on(c, tsc);
 	atomic_store_explicit(&h->carry_ns, carry + radius, memory_order_relaxed);
 	*b = (struct bound){ .radius_ns = 1, .at_ns = now, .growth_ppb = 1, .carry_ns = carry + radius };

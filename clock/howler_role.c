@@ -111,10 +111,10 @@ static uint64_t highest_shown(const struct clock *c)
 	return highest;
 }
 
-/* May this core start a new line? Best one that knows what has passed. */
+/* May this core, which is not in transition, start a new line? Best one that knows what has passed. */
 static bool may_restart(const struct clock *c, uint32_t base)
 {
-	if (!(base & BASE_LOST) || flag(&c->core[port_core()].in_transition))
+	if (!(base & BASE_LOST))
 		return false;
 	if (!atomic_load_explicit(&c->generation, memory_order_relaxed))
 		return port_core() == (base & BASE_CORE); /* the first of all: it is told to */
