@@ -40,13 +40,17 @@ void howler_note(struct clock *c)
 		return;
 	struct timebase t = { .late_ns = 0 };
 
+	h->out_ns = 0; /* who is lost half way says nothing */
+	atomic_signal_fence(memory_order_seq_cst);
 	h->out_base_known = howler_timebase(c, &t);
 	h->out_tsc = h->out_base_known ? t.before : port_tsc();
-	h->out_ns = clock_read(c, port_core(), h->out_tsc);
+	uint64_t ns = clock_read(c, port_core(), h->out_tsc);
 	h->out_khz_min = h->out_khz_max = me->tempo_khz;
 	h->out_base_ns = t.ns;
 	h->out_base_late_ns = t.late_ns;
-	h->out_base_early_ns = clock_read(c, port_core(), t.after) - h->out_ns + 1;
+	h->out_base_early_ns = clock_read(c, port_core(), t.after) - ns + 1;
+	atomic_signal_fence(memory_order_seq_cst);
+	h->out_ns = ns;
 	atomic_store_explicit(&me->last_ref_ns, clock_now(c), memory_order_relaxed);
 }
 

@@ -61,7 +61,7 @@ static bool passed_by_timebase(const struct clock *c, const struct howler_core *
 	struct timebase t;
 	int32_t lo, hi;
 
-	if (!from->out_base_known || !howler_timebase(c, &t))
+	if (!from->out_ns || !from->out_base_known || !howler_timebase(c, &t))
 		return false;
 	howler_told(c, &lo, &hi);
 	/* Both readings were some time after the instant that is meant. */

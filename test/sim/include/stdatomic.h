@@ -37,3 +37,4 @@ bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value);
 #define atomic_compare_exchange_strong_explicit(p, e, v, yes, no) \
 	((void)(yes), (void)(no), sim_cas(p, sizeof(*(p)), e, (uint64_t)(v)))
 #define atomic_thread_fence(order) sim_fence(order)
+#define atomic_signal_fence(order) __atomic_signal_fence(order)
