@@ -12,6 +12,7 @@
 
 enum {
 	AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000, HANG_LOOK_STEPS = 64,
+	DEAD_QUIET_STEPS = 20000, /* of each core; who leads looks around for who is lost now and then only */
 	DEAD_TIMES = 4, /* it takes 5 s to find that a core is dead, and all may be held against the base each ms meanwhile */
 	PAIRS_MAX = 64, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, NAPS_MAX = 64, LOOK_NS = 10000000,
 	PART_BYTES = 8, NEWS_CORES_MAX = 128, IDLE_LOOKS = 3,
@@ -395,9 +396,9 @@ static bool sleeper_wakes(void)
 static void look_for_hang(void)
 {
 	/* All may come online at once, one after another, and each has to meet all, while the others look. */
-	uint64_t most = (sim.sick & SICK_DEAD ? DEAD_TIMES : 1) * BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores * (16 + sim.cores) / 16;
+	uint64_t most = (sim.sick ? DEAD_TIMES : 1) * BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores * (16 + sim.cores) / 16;
 
-	if ((sim.steps - progress_step > QUIET_STEPS + 2000 * (uint64_t)sim.cores && !sleeper_wakes()) || sim.steps - acted_step > most)
+	if ((sim.steps - progress_step > QUIET_STEPS + (sim.sick & SICK_DEAD ? DEAD_QUIET_STEPS : 2000) * (uint64_t)sim.cores && !sleeper_wakes()) || sim.steps - acted_step > most)
 		hang();
 }
 
