@@ -55,6 +55,8 @@ void sick_step(void)
 			return;
 		sim_log("is dead%s", for_good ? "" : ", or very late");
 		sim_late(ns);
+	} else if (conductor_done()) {
+		return; /* all is to come to rest */
 	} else if (sim.sick & SICK_LATE && (!(sim.sick & SICK_DEAF) || random_below(&s->random, 2))) {
 		sim_log("is late for %lu ns", (unsigned long)ns);
 		sim_late(ns);

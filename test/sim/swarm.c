@@ -79,6 +79,12 @@ static void draw_timer(struct timer_mix *t)
 	}
 }
 
+static void tell_truth(struct timer_mix *t)
+{
+	t->noise_ns = t->torn_odds = 0;
+	t->step_at = t->stop_at = t->bend_at = 0;
+}
+
 static void draw(uint64_t seed)
 {
 	static const char *const scenarios[] = { "storm", "storm", "storm", "tempo", "hotplug", "calm", "sparse" };
@@ -97,14 +103,16 @@ static void draw(uint64_t seed)
 	sim.tempo_error = one_in(4) && exact && sim.cores <= (sim.gap_parts ? 16 : 8) ? (uint32_t)between(1, 200) : 0;
 	sim.told_error = one_in(4) ? (uint32_t)between(1, 500) : 0;
 	sim.timers = exact && !sim.told_error && !one_in(4);
-	/* howler.md, section 10: who is late while the clock is pulled may break the order. */
 	sim.sick = one_in(exact ? 4 : 8) ? (unsigned)between(1, SICK_LATE | SICK_DEAF | SICK_DEAD) : 0;
-	if (exact && (sim.timers || sim.told_error || sim.tempo_error))
-		sim.sick = 0;
+	/* howler.md, section 10: many of those who are hard to reach, and with hidden rates, may never get done. */
+	if (sim.tempo_error && sim.cores > 6)
+		sim.sick &= ~(unsigned)SICK_DEAF;
 	for (unsigned i = 0; i < TIMERS; i++) {
 		sim.timer[i] = (struct timer_mix){ .bits = 0 };
 		if (sim.timers && !one_in(i ? 2 : 8))
 			draw_timer(&sim.timer[i]);
+		if (sim.sick || sim.tempo_error) /* ... and what a lie has done to hidden rates, or to who hears of it late, nobody judges */
+			tell_truth(&sim.timer[i]);
 	}
 	if (sim.timers && !sim.timer[0].bits)
 		sim.timer[0].ppb = (int32_t)either_way(magnitude_of(0, 17));
