@@ -48,17 +48,19 @@ enum clock_step rfc15_notice_after(struct clock *c, unsigned core)
 void rfc15_evict(struct clock *c, uint32_t new_khz)
 {
 	struct clock_core *me = self(c);
+	uint32_t round = atomic_load_explicit(&c->round, memory_order_acquire);
 
+	/* Answered already, by a request for a round that was broken off; this core may have been led since. */
+	if (!new_khz && round == atomic_load_explicit(&me->evicted, memory_order_relaxed))
+		return;
 	atomic_store_explicit(&me->last_ref_ns, line_read(&me->line, port_tsc()), memory_order_relaxed);
 	if (new_khz)
 		me->tempo_khz = new_khz;
 	exchange_begin(&me->exchange);
 	atomic_store_explicit(&me->synced, 0, memory_order_seq_cst);
-	if (new_khz)
-		return; /* only REQ_EVICT itself answers a round: none is left behind to come later */
-	/* Publishes last_ref_ns; pairs with the acquire in all_evicted. */
-	uint32_t round = atomic_load_explicit(&c->round, memory_order_acquire);
-	atomic_store_explicit(&me->evicted, round, memory_order_release);
+	/* Publishes last_ref_ns; pairs with the acquire in all_evicted. Only REQ_EVICT itself answers a round. */
+	if (!new_khz)
+		atomic_store_explicit(&me->evicted, round, memory_order_release);
 }
 
 /* A new line for this core; from here on it may run guests. */
