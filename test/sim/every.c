@@ -123,6 +123,15 @@ bool every_hot(const volatile void *p, bool write)
 	return w->ordered >> (write ? 0 : 32) & who;
 }
 
+/* The running core has come to its next move: where in the source it is. */
+void every_did(const volatile void *p, bool write, const char *at)
+{
+	if (sim.log && !quiet && p == &sim.raw)
+		sim_log("the time");
+	else if (sim.log && !quiet)
+		sim_log("%s %s", at, write ? "writes" : "reads");
+}
+
 /* --- the machine's memory --- */
 
 static uint64_t mix(const uint64_t *at, uint64_t value)
@@ -323,6 +332,7 @@ static void move(unsigned m)
 	if (m < sim.cores) {
 		machine_go_on(m);
 	} else if (m < 2 * sim.cores) {
+		sim_log("the oldest store of core %u reaches memory", m - sim.cores);
 		machine_drain(m - sim.cores);
 	} else if (m == 2 * sim.cores) {
 		ticks++;

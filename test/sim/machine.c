@@ -19,6 +19,7 @@ enum {
 };
 
 struct sim sim;
+const char *sim_at;
 struct core *cores[CORES_MAX];
 unsigned core_count;
 struct guest guest;
@@ -411,12 +412,14 @@ void sim_touch(const volatile void *p, bool write, bool locked)
 	if (!sim.every)
 		return;
 	bool hot = every_hot(p, write);
+	const char *at = sim_at;
 
 	if (!on_fiber || !(hot || (locked && sim.core[sim.current].stores)))
 		return;
 	sim.core[sim.current].next = hot ? p : 0;
 	leave();
 	sim.core[sim.current].next = 0;
+	every_did(p, write, at);
 }
 
 void sim_step(void)

@@ -293,6 +293,7 @@ void conductor_memory(void (*add)(void *p, size_t bytes));
 /* every.c: the running core, or the conductor, uses this word. Do others, too, and is it written? */
 bool every_hot(const volatile void *p, bool write);
 void sim_touch(const volatile void *p, bool write, bool locked);
+void every_did(const volatile void *p, bool write, const char *at);
 
 /* explore.c: called at each step of a core */
 extern uint32_t explore_next; /* the step of the next decision */

@@ -3,7 +3,7 @@
  * <stdatomic.h> for code under simulation, which finds this one first: each
  * atomic access is a call to the simulator, a step at which any other core may
  * go on, and a store may stay in its core's buffer for a while, as on x86
- * (total store order). Only what Howler uses.
+ * (total store order). Only what Howler uses. Where in the source it is made is told, for who shows a schedule.
  */
 #pragma once
 #include <stdbool.h>
@@ -17,6 +17,13 @@ typedef enum {
 	memory_order_seq_cst,
 } memory_order;
 
+extern const char *sim_at; /* the access that comes next: "FILE:LINE" */
+#define SIM_TEXT(line) #line
+#define SIM_AT(line) sim_here(__FILE__ ":" SIM_TEXT(line))
+static inline void sim_here(const char *at)
+{
+	sim_at = at;
+}
 uint64_t sim_load(const volatile void *p, unsigned size);
 void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order order);
 void sim_fence(memory_order order);
@@ -26,15 +33,15 @@ uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t valu
 
 #define atomic_init(p, v) ((void)(*(p) = (v)))
 /* The comma: of what type the value is, not the object. */
-#define atomic_load_explicit(p, order) ((void)(order), (__typeof__(((void)0, *(p))))sim_load(p, sizeof(*(p))))
-#define atomic_load(p) sim_load(p, sizeof(*(p)))
-#define atomic_store_explicit(p, v, order) sim_store(p, sizeof(*(p)), (uint64_t)(v), order)
-#define atomic_fetch_or_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_OR, v))
-#define atomic_fetch_and_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_AND, v))
-#define atomic_fetch_add_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_ADD, v))
-#define atomic_exchange_explicit(p, v, order) ((void)(order), sim_rmw(p, sizeof(*(p)), SIM_XCHG, v))
+#define atomic_load_explicit(p, order) ((void)(order), SIM_AT(__LINE__), (__typeof__(((void)0, *(p))))sim_load(p, sizeof(*(p))))
+#define atomic_load(p) (SIM_AT(__LINE__), sim_load(p, sizeof(*(p))))
+#define atomic_store_explicit(p, v, order) (SIM_AT(__LINE__), sim_store(p, sizeof(*(p)), (uint64_t)(v), order))
+#define atomic_fetch_or_explicit(p, v, order) ((void)(order), SIM_AT(__LINE__), sim_rmw(p, sizeof(*(p)), SIM_OR, v))
+#define atomic_fetch_and_explicit(p, v, order) ((void)(order), SIM_AT(__LINE__), sim_rmw(p, sizeof(*(p)), SIM_AND, v))
+#define atomic_fetch_add_explicit(p, v, order) ((void)(order), SIM_AT(__LINE__), sim_rmw(p, sizeof(*(p)), SIM_ADD, v))
+#define atomic_exchange_explicit(p, v, order) ((void)(order), SIM_AT(__LINE__), sim_rmw(p, sizeof(*(p)), SIM_XCHG, v))
 bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value);
 #define atomic_compare_exchange_strong_explicit(p, e, v, yes, no) \
-	((void)(yes), (void)(no), sim_cas(p, sizeof(*(p)), e, (uint64_t)(v)))
-#define atomic_thread_fence(order) sim_fence(order)
+	((void)(yes), (void)(no), SIM_AT(__LINE__), sim_cas(p, sizeof(*(p)), e, (uint64_t)(v)))
+#define atomic_thread_fence(order) (SIM_AT(__LINE__), sim_fence(order))
 #define atomic_signal_fence(order) __atomic_signal_fence(order)
