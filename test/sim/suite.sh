@@ -88,7 +88,7 @@ check 'howler, all told rates 500 ppm off, 4 cores' 'no violation' "$sim" storm 
 check 'howler, rates 200 ppm and 500 ppm off, 8 cores' 'no violation' "$sim" storm howler 8 100 1 100 storm 200 none 500
 check 'howler, all told rates 500 ppm off, 8 cores, slow' '"warps":0,.*"within_skew":1,"within_drift":1' \
 	"$sim" score howler 8 1000 1 12 storm 0 none 500
-check 'howler, every schedule, 2 cores, tempo' 'none left out' "$sim" all howler 2 1 2 1 tempo
+check 'howler, every schedule, 2 cores, tempo' 'none left out' "$sim" all howler 2 1 1 1 tempo
 check 'howler, every schedule, 2 cores, hotplug' 'none left out' "$sim" all howler 2 1 2 3 hotplug
 check 'howler, every schedule, 3 cores' 'none left out' "$sim" all howler 3 6 1 1
 check 'howler, ASan and UBSan, 8 cores' 'no violation' "$asan" storm howler 8 100 1 50

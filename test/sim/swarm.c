@@ -106,7 +106,7 @@ static void draw(uint64_t seed)
 	sim.sick = one_in(exact ? 4 : 8) ? (unsigned)between(1, SICK_LATE | SICK_DEAF | SICK_DEAD) : 0;
 	/* howler.md, section 10: many of those who are hard to reach, and with hidden rates, may never get done. */
 	if (sim.tempo_error && sim.cores > 6)
-		sim.sick &= ~(unsigned)SICK_DEAF;
+		sim.sick = 0;
 	for (unsigned i = 0; i < TIMERS; i++) {
 		sim.timer[i] = (struct timer_mix){ .bits = 0 };
 		if (sim.timers && !one_in(i ? 2 : 8))
