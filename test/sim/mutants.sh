@@ -69,7 +69,7 @@ run_mutant() { # NAME
 
 list=''
 [ "${1-}" != -l ] || { list=1 && shift; }
-mapfile -t names < <(awk '/^[^#~ \t]/ { print $1 }' "$table" | while read -r name; do
+mapfile -t names < <(awk '/^[^#~ \t].*\| ./ { print $1 }' "$table" | while read -r name; do
 	[[ $name == ${1:-*} ]] && echo "$name"; done)
 [ -z "$list" ] || { printf '%s\n' "${names[@]}"; exit; }
 passed=0 number=0 found=()
@@ -88,5 +88,5 @@ done
 	BEGIN { printf "\n%-70s %-20s %s\n", "mechanism", "mutant", "found by" }
 	FNR == NR { seen[$1] = $2; next }
 	/^[^# \t]/ { split($0, name, " ") }
-	/^\t= / { printf "%-70s %-20s %s\n", substr($0, 4), name[1], seen[name[1]] }' <(printf '%s\n' "${found[@]}") "$table"
+	/^\t= / { printf "%-70s %-20s %s\n", substr($0, 4), name[1], name[1] in seen ? seen[name[1]] : "nothing" }' <(printf '%s\n' "${found[@]}") "$table"
 [ "$passed" = ${#names[@]} ] && [ "$passed" -gt 0 ]
