@@ -9,12 +9,11 @@
 #include "hv/hv.h"
 
 #define REQ_LEAD (REQ_RESYNC | REQ_SYNC)
-enum { LOOK_TURNS = 256 }; /* so often who leads looks whether anybody is lost */
 
 /* Is anybody lost and not taken down yet? */
 static bool anybody_lost(void)
 {
-	for (unsigned i = 0; i < core_count; i++)
+	for (unsigned i = 0; atomic_load_explicit(&cores_lost, memory_order_relaxed) && i < core_count; i++)
 		if (clock_online(&the_clock, i) && core_lost(i))
 			return true;
 	return false;
@@ -26,7 +25,7 @@ static void lead(unsigned bits)
 	const struct policy *p = the_clock.policy;
 	struct clock_core *me = &the_clock.core[this_core()->index];
 
-	for (unsigned turn = 1;; turn++) {
+	for (;;) {
 		enum clock_step s = bits & REQ_RESYNC ? p->resync(&the_clock) : p->lead(&the_clock);
 
 		if (s == CLOCK_NOT_BASE)
@@ -38,8 +37,7 @@ static void lead(unsigned bits)
 		 * leaves in a stop, to which this core may have to come, or which it has to begin.
 		 */
 		if ((p->breaks_off && atomic_load_explicit(&this_core()->requests, memory_order_relaxed) & REQ_STOP) ||
-		    (clock_online(&the_clock, me->waits_for) && core_lost(me->waits_for)) ||
-		    (!(turn % LOOK_TURNS) && anybody_lost())) {
+		    anybody_lost()) {
 			core_request(this_core()->index, bits & REQ_RESYNC ? REQ_RESYNC : REQ_SYNC);
 			return;
 		}

@@ -112,6 +112,9 @@ static inline bool core_lost(unsigned core)
 	return atomic_load_explicit(&cores[core]->state, memory_order_acquire) == CORE_LOST;
 }
 
+/* How many have become so: core_become. Relaxed: who sees an old one looks again. */
+extern _Atomic uint32_t cores_lost;
+
 /* Say where this core is, for who finds it hanging. */
 static inline void core_at(const char *where, unsigned arg)
 {

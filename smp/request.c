@@ -97,10 +97,15 @@ void core_kick(unsigned core)
 	send_nmi(cores[core]); /* though a bit may have been set: its NMI may be lost */
 }
 
+_Atomic uint32_t cores_lost;
+
 bool core_become(unsigned core, uint32_t from, enum core_state to)
 {
-	return atomic_compare_exchange_strong_explicit(&cores[core]->state, &from, to, memory_order_acq_rel,
-						       memory_order_acquire);
+	if (!atomic_compare_exchange_strong_explicit(&cores[core]->state, &from, to, memory_order_acq_rel, memory_order_acquire))
+		return false;
+	if (to == CORE_LOST)
+		atomic_fetch_add_explicit(&cores_lost, 1, memory_order_relaxed);
+	return true;
 }
 
 void core_lock(_Atomic uint32_t *holder)

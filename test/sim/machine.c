@@ -133,6 +133,7 @@ void machine_reset(void)
 	waiting = 0;
 	on_fiber = false;
 	core_count = sim.cores;
+	atomic_init(&cores_lost, 0);
 	sim.truth = (struct sim_truth){ 0 };
 	for (unsigned i = 0; i < sim.cores; i++) {
 		char *stack = sim.core[i].stack;

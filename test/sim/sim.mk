@@ -41,6 +41,7 @@ sim: build/sim/sim
 	build/sim/sim storm $(POLICY) $(CORES) $(or $(EVENTS),100) $(SEED) $(SEEDS) $(or $(SCENARIO),storm)
 races: build/sim/sim
 	build/sim/sim races $(SCHEDULES)
+	build/sim/sim every rfc15 2 1 1 3 tempo
 	set -e; for seed in 3 6 7 1; do build/sim/sim every rfc15 2 2 0 $$seed tempo; done
 # The share of `make test`.
 sim-test: build/sim/sim build/sim/sim-asan sim-reached
