@@ -413,14 +413,14 @@ void sim_touch(const volatile void *p, bool write, bool locked)
 	if (!sim.every)
 		return;
 	bool hot = every_hot(p, write);
-	const char *at = sim_at;
 
 	if (!on_fiber || !(hot || (locked && sim.core[sim.current].stores)))
 		return;
 	sim.core[sim.current].next = hot ? p : 0;
+	sim.core[sim.current].at = sim_at;
 	leave();
 	sim.core[sim.current].next = 0;
-	every_did(p, write, at);
+	every_did(p, write, sim.core[sim.current].at);
 }
 
 void sim_step(void)

@@ -119,6 +119,7 @@ struct sim_core {
 	uint32_t gave_up;    /* every.c: the lead within which it did so */
 	const volatile void *next; /* every.c: the hot word that it uses next */
 	struct message ask, answer;
+	const char *at;      /* every.c: where in the source that is; no part of the state: of a time it is an older access */
 	/*
 	 * Cores run side by side, though the simulator takes them one after another:
 	 * in an exchange a core is as far as its own last stamp, and takes its next
