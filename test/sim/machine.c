@@ -12,7 +12,7 @@
 
 enum {
 	AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000, HANG_LOOK_STEPS = 64,
-	DEAD_QUIET_STEPS = 20000, /* of each core; who leads looks around for who is lost now and then only */
+	DEAD_QUIET_STEPS = 400000, /* of each core; who leads looks around for who is lost now and then only */
 	DEAD_TIMES = 4, /* it takes 5 s to find that a core is dead, and all may be held against the base each ms meanwhile */
 	PAIRS_MAX = 64, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, NAPS_MAX = 64, LOOK_NS = 10000000,
 	PART_BYTES = 8, NEWS_CORES_MAX = 128, IDLE_LOOKS = 3,

@@ -123,8 +123,8 @@ check 'howler, late, deaf and dead cores, 8 cores' 'no violation' "$sim" storm h
 check 'howler, late and deaf cores, rates 200 ppm off' 'no violation' "$sim" storm howler 4 100 1 250 storm 200 late+deaf
 check 'howler, deaf cores, rates 200 ppm off' 'no violation' "$sim" storm howler 4 100 1 150 storm 200 deaf
 check 'howler, late, deaf and dead cores, 4 cores' 'no violation' "$sim" storm howler 4 100 1 500 storm 0 late+deaf+dead
-check 'swarm, howler' 'no violation' "$sim" swarm howler 1 1500
-check 'swarm, scale' 'no violation' "$sim" swarm scale 1 1500
-check 'swarm, rfc15' 'no violation' "$sim" swarm rfc15 1 7000
+check 'swarm, howler' 'no violation' "$sim" swarm howler 1 3000
+check 'swarm, scale' 'no violation' "$sim" swarm scale 1 2000
+check 'swarm, rfc15' 'no violation' "$sim" swarm rfc15 1 5000
 check 'a failing seed, twice' 'replayed' again
 [ $failed = 0 ]
