@@ -43,6 +43,8 @@ races: build/sim/sim
 	build/sim/sim races $(SCHEDULES)
 	build/sim/sim every rfc15 2 1 1 3 tempo
 	set -e; for seed in 3 6 7 1; do build/sim/sim every rfc15 2 2 0 $$seed tempo; done
+	set -e; for seed in 7 2; do build/sim/sim every rfc15 2 3 0 $$seed tempo; done
+	set -e; for seed in 2 3 4; do build/sim/sim every rfc15 3 1 0 $$seed tempo; done
 # The share of `make test`.
 sim-test: build/sim/sim build/sim/sim-asan sim-reached
 	test/sim/suite.sh build/sim/sim build/sim/sim-asan
