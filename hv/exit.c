@@ -113,7 +113,7 @@ static uint64_t hypercall(struct vcpu *v)
 	case HC_REPORT:
 		report = guest_at((uint32_t)v->regs[RBX], sizeof(v->report));
 		if (!report)
-			return (uint32_t)HC_EINVAL;
+			return (uint64_t)HC_EINVAL;
 		memcpy(&v->report, report, sizeof(v->report));
 		atomic_store_explicit(&v->reported, 1, memory_order_release);
 		return 0;

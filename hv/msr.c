@@ -51,9 +51,8 @@ static enum verdict write_bounds(uint64_t value)
 
 	if (!the_clock.policy->bounds || (value & 63) > 1 || (value & 1 && !page))
 		return inject(INJECT_GP);
-	while (!bound_show(&the_clock, value & 1 ? page : 0))
-		core_relax(); /* who is at the bounds waits for nobody */
-	return NEXT;
+	/* The core that holds `busy` may be lost: then this one must come to the stop that takes it down. */
+	return bound_show(&the_clock, value & 1 ? page : 0) ? NEXT : again(LEAVE);
 }
 
 /* These do not exit. */
