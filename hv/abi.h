@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a guest sees of Howler beside the hardware: the KVM clock interface,
+ * What a guest sees of Howler besides the hardware: the KVM clock interface,
  * Howler's own CPUID leaves, and its hypercalls. Shared with test guests.
  */
 #pragma once
@@ -17,12 +17,12 @@
 #define KVM_FEATURE_CLOCKSOURCE2    (1u << 3)
 #define KVM_FEATURE_CLOCKSOURCE_STABLE (1u << 24) /* sync=scale: the TSC is the clock, 10^9 ticks a second on all vCPUs */
 /*
- * Wall clock: a write of a GPA fills a struct pvclock_wall_clock there, and is
- * over. System time: GPA | bit 0 has that vCPU's clock page kept up to date
- * there, bit 0 clear ends it; the old page stays as it is. Either is 4-byte
- * aligned; not so, or outside the guest's memory: #GP.
+ * Wall clock: writing a GPA fills a struct pvclock_wall_clock there, once.
+ * System time: writing GPA | 1 keeps this vCPU's clock page up to date there;
+ * bit 0 clear ends that, and leaves the old page as it is. #GP if the GPA is not
+ * 4-byte aligned or not in the guest's memory.
  */
-#define MSR_KVM_WALL_CLOCK      0x11u /* the first ones, KVM_FEATURE_CLOCKSOURCE: the same */
+#define MSR_KVM_WALL_CLOCK      0x11u /* legacy aliases: KVM_FEATURE_CLOCKSOURCE */
 #define MSR_KVM_SYSTEM_TIME     0x12u
 #define MSR_KVM_WALL_CLOCK_NEW  0x4b564d00u /* KVM_FEATURE_CLOCKSOURCE2 */
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u
@@ -33,10 +33,10 @@
 #define CPUID_HOWLER_BOUNDS    0x40000202u /* EAX: MSR_HOWLER_BOUNDS, 0: this policy keeps no bounds */
 
 /*
- * The bound page (struct bound_page), one per guest: a write of GPA | bit 0 has it kept up to date
- * there, 64-byte aligned; bit 0 clear ends it. It is read as the clock page is:
- * version odd, or another one after than before: again. With a reading `now`
- * of a clock page, and age = now - at_ns (0 if negative):
+ * The bound page (struct bound_page), one per guest: writing GPA | 1, 64-byte
+ * aligned, keeps it up to date there; bit 0 clear ends that. Read it like the clock
+ * page: retry while version is odd, or has changed meanwhile. With a reading `now` of
+ * a clock page, and age = now - at_ns (0 if negative):
  *
  *   the true time is within now +- (drift_ns + age * drift_ppb / 10^9 + 1)
  *   any other vCPU reads at this instant now +- (skew_ns + age * skew_ppb / 10^9 + 1)
@@ -47,8 +47,8 @@
 
 /*
  * Hypercalls: VMCALL in 64- or 32-bit mode at CPL 0, EAX = number, arguments
- * in EBX, ECX, EDX, result in RAX (negative: error). Unknown: HC_ENOSYS, elsewhere
- * than at CPL 0: HC_EPERM; as KVM.
+ * in EBX, ECX, EDX, result in RAX (negative: error). As with KVM, an unknown number
+ * gives HC_ENOSYS, a CPL other than 0 HC_EPERM.
  */
 #define HC_ENOSYS (-1000)
 #define HC_EINVAL (-22)
@@ -62,8 +62,8 @@
 /* Deliver a struct guest_report at guest-physical address EBX, for this vCPU. */
 #define HC_REPORT    0x484f0003u
 /*
- * EBX:ECX (high:low) is what RDTSC gave within the last few hundred
- * instructions of this vCPU without an exit between. Howler checks that some raw TSC
+ * EBX:ECX (high:low) is what RDTSC returned within this vCPU's last few hundred
+ * instructions, without an exit since. Howler checks that some raw TSC
  * value in its last few turns maps to exactly this value under the core's
  * modelled TSC (or what TSC scaling makes of it, where the TSC is stable) and the
  * vCPU's IA32_TSC_ADJUST. 0: exact, 1: not.
@@ -84,8 +84,8 @@ struct guest_report {
 _Static_assert(sizeof(struct guest_report) == 80, "guest ABI");
 
 /*
- * Ports: the serial line at 0x3f8 goes to the log; a 32-bit write to 0xf4, or 0x501, where QEMU has its
- * isa-debug-exit unless told otherwise, ends the guest: 0 is a pass.
+ * Ports: the serial line at 0x3f8 goes to the log; a 32-bit write to 0xf4, or to 0x501, QEMU's default for
+ * isa-debug-exit, ends the guest: 0 is a pass.
  */
 #define PORT_GUEST_SERIAL 0x3f8u
 #define PORT_GUEST_EXIT   0xf4u

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * VM exits. Handlers return a verdict, by which the dispatcher moves RIP. What
- * Howler can't do is the guest's fault: that vCPU is parked with a dump, and
- * everything else goes on.
+ * VM exits. Handlers return a verdict that says where to go on, and if RIP moves.
+ * What Howler does not handle is the guest's fault: the vCPU is parked with a dump,
+ * and everything else goes on.
  */
 #include "clock/port.h"
 #include "hv/exit.h"
@@ -11,7 +11,7 @@
 #include "smp/util.h"
 #include "smp/x86.h"
 
-/* An instruction is over, or faults: so is what it was shadowed by (SDM vol. 3, 27.3.1.5). */
+/* An instruction completes or faults, so blocking by STI or MOV SS ends (SDM vol. 3, 27.3.1.5). */
 static inline void unshadow(void)
 {
 	uint64_t blocking = vmcs_read(GUEST_INTERRUPTIBILITY);
@@ -35,7 +35,7 @@ static bool runs_64bit(void)
 	return vmcs_read(ENTRY_CONTROLS) & ENTRY_IA32E && vmcs_read(GUEST_CS_ACCESS) & ACCESS_LONG;
 }
 
-/* An instruction is done: who steps gets its trap. RIP goes over the end of its 32 or 48 bits as it must (27.3.1.4). */
+/* An instruction is done: a single-step trap becomes pending. RIP wraps at 32 bits, or stays canonical (27.3.1.4). */
 static inline void next_instruction(uint64_t length)
 {
 	uint64_t old = vmcs_read(GUEST_RIP), rip = old + length;
@@ -53,13 +53,13 @@ enum verdict again(enum verdict verdict)
 	bool shadowed = vmcs_read(GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS);
 	uint64_t held = vmcs_read(GUEST_PENDING_DEBUG) | (single_steps() ? PENDING_DEBUG_BS : 0);
 
-	/* A trap is pending if a shadow holds it off, and must be (27.3.1.5); else Bochs has left the instruction's own. */
+	/* In a shadow BS must be set if TF is (27.3.1.5). Else none is pending: drop the one that Bochs leaves behind. */
 	vmcs_write(GUEST_PENDING_DEBUG, shadowed ? held : 0);
 	vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);
 	return verdict;
 }
 
-/* As the processor delivers a fault: RF is set in the image of RFLAGS (17.3.1.1); real mode has no error codes (27.2.1.3). */
+/* As the processor does for faults: RFLAGS is saved with RF set (17.3.1.1), no error code in real mode (27.2.1.3). */
 enum verdict inject(uint32_t info)
 {
 	if (!(vmcs_read(GUEST_CR0) & CR0_PE))
@@ -99,12 +99,12 @@ static enum verdict exit_rdtsc(struct vcpu *v, bool p)
 	return NEXT;
 }
 
-/* What RAX says after it. */
+/* Returns RAX. */
 static uint64_t hypercall(struct vcpu *v)
 {
 	const void *report;
 
-	if (cpl()) /* VMCALL exits at any */
+	if (cpl()) /* VMCALL exits at every CPL */
 		return (uint64_t)HC_EPERM;
 	switch ((uint32_t)v->regs[RAX]) {
 	case HC_STATUS:
@@ -125,9 +125,9 @@ static uint64_t hypercall(struct vcpu *v)
 }
 
 /*
- * MOV to CR0 or CR4 that would change a bit of the host's (SDM vol. 3, 26.1.3); CLTS and LMSW reach none. In CR4
- * those are what a guest does not have, and MCE, which is always set: this, as CR0's, only needs a new shadow. Then the
- * processor does it all, with its checks.
+ * MOV to CR0 or CR4 that would change a host-owned bit (SDM vol. 3, 26.1.3); CLTS and LMSW reach none. In CR4 these
+ * are the features that the guest does not have (#GP), and MCE, which is always set. For MCE and for CR0 a new shadow
+ * is enough: the processor then executes the instruction again, with all its own checks.
  */
 static enum verdict exit_cr(struct vcpu *v)
 {
@@ -146,7 +146,7 @@ static enum verdict exit_cr(struct vcpu *v)
 
 static enum verdict exit_hlt(struct vcpu *v)
 {
-	if (single_steps()) /* the trap ends it at once */
+	if (single_steps()) /* the trap ends HLT at once */
 		return NEXT;
 	v->halt_deaf = !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
 	v->halt_rip = vmcs_read(GUEST_RIP);
@@ -155,7 +155,7 @@ static enum verdict exit_hlt(struct vcpu *v)
 	return YIELD;
 }
 
-/* The kick. NMIs stay blocked until an IRET (SDM vol. 3, 28.4): INT 2 has one. */
+/* An NMI is a kick. NMIs are blocked after the exit, until an IRET (SDM vol. 3, 28.4): INT 2's handler executes one. */
 static enum verdict exit_nmi(struct vcpu *v)
 {
 	uint32_t info = (uint32_t)vmcs_read(EXIT_INTERRUPTION_INFO);
@@ -186,8 +186,9 @@ static struct insn insn_here(void)
 }
 
 /*
- * The instruction at RIP reached the local APIC's page, or a place where there is nothing: it reads ones, and what it
- * writes is lost. What Howler can't take apart is refused: no processor promises more of the APIC (10.4.1).
+ * The instruction at RIP accessed the local APIC's page, or an address with nothing behind it, where reads return ones
+ * and writes are lost. What Howler can't decode gets #GP; other APIC accesses than aligned 32-bit ones are undefined
+ * anyway (10.4.1).
  */
 static enum verdict access(struct vcpu *v, uint64_t gpa)
 {
@@ -205,7 +206,7 @@ static enum verdict access(struct vcpu *v, uint64_t gpa)
 	bool writes = insn_run(&i, &memory, reg, &rflags);
 
 	vmcs_write(GUEST_RSP, rsp);
-	vmcs_write(GUEST_RFLAGS, rflags & ~RFLAGS_RF); /* set, as the access was cut short (28.3.3) */
+	vmcs_write(GUEST_RFLAGS, rflags & ~RFLAGS_RF); /* the exit saved it as 1, to resume a faulting access (28.3.3) */
 	next_instruction(i.length);
 	if (apic && writes)
 		lapic_write(v, offset, (uint32_t)memory);
@@ -213,8 +214,8 @@ static enum verdict access(struct vcpu *v, uint64_t gpa)
 }
 
 /*
- * ... or it was fetched there: two bytes of ones are no instruction; or a paging structure was: its reserved bits are
- * set. The delivery of an event that can't be completed is the end.
+ * ... or the access was a fetch: bytes of ones are no instruction, #UD; or to a paging structure: ones have reserved
+ * bits set, #PF. If it was part of an event's delivery, that can't be completed: park.
  */
 static enum verdict reach(struct vcpu *v, uint64_t gpa, bool fetch, bool walk)
 {
@@ -238,7 +239,7 @@ static enum verdict exit_apic(struct vcpu *v)
 	return reach(v, LAPIC_GPA | (q & (PAGE_SIZE - 1)), type == APIC_ACCESS_FETCH, type > APIC_ACCESS_EVENT);
 }
 
-/* The processor has done a write to the virtual-APIC page (SDM vol. 3, 30.4.3.2): what follows from it. */
+/* The processor has written to the virtual-APIC page (SDM vol. 3, 30.4.3.2); the register's side effects remain. */
 static enum verdict exit_apic_write(struct vcpu *v)
 {
 	unsigned offset = vmcs_read(EXIT_QUALIFICATION) & (PAGE_SIZE - 1);
@@ -251,7 +252,7 @@ static enum verdict exit_ept(struct vcpu *v)
 {
 	uint64_t q = vmcs_read(EXIT_QUALIFICATION);
 
-	if (q & EPT_NMI_UNBLOCKED) /* by an IRET that is not done (28.2.3) */
+	if (q & EPT_NMI_UNBLOCKED) /* by an IRET that has yet to complete (28.2.3) */
 		vmcs_write(GUEST_INTERRUPTIBILITY, vmcs_read(GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 	return reach(v, vmcs_read(GUEST_PHYSICAL_ADDRESS), q & EPT_FETCH && q & EPT_FINAL, !(q & EPT_FINAL));
 }
@@ -264,7 +265,7 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 	case EXIT_RDTSCP: return exit_rdtsc(v, reason == EXIT_RDTSCP);
 	case EXIT_EXCEPTION_NMI: return exit_nmi(v);
 	case EXIT_EXTERNAL_INTERRUPT:
-		apic_eoi(); /* the APIC timer's, left from a doze; acknowledged by the exit */
+		apic_eoi(); /* the APIC timer's, armed by core_doze; acknowledged by the exit */
 		return RESUME;
 	case EXIT_PREEMPTION_TIMER:
 	case EXIT_INTERRUPT_WINDOW: /* by way of the loop, where events are injected */
@@ -277,13 +278,13 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 		return NEXT;
 	case EXIT_HLT: return exit_hlt(v);
 	case EXIT_CR_ACCESS: return exit_cr(v);
-	case EXIT_RDPMC: return inject(INJECT_GP); /* CPUID's leaf AH shows no counter */
+	case EXIT_RDPMC: return inject(INJECT_GP); /* CPUID leaf 0AH shows no counters */
 	case EXIT_IO: return exit_io(v);
 	case EXIT_RDMSR: return exit_rdmsr(v);
 	case EXIT_WRMSR: return exit_wrmsr(v);
 	case EXIT_EPT_VIOLATION: return exit_ept(v);
-	case EXIT_INVD: return NEXT; /* the host's data is cached, too; none of the guest's is ever stale in memory */
-	/* What this guest does not have: VMX, SMX, XSAVE exit unconditionally (26.1.2), the others since they are asked to */
+	case EXIT_INVD: return NEXT; /* it would drop the host's dirty lines, too; memory is coherent without it */
+	/* Features the guest does not have: VMX, SMX and XSETBV exit unconditionally (26.1.2), the rest by a control. */
 	case EXIT_MWAIT:
 	case EXIT_MONITOR:
 	case EXIT_ENCLS:
@@ -300,7 +301,7 @@ static enum verdict dispatch(struct vcpu *v, uint32_t reason)
 						     "an exit that Howler does not know");
 }
 
-/* The preemption timer stands still while the host works; the local APIC's does not. */
+/* The preemption timer stops during an exit, the guest's APIC timer does not: is it due? If not, shorten the former. */
 static bool timer_due(const struct vcpu *v)
 {
 	uint64_t at = v->lapic.timer_raw, now;
@@ -322,6 +323,6 @@ bool vcpu_exit(struct vcpu *v)
 	v->exits++;
 	if (verdict >= NEXT)
 		next_instruction(vmcs_read(EXIT_INSTRUCTION_LENGTH));
-	/* What exits take the preemption timer does not count. */
+	/* The preemption timer does not count the time that exits take, so check for the turn's end now and then. */
 	return verdict == LEAVE || verdict == YIELD || timer_due(v) || (!(v->exits % EXITS_LOOK) && rdtsc() >= v->until_raw);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A vCPU's local APIC (SDM vol. 3, ch. 10). Its registers lie in the virtual-APIC
- * page, where the processor itself reads and writes some of them; all that is
- * done by software belongs to the vCPU's core. Other vCPUs reach it by `posted`
- * and `events` only, and read the few registers by which a destination is told
- * (hence relaxed atomics): set the bit, then kick its core with REQ_WAKE, which
- * orders the two.
+ * page, where the processor itself reads and writes some of them; all software
+ * access is by the vCPU's core. A core that sends an interrupt only sets `posted`,
+ * `events` or `nmis_sent`, then kicks the vCPU's core with REQ_WAKE, which orders
+ * the two. It also reads `base` and the registers that decide if this vCPU is a
+ * destination: hence relaxed atomics.
  */
 #pragma once
 #include <stdatomic.h>
@@ -16,7 +16,7 @@
 
 struct vcpu;
 
-/* Where the page is by default: there the processor helps. */
+/* The page's default place: only there does the processor virtualise it. */
 #define LAPIC_GPA 0xfee00000u
 
 /* lapic.events: SIPI's vector is in bits 15:8 */
@@ -27,43 +27,43 @@ struct lapic {
 	_Atomic uint32_t *regs;     /* the virtual-APIC page; a register is at its offset */
 	_Atomic uint32_t posted[8]; /* fixed interrupts that were sent and are not in IRR yet */
 	_Atomic uint32_t events, nmis_sent;
-	unsigned nmis;              /* pending: two at most, one while NMIs are blocked, as a processor keeps them */
+	unsigned nmis;              /* pending: at most two, or one while NMIs are blocked, as in a processor */
 	_Atomic uint64_t base;      /* IA32_APIC_BASE */
 	/*
-	 * The timer, in all its modes, goes off when the vCPU's TSC, `tsc`, is at timer_tsc.
-	 * timer_raw is the raw TSC of core tsc_core then; UINT64_MAX: it does not run. When the
-	 * rate of its core changes the former holds; on another core, what was left of it.
+	 * In all its modes the timer expires when the vCPU's TSC, `tsc`, reaches timer_tsc; timer_raw
+	 * is that instant by the raw TSC of core tsc_core; UINT64_MAX: it does not run. A tempo change
+	 * of the core leaves timer_tsc as it is; a move to another core keeps the ticks that are left.
 	 */
 	uint64_t timer_tsc, timer_raw;
 	struct tempo_piece tsc;
-	bool moved;          /* written in a stopped machine: it has been on another core since, maybe not run there */
+	bool moved;          /* set in a stopped machine: placed on another core since, even if it did not run there */
 	unsigned tsc_core;
-	bool is_deadline; /* its mode; the processor may have written the LVT register already (30.4.3.2) */
+	bool is_deadline; /* the mode in force: the processor may have changed the LVT register already (30.4.3.2) */
 };
 
 void lapic_make(struct vcpu *v); /* boot: power-up state */
 void lapic_reset(struct vcpu *v); /* INIT: all but IA32_APIC_BASE */
 bool lapic_enabled(const struct vcpu *v);
-/* MMIO within the page; RDMSR, WRMSR of any MSR, false: #GP. The vCPU's core, as all below. */
+/* MMIO at `offset` in the page; RDMSR, WRMSR of any MSR, false: #GP. From here on: on the vCPU's core. */
 uint32_t lapic_read(struct vcpu *v, unsigned offset);
 void lapic_write(struct vcpu *v, unsigned offset, uint32_t value);
 bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool lapic_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
-/* Is `gpa` one of its MMIO page's? */
+/* Is `gpa` in its MMIO page? */
 bool lapic_has(const struct vcpu *v, uint64_t gpa);
 
-/* The timer, against raw instant `now`, as all here by its core's own counter: moves on if it is due. */
+/* Expire the timer if it is due at `now`: like all raw instants here, by its core's own counter. */
 void lapic_timer_poll(struct vcpu *v, uint64_t now);
 /*
- * The vCPU's TSC is another one from now on: by a write of the guest's; or its core's is, where the raw TSC is `now`, and
- * `then` on the core that this was last called on; one_counter: as all cores' is.
+ * The vCPU's TSC changes: by a write of the guest's, which adds `by`; or it is `tsc` from `now` on, an instant that is
+ * `then` by the raw TSC of the core of the last call. one_counter: the TSCs of all cores are one counter (sync=scale).
  */
 void lapic_timer_move(struct vcpu *v, uint64_t by);
 void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t now, uint64_t then, bool one_counter);
 
-/* The vector that the vCPU would take now if it takes interrupts; 0: none. `barred`: one below TPR waits, or 0. */
+/* The vector to deliver now if RFLAGS.IF allows; 0: none. *barred: the class of one that TPR alone holds off, or 0. */
 unsigned lapic_pending(struct vcpu *v, unsigned *barred);
 void lapic_accept(struct vcpu *v, unsigned vector);
 
-/* Any core: the one device's line, LINT0 of vCPU 0. An edge from 0 to 1 posts its vector if it is fixed and unmasked. */
+/* Any core: the UART's interrupt line, vCPU 0's LINT0. A rising edge posts its vector if it is fixed and unmasked. */
 void lapic_lint0(bool level);

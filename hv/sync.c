@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one place that knows the order of evict, stop and resync: the top of a
- * core's loop, and how a core comes online and leaves. Evict knows vCPUs, stop
- * knows cores, resync knows counters. Portable: the simulator runs it too.
+ * The only file that knows the order of evict (of vCPUs), stop (of cores) and
+ * resync (of clocks): the top of a core's loop, and how a core comes online and
+ * leaves. Portable: the simulator runs it, too.
  */
 #include "clock/page.h"
 #include "clock/port.h"
@@ -10,7 +10,7 @@
 
 #define REQ_LEAD (REQ_RESYNC | REQ_SYNC)
 
-/* Is anybody lost and not taken down yet? */
+/* Is a core lost, but not taken down yet? */
 static bool anybody_lost(void)
 {
 	for (unsigned i = 0; atomic_load_explicit(&cores_lost, memory_order_relaxed) && i < core_count; i++)
@@ -19,7 +19,7 @@ static bool anybody_lost(void)
 	return false;
 }
 
-/* As the base core: re-derive the lines, or synchronise who is not; to the end. */
+/* On the base core: re-derive all lines, or synchronise the cores that are not, and wait until that is done. */
 static void lead(unsigned bits)
 {
 	const struct policy *p = the_clock.policy;
@@ -33,8 +33,9 @@ static void lead(unsigned bits)
 		if (s != CLOCK_NOT_YET)
 			return;
 		/*
-		 * The one that is led may wait for a third one, which has joined the stop already, or is lost. Who is lost
-		 * leaves in a stop, to which this core may have to come, or which it has to begin.
+		 * The follower may be waiting for a third core, which has joined the stop already, or is lost. A lost core
+		 * is taken down in a stop, which this core may have to join or to begin. So break off, and request the
+		 * same again.
 		 */
 		if ((p->breaks_off && atomic_load_explicit(&this_core()->requests, memory_order_relaxed) & REQ_STOP) ||
 		    anybody_lost()) {
@@ -45,11 +46,11 @@ static void lead(unsigned bits)
 		core_serve();
 		core_watch();
 		if (the_clock.resync == RESYNC_EVICTING)
-			core_relax(); /* not while leading: an exchange is as good as it is quick */
+			core_relax(); /* not while leading: a pause would lengthen the round trip */
 	}
 }
 
-/* Before a stop: no vCPU is active here, and what this core has shown is on record. */
+/* Before a stop: clear the VMCS that is active here, and record the highest value that this core has shown. */
 static void stand_still(void)
 {
 	vcpu_unload();
@@ -57,9 +58,9 @@ static void stand_still(void)
 }
 
 /*
- * A turn at the top of this core's loop: serve what must be served now, join a
- * stop, resync if this is the base. No vCPU is on the core meanwhile but its
- * own last one, and none during a stop. False: this core was taken down.
+ * A turn at the top of this core's loop: serve REQ_NOW, join a stop, lead if
+ * this is the base. Meanwhile only the vCPU that ran last is loaded here, and
+ * none during a stop. False: this core was taken down.
  */
 bool sync_turn(void)
 {
@@ -68,8 +69,8 @@ bool sync_turn(void)
 
 	core_watch();
 	/*
-	 * Who comes is brought online in a stop that it was not asked to join, and does nothing before that is over.
-	 * Acquire: pairs with the release in bring_up; the state is STILL or a later one then.
+	 * A core that starts is brought online in a stop that it was not asked to join, and must do nothing before that
+	 * is over. Acquire: pairs with the release in the policy's bring_up; stop_stand then sees STILL or a later state.
 	 */
 	if (!me->leave && !atomic_load_explicit(&the_clock.core[me->index].online, memory_order_acquire))
 		return true;
@@ -77,7 +78,7 @@ bool sync_turn(void)
 		stop_stand();
 	core_serve();
 	while ((top = core_take_top()) & REQ_STOP) {
-		core_request(me->index, top & REQ_LEAD); /* if it leaves in the stop, take_down hands it to the new base */
+		core_request(me->index, top & REQ_LEAD); /* if it leaves in the stop, take_down passes this to the new base */
 		stand_still();
 		stop_join();
 		if (me->leave)
@@ -92,9 +93,9 @@ bool sync_turn(void)
 
 /*
  * A guest's TSC is its core's. With sync=scale it is the reference, in ns, on
- * each core: what changes with the tempo is what VMX makes of the raw TSC. A line
- * begins where the last one was, but for what is less than 3 ns; a guest is out for
- * longer than that, and finds that its TSC has gone on.
+ * every core, and a tempo change only changes the VMX multiplier and offset. A new
+ * line starts within 3 ns of where the last one was; a guest is out for longer
+ * than that, so its TSC never steps back.
  */
 struct tempo_piece sync_tsc(unsigned core, uint64_t raw)
 {
@@ -113,8 +114,8 @@ uint64_t sync_read(unsigned core, uint64_t raw)
 }
 
 /*
- * Before v enters its guest on this core, which is synchronised: its clock page,
- * if stale. Where the TSC itself is the reference it is so only if the guest did that.
+ * Before v enters its guest on this core, which is synchronised: publish its clock
+ * page if it is stale. With sync=scale only the guest itself can have made it stale.
  */
 void sync_publish(struct vcpu *v)
 {
@@ -133,8 +134,8 @@ void sync_publish(struct vcpu *v)
 }
 
 /*
- * Stopped: vCPUs go where their cores are. Not those of a lost core: it may still run one, and the
- * VMCS of each may be active there (SDM vol. 3, 25.11.1).
+ * Stopped: move vCPUs to the online cores. Not those of a lost core: it may still run one, and the VMCS
+ * of each may still be active there (SDM vol. 3, 25.11.1).
  */
 static void place(const struct stopped *s)
 {
@@ -149,7 +150,7 @@ static void place(const struct stopped *s)
 	place_all(is_online, core_count, core_of, guest.vcpu_count);
 	for (unsigned i = 0; i < guest.vcpu_count; i++)
 		if (core_of[i] != PLACE_STAYS && guest.vcpu[i].core != core_of[i]) {
-			guest.vcpu[i].moves += guest.vcpu[i].core < core_count; /* else it is its first */
+			guest.vcpu[i].moves += guest.vcpu[i].core < core_count; /* else: its first place */
 			guest.vcpu[i].core = core_of[i];
 			guest.vcpu[i].lapic.moved = true;
 		}
@@ -167,8 +168,8 @@ static void bring_up(const struct stopped *s, void *arg)
 }
 
 /*
- * Stopped: a lost core can't note what it has shown. By now that is no more than its line says, which is whole
- * unless it was lost with `busy`, when it may have been about to change it.
+ * Stopped: a lost core can't note itself what it has shown: at most what its line says now. That line is consistent
+ * unless the core was lost while holding `busy`, when it may have been changing it.
  */
 static void note_lost(unsigned gone)
 {
@@ -176,7 +177,7 @@ static void note_lost(unsigned gone)
 		atomic_store_explicit(&the_clock.core[gone].last_ref_ns, sync_read(gone, raw_now()), memory_order_relaxed);
 }
 
-/* Stopped: the core at `arg` goes; its base role and, unless it is lost, its vCPUs go elsewhere. */
+/* Stopped: core *arg leaves. Its base role and, unless it is lost, its vCPUs move to other cores. */
 static void take_down(const struct stopped *s, void *arg)
 {
 	unsigned gone = *(unsigned *)arg;
@@ -185,21 +186,21 @@ static void take_down(const struct stopped *s, void *arg)
 		note_lost(gone);
 	the_clock.policy->take_down(&the_clock, gone);
 	cores[gone]->leave = true;
-	/* What the leaving core was asked as the base is for the new base. */
+	/* The new base gets what the leaving core was asked to do as the base. */
 	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
 	core_request(clock_base(&the_clock), left & REQ_LEAD);
 	place(s);
 	conduct_sit(s);
 }
 
-/* Any online core, top of its loop: every core that is up and not online yet comes online. */
+/* Any online core, top of its loop: bring every core online that is up. */
 void sync_bring_up(void)
 {
 	stand_still();
 	stop_run(bring_up, 0);
 }
 
-/* ... core `gone` leaves, maybe this one: then its next sync_turn says so. Or it is lost. */
+/* ... take core `gone` down, which may be lost, or this one: then its next sync_turn returns false. */
 void sync_take_down(unsigned gone)
 {
 	stand_still();

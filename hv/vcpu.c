@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A vCPU on its core. The VMCS of at most one vCPU is current on a core and it
- * is cleared when the core turns to another one or joins a stop, so that a vCPU
- * can be given to another core by changing a number while the machine is
- * stopped (SDM vol. 3, 25.11.1: a VMCS must not be active on two processors).
+ * A vCPU on its core. At most one VMCS is active on a core, and it is cleared when
+ * the core loads another one or joins a stop. So a stopped machine moves a vCPU to
+ * another core by changing a number (SDM vol. 3, 25.11.1: a VMCS must not be active
+ * on two processors).
  */
 #include "hv/vcpu.h"
 
@@ -17,7 +17,7 @@
 
 static struct vcpu *loaded[CORES_MAX]; /* each entry: its core only */
 
-/* The guest's TSC is this core's (or the reference), moved by what the guest did to it, to the bit: by VMX, or by RDTSC exits. */
+/* The guest's TSC from `now` on: this core's, or the reference, plus IA32_TSC_ADJUST; exact, by VMX or RDTSC exits. */
 static struct tempo_piece tsc_of(struct vcpu *v, uint64_t now)
 {
 	const struct core *me = this_core();
@@ -43,7 +43,7 @@ bool vcpu_runnable(struct vcpu *v)
 	uint32_t state = atomic_load_explicit(&v->state, memory_order_relaxed);
 	unsigned barred;
 
-	if (v->lapic.timer_raw != UINT64_MAX) { /* in HLT, too, it counts as the core does */
+	if (v->lapic.timer_raw != UINT64_MAX) { /* in HLT, too, it follows the core's tempo */
 		uint64_t now = rdtsc();
 
 		tsc_of(v, now);
@@ -99,10 +99,10 @@ static void load(struct vcpu *v)
 	loaded[me] = v;
 	v->tsc_set = false;
 	if (v->last_core != me)
-		invept_all(); /* what this core has cached for it, it may have dropped elsewhere */
+		invept_all(); /* it may have invalidated elsewhere what this core still caches */
 }
 
-/* INIT and SIPI, v loaded. True: it runs. */
+/* With v loaded: take its pending INIT and SIPI, or wake it from HLT. True: it can run. */
 static bool serve_events(struct vcpu *v)
 {
 	uint32_t events = atomic_exchange_explicit(&v->lapic.events, 0, memory_order_relaxed);
@@ -131,10 +131,10 @@ static bool serve_events(struct vcpu *v)
 }
 
 /*
- * VM entry blocks NMIs if the guest's state says so (SDM vol. 3, 27.3.1.5), and
- * in Bochs (as of 3.0) does not unblock them if it doesn't: a vCPU that was within
- * its NMI handler leaves the block to the next one on that core, which would wait
- * for an IRET that never comes. So the truth is kept here. Each entry: its core only.
+ * VM entry blocks NMIs if the guest's interruptibility state says so (SDM vol. 3,
+ * 27.3.1.5), but Bochs 3.0 does not unblock them if it doesn't: a vCPU that leaves a core
+ * within its NMI handler passes the blocking to the next one, which never executes the IRET
+ * that would end it. So this is what the core really does. Each entry: its core only.
  */
 static bool nmi_blocked[CORES_MAX];
 
@@ -148,9 +148,9 @@ static void nmi_after_exit(struct vcpu *v)
 }
 
 /*
- * Give the guest the event that is due, if it can take one now; if not, have it
- * exit as soon as it can (SDM vol. 3, 27.6.5, 26.2). One that an exit cut short or
- * that a handler asked for goes first.
+ * Inject the pending event if the guest can take it now; else have it exit as soon as
+ * it can (SDM vol. 3, 27.6.5, 26.2). An event that is in ENTRY_INTERRUPTION_INFO already
+ * goes first: from an exit handler, or from a turn that a kick ended before VM entry.
  */
 static void deliver(struct vcpu *v)
 {
@@ -222,7 +222,7 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 	uint64_t timer_raw = v->lapic.timer_raw > now ? v->lapic.timer_raw - now : 0;
 	slice_raw = timer_raw < slice_raw ? timer_raw : slice_raw;
 	if (v->nmi_stray && v->lapic.nmis && slice_raw > WINDOW_RAW)
-		slice_raw = WINDOW_RAW; /* that window never opens */
+		slice_raw = WINDOW_RAW; /* poll, as the NMI window never opens */
 	v->until_raw = now + slice_raw;
 	uint64_t exits = v->exits;
 	vmcs_write(PREEMPTION_TIMER, (slice_raw >> vmx.timer_shift) + 1);
@@ -243,8 +243,8 @@ void vcpu_run(struct vcpu *v, uint64_t slice_raw)
 }
 
 /*
- * Is there a raw instant of this stretch at which its TSC showed `tsc`? The
- * smallest raw value that maps to it or above is ceil((tsc - offset) * 2^48 / mult).
+ * Did its TSC show `tsc` at a raw instant of this stretch? The smallest raw value
+ * that maps to `tsc` or above is ceil((tsc - offset) * 2^48 / mult).
  */
 static bool stretch_shows(const struct vcpu_stretch *s, uint64_t to_raw, uint64_t tsc)
 {

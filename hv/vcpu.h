@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A virtual processor. It belongs to one core at a time, `core`, which alone
- * touches it: places are given out while the machine is stopped (place in
- * sync.c), when every VMCS is cleared, and read by a core at the top of its
- * loop. `state` and what is marked so is shared.
+ * A virtual processor. It belongs to one core at a time, `core`, and only that
+ * core touches it. `core` changes only while the machine is stopped and every
+ * VMCS is cleared (place in sync.c); a core reads it at the top of its loop.
+ * Shared: `state`, and what is said to be below.
  */
 #pragma once
 #include <stdatomic.h>
@@ -17,15 +17,15 @@
 #include "smp/core.h"
 #include "smp/limits.h"
 
-/* Set by its core, as it serves the local APIC's events. */
+/* Written by its core. */
 enum vcpu_state {
 	VCPU_WAITING, /* for a SIPI */
 	VCPU_RUNNING,
 	VCPU_HALTED,  /* in HLT */
-	VCPU_PARKED,  /* did what Howler can't do; the guest's fault; dumped */
+	VCPU_PARKED,  /* stopped for good, its state dumped: it did what Howler does not handle */
 };
 
-/* A stretch in the guest: which TSC it saw, between which raw instants of its core's own. */
+/* A turn in the guest: the TSC that it saw, and begin and end by its core's own raw TSC. */
 struct vcpu_stretch {
 	struct tempo_piece tsc;
 	uint64_t from_raw, to_raw;
@@ -38,13 +38,13 @@ struct vcpu {
 
 	unsigned index;
 	_Atomic uint32_t state;
-	unsigned core;          /* in the beginning none: core_count */
-	bool nmi_stray;         /* its NMIs seem blocked, and are not */
+	unsigned core;          /* core_count: not placed yet */
+	bool nmi_stray;         /* the processor blocks NMIs, but its state does not: see nmi_blocked */
 	bool halt_deaf, halt_in_nmi; /* in HLT with interrupts off; with NMIs blocked */
 	uint64_t halt_rip;
 	uint64_t cr2, dr[5];    /* DR0 to DR3, DR6; DR7 is in the VMCS */
 	void *vmcs;             /* physical = virtual */
-	unsigned last_core;     /* where it was loaded last */
+	unsigned last_core;     /* where it ran last */
 	uint32_t proc, barred;  /* PROC_CONTROLS and TPR_THRESHOLD, as the VMCS has them */
 	struct lapic lapic;
 	uint64_t msr[VCPU_MSRS];
@@ -54,15 +54,15 @@ struct vcpu {
 	unsigned page_core;
 	uint32_t page_line;     /* line_count of that core; 0: publish in any case */
 
-	/* IA32_TSC_ADJUST: this vCPU's TSC less that of whatever core it is on (sync_tsc), modulo 2^64 */
+	/* IA32_TSC_ADJUST: this vCPU's TSC minus sync_tsc of the core that it is on, modulo 2^64 */
 	uint64_t tsc_adjust;
-	struct vcpu_stretch now, before[VCPU_STRETCHES]; /* [entry number]: short turns may follow each other */
-	uint64_t until_raw;     /* it leaves its guest then, by its core's own raw TSC */
+	struct vcpu_stretch now, before[VCPU_STRETCHES]; /* by number of entry; several, as turns may be short */
+	uint64_t until_raw;     /* end of its turn, by its core's own raw TSC */
 	bool tsc_set;           /* now.tsc is in the VMCS as loaded on this core */
 	/* Figures; others read them when the run is over */
 	uint64_t entries, exits, evictions, moves;
-	uint64_t out_raw;           /* when it was last forced out, aligned; 0: it was not */
-	uint64_t blackout_raw;      /* the longest time that it was kept out by an event */
+	uint64_t out_raw;           /* aligned raw TSC when it was last forced out; 0: it has entered since */
+	uint64_t blackout_raw;      /* the longest time that an event kept it out, raw ticks */
 	_Atomic uint32_t reported;
 	struct guest_report report;
 
@@ -72,7 +72,7 @@ struct vcpu {
 	} fpu; /* the FXSAVE area (SDM vol. 1, 10.5.1) */
 };
 
-/* On a lost core, for good. A core that does not come again has none. */
+/* Its core is lost, and it with the core. A core that does not come back from a take-down had no vCPUs left. */
 static inline bool vcpu_lost(const struct vcpu *v)
 {
 	return v->core < core_count && core_lost(v->core);

@@ -25,7 +25,7 @@
 #define FEATURE_CONTROL_VMXON 4u /* outside SMX */
 
 enum vmcs_field {
-	/* 16-bit. The guest's segments are two apart, here and below: ES, CS, SS, DS, FS, GS, LDTR, TR. */
+	/* 16-bit. Guest segments, here and below: two apart, in the order ES, CS, SS, DS, FS, GS, LDTR, TR. */
 	VPID = 0x0000, GUEST_ES = 0x0800, GUEST_CS = 0x0802,
 	HOST_ES = 0x0c00, HOST_CS = 0x0c02, HOST_SS = 0x0c04, HOST_DS = 0x0c06,
 	HOST_FS = 0x0c08, HOST_GS = 0x0c0a, HOST_TR = 0x0c0c,
@@ -122,7 +122,7 @@ enum vmcs_field {
 /* Exit qualification of an EPT violation (table 28-7) */
 #define EPT_WRITE         (1u << 1)
 #define EPT_FETCH         (1u << 2)
-#define EPT_FINAL         (1u << 8) /* what the linear address leads to, else a paging structure on the way */
+#define EPT_FINAL         (1u << 8) /* access to the translated linear address; else to a paging-structure entry */
 #define EPT_NMI_UNBLOCKED (1u << 12)
 /* ... and of an APIC access, bits 15:12 (table 28-6); higher types are guest-physical ones */
 enum { APIC_ACCESS_FETCH = 2, APIC_ACCESS_EVENT = 3 };
@@ -145,12 +145,12 @@ enum exit_reason {
 };
 #define EXIT_ENTRY_FAILED (1u << 31)
 
-/* What this machine runs with: the boot core's. Words, compared by their number on the others. */
+/* The features in use: the boot core's. All are uint32_t, as other cores' are compared word by word. */
 struct vmx_features {
 	uint32_t revision, pin, proc, proc2, exit, entry;
 	uint32_t timer_shift;  /* the preemption timer counts raw TSC >> this */
 	uint32_t tsc_scaling;  /* 0: RDTSC exits */
-	uint32_t cr4;          /* what VMX lets be set of it */
+	uint32_t cr4;          /* bits that VMX operation allows to be 1 */
 };
 extern struct vmx_features vmx;
 
@@ -172,7 +172,7 @@ static inline void vmx_off_now(void)
 	__asm__ volatile("vmxoff" : : : "memory");
 }
 
-/* A field of the current VMCS. Only fields that exist are asked for: no check needed. */
+/* A field of the current VMCS. Only fields that exist are read: no check needed. */
 static inline uint64_t vmcs_read(enum vmcs_field field)
 {
 	uint64_t value;
@@ -192,7 +192,7 @@ static inline void vmcs_write(enum vmcs_field field, uint64_t value)
 		vmcs_write_failed(field, value);
 }
 
-/* Drop what a core may have cached of guest translations (SDM vol. 3, 29.4.3). */
+/* Drop all guest translations that this core may have cached (SDM vol. 3, 29.4.3). */
 static inline void invept_all(void)
 {
 	struct { uint64_t eptp, zero; } d = { 0, 0 };
