@@ -1,52 +1,53 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The unseen conductor: draws events from the storm, sends the notices, takes
- * cores down and brings them up, sees that each event ends, has it scored.
+ * cores down and brings them up, sees that each event ends, and scores it.
  *
- * It sits on one online core (`seat`) and is a step function at the top of that
- * core's loop: it never waits but for a stopped machine, so that several
- * events are in flight at once. Each stopped machine draws a new seat. All state
- * here belongs to the seat; conduct_sit's release hands it to conduct_seat's
- * acquire. (The stop's own barriers don't: a core that comes online in the stop
- * is no part of it, and may sit down while the others still stand.) If the core that
- * sits here is lost, whoever finds that first sits down, and does again what was half done.
+ * It runs on one online core, the `seat`, as a step function at the top of that
+ * core's loop: it waits for nothing but a stopped machine, so several events are
+ * in flight at once. Each stop draws a new seat. The seat owns all state here;
+ * the release in conduct_sit hands it over, and pairs with the acquire in
+ * conduct_seat. (The stop's own barriers are not enough: a core that comes online
+ * in the stop takes no part in it, and may become the seat while the others still
+ * stand.) If the seat is lost, the first core that finds out takes it over, and
+ * repeats what the lost one may have left half done.
  */
 #include "clock/port.h"
 #include "hv/hv.h"
 #include "smp/lib.h"
 
-#define EVENT_LIMIT_NS 30000000000ull /* an event that takes longer hangs */
+#define EVENT_LIMIT_NS 30000000000ull /* an event that takes longer has hung */
 #define FINISH_LIMIT_NS 10000000000ull
-#define SETTLE_NS 2000000ull         /* after the last event: everybody reads on */
+#define SETTLE_NS 2000000ull         /* after the last event: readers go on */
 #define LOOK_NS 200000ull            /* how often the seat looks at events in flight */
 #define SLICE_NS 1000000ull
 
 enum phase {
 	PHASE_NONE,
 	PHASE_BEFORE,  /* REQ_BEFORE sent */
-	PHASE_AFTER,   /* REQ_AFTER sent, or joined: wait until synchronised */
+	PHASE_AFTER,   /* REQ_AFTER sent, or the core is up: wait until it is online and synchronised */
 	PHASE_START,   /* INIT sent */
 	PHASE_LEAVE,   /* taken down: wait until it is off */
-	PHASE_SCORE,   /* over: to be scored when the seat is synchronised */
+	PHASE_SCORE,   /* over: score it once the seat is synchronised */
 };
 
 struct flight {
 	enum phase phase;
 	struct event_record record;
-	uint64_t begin_raw, after_raw; /* after_raw: length, from the effect on */
+	uint64_t begin_raw, after_raw; /* after_raw: from the change of tempo to the notice after it */
 };
 
-static _Atomic unsigned seat; /* written in a stopped machine, release; read at the top of loops, acquire */
-static unsigned sat;         /* who sat here last */
+static _Atomic unsigned seat; /* written in a stopped machine, or if lost, release; read at the top of loops, acquire */
+static unsigned sat;         /* the seat at the last poll */
 static struct storm storm;
-static struct flight flight[CORES_MAX]; /* of each core: one event at a time */
+static struct flight flight[CORES_MAX]; /* by core: one event at a time on each */
 static uint64_t due_raw;                /* of the next event */
-static uint64_t lost_raw;               /* when a lost core was taken down last: then limits count from there */
-static uint64_t settle_raw;             /* the guest is told to finish then; 0: not yet */
-static uint64_t begin_ref, begin_raw;   /* the reference, and the raw TSC, when the storm began; 0: not yet */
-static uint64_t begin_doubt;            /* ... of the latter, as of any instant by another core's */
+static uint64_t lost_raw;               /* when a lost core was last taken down: limits count anew then; 0: never */
+static uint64_t settle_raw;             /* when the guest will be told to finish; 0: the storm goes on */
+static uint64_t begin_ref, begin_raw;   /* reference and aligned raw TSC at the first score; 0: not yet */
+static uint64_t begin_doubt;            /* raw_doubt of the core that took begin_raw */
 struct figures figures;
-static struct random tempos;            /* first tempos and TSC starts: unlike from core to core */
+static struct random tempos;            /* for the cores' first tempos and TSCs, and for seats */
 
 static void draw_start(struct core *c)
 {
@@ -64,7 +65,7 @@ void conduct_init(void)
 	tempos.state = ~options.seed;
 	for (unsigned i = 0; i < core_count; i++) {
 		draw_start(cores[i]);
-		/* Its own error, hidden and for good; not drawn if there is none, so that all else stays the same. */
+		/* A fixed rate error, hidden from the clock code; drawn only if asked for, to keep the other draws the same. */
 		if (most_ppb)
 			cores[i]->error_ppb = (int32_t)random_below(&tempos, 2 * most_ppb + 1) - (int32_t)most_ppb;
 	}
@@ -79,8 +80,8 @@ bool conduct_seat(void)
 }
 
 /*
- * Stopped: nobody's line changes, so all that may run guests can be read for one
- * instant, and held against the bound that was published.
+ * Stopped: no line changes, so the clocks of all synchronised cores can be read for
+ * one instant, and their spread checked against the published bound.
  */
 static void score_skew(const struct stopped *s)
 {
@@ -99,15 +100,15 @@ static void score_skew(const struct stopped *s)
 	if (high < low || !the_clock.policy->bounds || !bound_read(&the_clock, high, &skew_ns, &drift_ns))
 		return;
 	figures.looks++;
-	figures.beyond += high - low > skew_ns + ns_of_raw(2 * doubt); /* which instant is the same there, is known no better */
+	figures.beyond += high - low > skew_ns + ns_of_raw(2 * doubt); /* "the same instant" is known no better */
 	if (high - low > figures.worst_skew_ns)
 		figures.worst_skew_ns = high - low;
 }
 
 /*
- * Stopped, the last thing done there: draw who conducts from now on, so that the
- * base is not the one who takes cores down, and a take-down meets resyncs. Whoever
- * sat here must not touch anything of this file any more.
+ * Stopped, the last action there: draw a new seat, so that it is not always the base
+ * that takes cores down, and take-downs meet resyncs. The old seat must not touch
+ * this file's state any more.
  */
 void conduct_sit(const struct stopped *s)
 {
@@ -118,7 +119,7 @@ void conduct_sit(const struct stopped *s)
 		to = (unsigned)random_below(&tempos, core_count);
 	while (!clock_online(&the_clock, to) || core_lost(to));
 	atomic_store_explicit(&seat, to, memory_order_release);
-	core_request(to, REQ_WAKE); /* a core that comes online now may sleep and not be part of the stop */
+	core_request(to, REQ_WAKE); /* a core that comes online now is not part of the stop, and may doze */
 }
 
 void conduct_begin(void)
@@ -129,8 +130,8 @@ void conduct_begin(void)
 }
 
 /*
- * Bring one flight forward by what has happened meanwhile; again, if who was about to do so is lost. False: the seat
- * may be elsewhere now.
+ * Advance one event by what has happened since. Idempotent, as it may repeat what a lost seat had begun. False: the
+ * seat may have moved.
  */
 static bool step(struct flight *f, struct core *c)
 {
@@ -145,7 +146,7 @@ static bool step(struct flight *f, struct core *c)
 		raw = atomic_load_explicit(&c->effect_raw, memory_order_acquire);
 		if (!raw || raw_since(raw, now) < f->after_raw)
 			break;
-		the_clock.policy->notice_after(&the_clock, c->index); /* again, if who has is lost before it says so */
+		the_clock.policy->notice_after(&the_clock, c->index); /* maybe again: a seat lost before the next line */
 		f->phase = PHASE_AFTER;
 		break;
 	case PHASE_START:
@@ -188,7 +189,7 @@ static void begin_event(const struct storm_event *e)
 	struct core *c = cores[e->core];
 	bool cut = f->phase != PHASE_NONE;
 
-	/* A tempo change in flight on a core that leaves ends there: two events, one record. */
+	/* A take-down ends a tempo change in flight on that core: report that one now, as its record is reused. */
 	if (cut) {
 		f->record.cut = true;
 		report_event(&f->record);
@@ -196,7 +197,7 @@ static void begin_event(const struct storm_event *e)
 	figures.over += cut;
 	*f = (struct flight){
 		.record = { .number = ++figures.begun, .core = e->core, .base = clock_base(&the_clock), .kind = e->kind,
-			    /* Of a core that leaves within a change only the seat's own word is stable. */
+			    /* During a change the core may be writing its tempo_khz: use what the seat asked for. */
 			    .khz_before = cut ? f->record.khz_after : the_clock.core[e->core].tempo_khz,
 			    .khz_after = e->khz },
 		.phase = e->kind == STORM_TEMPO ? PHASE_BEFORE : e->kind == STORM_ONLINE ? PHASE_START : PHASE_LEAVE,
@@ -211,10 +212,10 @@ static void begin_event(const struct storm_event *e)
 		draw_start(c);
 		f->record.khz_after = c->start_khz;
 	}
-	step(f, c); /* the seat may be elsewhere after it */
+	step(f, c); /* last: the seat may have moved */
 }
 
-/* The reference against the truth, now, on this core. The clock code never sees this. */
+/* Reference minus truth, now, on this core. The clock code never sees it. False: this core is not synchronised. */
 static bool score(struct flight *f)
 {
 	unsigned me = this_core()->index;
@@ -240,10 +241,10 @@ static bool score(struct flight *f)
 
 	if (the_clock.policy->bounds && bound_read(&the_clock, ref, &skew_ns, &drift_ns)) {
 		figures.looks++;
-		/* The truth began with a reading that was as uncertain as its bound then. */
+		/* The error is relative to the first reading, which was itself uncertain by its drift bound. */
 		if (!figures.first_ns)
 			figures.first_ns = drift_ns + 1;
-		/* Untrue for sure: nothing that it allows is what the truth can have been. */
+		/* Violated for certain: what the bound allows, and what the truth can have been, do not intersect. */
 		figures.beyond += behind > (int64_t)(drift_ns + figures.first_ns) || -ahead > (int64_t)(drift_ns + figures.first_ns);
 		figures.drift_bound_ns = drift_ns;
 		figures.skew_bound_ns = skew_ns;
@@ -306,7 +307,7 @@ static bool storm_over(void)
 	return guest_foreign() ? guest_ended() : figures.begun >= EVENTS_DEFAULT;
 }
 
-/* After the storm: has the guest ended, or every host reader gone on reading? With a vCPU lost a guest may have no end. */
+/* After the storm: has the guest ended, or every host reader read on? If a vCPU is lost, the others' reports do. */
 static bool all_read_on(void)
 {
 	if (vmx_usable && (guest_ended() || !guest_lost()))
@@ -339,7 +340,7 @@ static void finish(uint64_t now)
 					"a host reader does not go on");
 }
 
-/* Stopped: what is on its way from one vCPU to another can be told. The guest may have ended before it halted. */
+/* Stopped: no wake-up is in flight, so guest_stuck is conclusive. The guest may have ended before it halted. */
 static void judge_stuck(const struct stopped *s, void *unused)
 {
 	const char *stuck = guest_stuck();
@@ -353,10 +354,10 @@ static void judge_stuck(const struct stopped *s, void *unused)
 	report_end(stuck);
 }
 
-/* Is there nothing to wait for? */
+/* End the run if the guest has ended too early, can never end, or is past its limit. */
 static void look_after_guest(uint64_t now)
 {
-	const char *stuck = guest_stuck(); /* before guest_ended(): who has ended may halt */
+	const char *stuck = guest_stuck(); /* before guest_ended(): a guest that has ended may halt */
 	uint64_t first = atomic_load_explicit(&guest.first_entry_tsc, memory_order_relaxed);
 
 	if (guest_ended()) {
@@ -372,7 +373,7 @@ static void look_after_guest(uint64_t now)
 		report_end("the guest did not end within limit=");
 }
 
-/* This core has sat down. If who sat here is lost, amid a step maybe: what it has not asked for by now it never has. */
+/* This core is the seat. If the last one was lost, maybe within a step: recount, send the notices that it had not. */
 static void sit_down(unsigned me)
 {
 	unsigned was = sat;
@@ -389,11 +390,11 @@ static void sit_down(unsigned me)
 	}
 }
 
-/* A core that was lost leaves the clock. False: there was none. Else the seat may be elsewhere now. */
+/* Take one lost core down. False: there is none. True: the seat may have moved. */
 static bool take_lost_down(uint64_t now)
 {
 	for (unsigned i = 0; i < core_count; i++)
-		if (core_lost(i) && (clock_online(&the_clock, i) || !cores[i]->leave)) { /* or who did that was lost amid it */
+		if (core_lost(i) && (clock_online(&the_clock, i) || !cores[i]->leave)) { /* or its take-down was cut short by a loss */
 			lost_raw = now;
 			sync_take_down(i);
 			return true;
@@ -434,10 +435,10 @@ void conduct_poll(void)
 	if (vmx_usable)
 		look_after_guest(now);
 	if (!storm_over()) {
-		if (!figures.begun && !raw_since(now, due_raw) && anybody_learns()) /* they have not all begun to read */
+		if (!figures.begun && !raw_since(now, due_raw) && anybody_learns()) /* wait until all cores show their clocks */
 			due_raw = now + raw_of_ns(SETTLE_NS);
 		else if (!raw_since(now, due_raw))
-			launch(); /* last: the seat may be elsewhere after it */
+			launch(); /* last: the seat may have moved */
 	} else if (figures.over == figures.begun) {
 		finish(now);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A vCPU's local APIC, in software: SDM vol. 3, ch. 10; what the processor does of it, ch. 30. */
+/* A vCPU's local APIC in software: SDM vol. 3, ch. 10; the processor's share: ch. 30. */
 #include "clock/port.h"
 #include "hv/hv.h"
 #include "smp/smp.h"
@@ -24,8 +24,8 @@ enum {
 #define LVT_MODE(lvt) ((lvt) >> 8 & 7) /* delivery mode; 0: fixed */
 #define TIMER_VALID 0x700ffu
 #define TIMER_MODE(lvt) ((lvt) >> 17 & 3)
-#define TIMER_NEVER (UINT64_MAX - 1) /* of timer_raw: it runs, for centuries */
-#define TIMER_LEAST_NS 100000ull /* a guest's core has more to do than its timer */
+#define TIMER_NEVER (UINT64_MAX - 1) /* timer_raw of one that runs for centuries */
+#define TIMER_LEAST_NS 100000ull /* least period: no guest may keep its core busy with timer interrupts */
 enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE };
 enum { ICR_FIXED, ICR_LOWEST, ICR_NMI = 4, ICR_INIT, ICR_SIPI };
 enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
@@ -60,7 +60,7 @@ bool lapic_has(const struct vcpu *v, uint64_t gpa)
 	return lapic_enabled(v) && !is_x2(v) && (gpa ^ base_of(v)) < PAGE_SIZE;
 }
 
-/* One bit of the 256 of IRR or ISR. */
+/* One of the 256 bits of IRR or ISR, whose first register is `first`. */
 static void set_vector(struct vcpu *v, unsigned first, unsigned vector, bool on)
 {
 	unsigned offset = first + vector / 32 * 16;
@@ -114,7 +114,7 @@ static uint64_t tsc_at(const struct vcpu *v, uint64_t raw)
 	return tempo_piece_tsc(&v->lapic.tsc, raw);
 }
 
-/* Divisor: 2, 4, .. 128, 1 by bits 3, 1 and 0 (figure 10-10). */
+/* log2 of the divisor: bits 3, 1 and 0 stand for 2, 4, .. 128, 1 (figure 10-10). */
 static unsigned divide_shift(const struct vcpu *v)
 {
 	uint32_t divide = get(v, APIC_TIMER_DIVIDE);
@@ -127,7 +127,7 @@ static uint64_t period(const struct vcpu *v)
 	return (uint64_t)get(v, APIC_TIMER_INITIAL) << divide_shift(v);
 }
 
-/* When will the TSC show timer_tsc? Rounded up: no interrupt comes early. A deadline is absolute, a count goes over the TSC's end. */
+/* Set timer_raw, rounded up: no interrupt is early. A deadline is compared unsigned, a count may wrap with the TSC. */
 static void find_raw(struct vcpu *v, uint64_t now)
 {
 	struct lapic *a = &v->lapic;
@@ -151,7 +151,7 @@ __attribute__((noinline)) static void timer_goes_off(struct vcpu *v, uint64_t no
 	if (TIMER_MODE(lvt) == TIMER_PERIODIC && period(v)) {
 		uint64_t late = tsc_at(v, now) - v->lapic.timer_tsc, step = period(v), least = raw_of_ns(TIMER_LEAST_NS);
 
-		step *= step < least ? least / step + 1 : 1; /* those in between come together */
+		step *= step < least ? least / step + 1 : 1; /* expiries in between are merged */
 		timer_start(v, v->lapic.timer_tsc + (late / step + 1) * step, now);
 	} else {
 		timer_stop(v);
@@ -169,7 +169,7 @@ void lapic_timer_poll(struct vcpu *v, uint64_t now)
 void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t now, uint64_t then, bool one_counter)
 {
 	struct lapic *a = &v->lapic;
-	bool same = one_counter || (a->tsc_core == v->core && !a->moved); /* a core that was off has another counter */
+	bool same = one_counter || (a->tsc_core == v->core && !a->moved); /* moved: a core that was off has another counter */
 
 	a->tsc_core = v->core;
 	a->moved = false;
@@ -184,7 +184,7 @@ void lapic_timer_follow(struct vcpu *v, const struct tempo_piece *tsc, uint64_t 
 	find_raw(v, now);
 }
 
-/* A deadline is in units of the counter that has moved; what counts down is not. */
+/* A deadline is an absolute value of the counter that was moved; a countdown keeps its ticks left. */
 void lapic_timer_move(struct vcpu *v, uint64_t by)
 {
 	v->lapic.tsc.offset += by;
@@ -210,10 +210,10 @@ static uint32_t timer_current(struct vcpu *v)
 
 static void kick(struct vcpu *to)
 {
-	core_request(to->core, REQ_WAKE); /* its place changes only when no vCPU runs */
+	core_request(to->core, REQ_WAKE); /* to->core changes only in a stopped machine */
 }
 
-/* False: it takes none. */
+/* False: `to` accepts no interrupts. */
 static bool post(struct vcpu *to, unsigned vector)
 {
 	if (!lapic_enabled(to) || !(get(to, APIC_SVR) & SVR_ENABLE))
@@ -233,7 +233,7 @@ void lapic_lint0(bool level)
 		post(&guest.vcpu[0], lvt & 0xff);
 }
 
-/* An INIT makes earlier SIPIs void; a SIPI after it waits until the INIT is done. */
+/* An INIT cancels earlier SIPIs; a SIPI after it stays pending until the INIT is served. */
 static void start(struct vcpu *to, unsigned mode, unsigned vector)
 {
 	uint32_t old = atomic_load_explicit(&to->lapic.events, memory_order_relaxed), event;
@@ -267,12 +267,12 @@ static void send(struct vcpu *from, uint32_t icr, uint32_t destination)
 	unsigned mode = icr >> 8 & 7, vector = icr & 0xff, shorthand = icr >> 18 & 3;
 
 	if (mode == ICR_INIT && icr & 1u << 15 && !(icr & 1u << 14))
-		return; /* level de-assert: for processors of old */
+		return; /* INIT level de-assert: ignored since the Pentium 4 (10.6.1) */
 	for (unsigned i = 0; i < guest.vcpu_count; i++) {
 		struct vcpu *to = &guest.vcpu[i];
 
 		if (!lapic_enabled(to))
-			continue; /* 10.4.3: as if there were none */
+			continue; /* as if it had no APIC (10.4.3) */
 		if (shorthand == TO_DESTINATION ? !is_meant(from, to, destination, icr & 1u << 11) :
 		    shorthand == TO_SELF ? to != from : shorthand == TO_OTHERS && to == from)
 			continue;
@@ -311,7 +311,7 @@ unsigned lapic_pending(struct vcpu *v, unsigned *barred)
 	for (unsigned i = 0; i < 8; i++) {
 		_Atomic uint32_t *posted = &v->lapic.posted[i];
 
-		/* Relaxed: the request that brought us here orders it (core_take_top), and brings us here again. */
+		/* Relaxed: REQ_WAKE is set after the bit, so core_take_top orders them; a bit missed here is met next time. */
 		if (atomic_load_explicit(posted, memory_order_relaxed))
 			set(v, APIC_IRR + i * 16, get(v, APIC_IRR + i * 16) | atomic_exchange_explicit(posted, 0, memory_order_relaxed));
 	}
@@ -339,10 +339,10 @@ uint32_t lapic_read(struct vcpu *v, unsigned offset)
 	return offset == APIC_PPR ? ppr(v) : offset == APIC_EOI ? 0 : get(v, offset & ~3u);
 }
 
-/* What a write to a register keeps of the value; of one that is none, or that is not written, nothing. */
+/* The bits of each register that software can write; 0: read-only, or no register. */
 static const uint32_t keeps[] = {
 	[APIC_TPR / 16] = 0xff, [APIC_LDR / 16] = 0xff000000, [APIC_DFR / 16] = UINT32_MAX, [APIC_SVR / 16] = 0x1ff,
-	[APIC_ICR / 16] = ~(1u << 12), /* idle again at once */
+	[APIC_ICR / 16] = ~(1u << 12), /* delivery status: always idle */
 	[APIC_ICR_HIGH / 16] = UINT32_MAX, [APIC_LVT_TIMER / 16] = TIMER_VALID,
 	[APIC_LVT_TIMER / 16 + 1 ... APIC_LVT_ERROR / 16] = LVT_VALID,
 	[APIC_TIMER_INITIAL / 16] = UINT32_MAX, [APIC_TIMER_DIVIDE / 16] = 0xb,
@@ -363,9 +363,9 @@ void lapic_write(struct vcpu *v, unsigned offset, uint32_t value)
 	if (offset % 16 == 0 && offset / 16 < ARRAY_SIZE(keeps) && keeps[offset / 16])
 		set(v, offset, value & keeps[offset / 16]);
 	switch (offset) {
-	case APIC_ID: set(v, offset, v->index << 24); break; /* the processor may have let it through (30.4.3.1) */
+	case APIC_ID: set(v, offset, v->index << 24); break; /* the processor may have let a write through (30.4.3.1) */
 	case APIC_EOI: set_vector(v, APIC_ISR, highest(v, APIC_ISR), false); break;
-	case APIC_ESR: set(v, offset, 0); break; /* there are no errors */
+	case APIC_ESR: set(v, offset, 0); break; /* no errors are ever detected */
 	case APIC_ICR: send(v, value, get(v, APIC_ICR_HIGH) >> (is_x2(v) ? 0 : 24)); break;
 	case APIC_SVR:
 		for (unsigned lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR && !(value & SVR_ENABLE); lvt += 16)
@@ -387,7 +387,7 @@ void lapic_write(struct vcpu *v, unsigned offset, uint32_t value)
 	}
 }
 
-/* 10.12.5.1, figure 10-27: only ever off, on, x2APIC, off. */
+/* 10.12.5.1, figure 10-27: the legal transitions are off to xAPIC, xAPIC to x2APIC, either to off. */
 static bool write_base(struct vcpu *v, uint64_t value)
 {
 	uint64_t was = base_of(v), reserved = ~0ull << (cpuid(0x80000008, 0).eax & 0xff) | 0x2ff;
@@ -416,7 +416,7 @@ bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 		*value = v->lapic.is_deadline ? v->lapic.timer_tsc : 0;
 		return true;
 	}
-	/* Table 10-6: no DFR, no ICR high half, EOI and SELF IPI are for writing only. */
+	/* Table 10-6: no DFR, no upper half of ICR; EOI and SELF IPI are write-only. */
 	static const uint64_t readable = 1ull << 0x02 | 1ull << 0x03 | 1ull << 0x08 | 1ull << 0x0a | 1ull << 0x0d |
 					 1ull << 0x0f | 0xffffffull << 0x10 | 1ull << 0x28 | 1ull << 0x30 |
 					 0x3full << 0x32 | 3ull << 0x38 | 1ull << 0x3e;
