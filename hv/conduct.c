@@ -307,7 +307,7 @@ static bool storm_over(void)
 	return guest_foreign() ? guest_ended() : figures.begun >= EVENTS_DEFAULT;
 }
 
-/* After the storm: has the guest ended, or every host reader read on? If a vCPU is lost, the others' reports do. */
+/* Has the guest ended, or every host reader read on, since the storm? If a vCPU is lost, the others' reports suffice. */
 static bool all_read_on(void)
 {
 	if (vmx_usable && (guest_ended() || !guest_lost()))

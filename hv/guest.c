@@ -19,7 +19,7 @@ void *guest_at(uint64_t gpa, uint64_t bytes)
 	return gpa <= guest.ram_bytes && bytes <= guest.ram_bytes - gpa ? guest.ram + gpa : 0;
 }
 
-/* What a guest can reach, as an EPTP: all else is nowhere, and exit.c answers for it. No code runs from the APIC's page. */
+/* The guest's EPT, as an EPTP. Accesses outside it exit, and exit.c answers. The APIC's page is not executable. */
 static uint64_t make_ept(const void *apic)
 {
 	uint64_t *root = map_new();
@@ -56,10 +56,10 @@ static void read_rtc(void)
 }
 
 /*
- * Wall time and reference at one instant give the wall time at reference 0. The
- * CMOS clock counts whole seconds, so it is late by up to one. Done once: were it
- * done at each write of the MSR, what the reference has drifted meanwhile would
- * let a guest's wall time step back.
+ * Wall time at reference 0, from wall time and reference at one instant. The CMOS
+ * clock counts whole seconds, so it is late by up to one. Computed once: if each
+ * write of the MSR did so, the reference's drift since the last one could make the
+ * guest's wall time step back.
  */
 void guest_first_entry(uint64_t now_raw)
 {
@@ -71,7 +71,7 @@ void guest_first_entry(uint64_t now_raw)
 						memory_order_relaxed);
 }
 
-/* Boot core, VMX on. The guest image, if there is a usable one; words go to its command line. */
+/* Boot core, VMX on. Loads the guest's image, with `words` on its command line, and makes its vCPUs. False: *why. */
 bool guest_make(const struct boot_info *boot, const char *words, struct complaint *why)
 {
 	struct load_entry entry;
@@ -119,7 +119,7 @@ unsigned guest_lost(void)
 	return n;
 }
 
-/* A vCPU that was parked does nothing for the others any more; the rest may wait for it for ever. */
+/* A parked vCPU never runs again, and the others may wait for it for ever. */
 const char *guest_stuck(void)
 {
 	bool any = false;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A multiboot 1 kernel and its modules into guest memory: by the addresses in its
- * multiboot header, else as ELF32 or ELF64 by its program headers' physical ones.
- * Pure: believes nothing of the files, nor that memory is clear, writes only to the
- * guest's memory; tested and fuzzed on the host.
+ * Load a multiboot 1 kernel and its modules into guest memory: by the addresses in
+ * its multiboot header, else as ELF32 or ELF64 by its program headers' physical ones.
+ * Pure: trusts nothing in the files, does not assume zeroed memory, writes only to the
+ * guest's memory. Tested and fuzzed on the host.
  */
 #include <elf.h>
 
@@ -14,15 +14,15 @@
 #define MULTIBOOT_MAGIC 0x1badb002u
 #define MULTIBOOT_SEARCH 8192u /* the header lies in the first 8 KiB, 4-byte aligned */
 
-/* Of the header's flags: what a loader must know or refuse; this one has whole pages for modules, a memory map. */
+/* Flags that a loader must support or refuse, without those it supports: page-aligned modules, memory information. */
 #define HEADER_MUST (0xffffu & ~(1u << 0 | 1u << 1))
 #define HEADER_ADDRESSES (1u << 16)
 
 /*
- * Where low memory ends, as a PC's does, with the BIOS' extended data area, of
- * which guests search the first KiB for tables. Behind it what the guest's EBX
- * points to. Not offered as free: kernels copy what starts other vCPUs to
- * anywhere below, and link there.
+ * As on a PC, low memory ends with the extended BIOS data area, whose first KiB
+ * guests search for tables. Behind that lies what the guest's EBX points to. Both
+ * are kept out of free memory: kernels may link, or put the start-up code of other
+ * vCPUs, anywhere below.
  */
 #define BDA_GPA  0x400u
 #define EBDA_GPA 0x9d000u
@@ -45,7 +45,7 @@ struct low_memory {
 };
 _Static_assert(sizeof(struct low_memory) <= INFO_END - INFO_GPA, "kept clear of segments");
 
-/* Where things go, and how far the image reaches. */
+/* Guest memory, and the end of what is loaded so far. */
 struct room {
 	uint8_t *ram;
 	uint64_t bytes, end;
@@ -57,7 +57,7 @@ static bool inside(uint64_t start, uint64_t bytes, uint64_t limit)
 	return start <= limit && bytes <= limit - start;
 }
 
-/* All of it in the first 8 KiB (3.1), at byte *at. */
+/* The header must lie wholly within the first 8 KiB (Multiboot 3.1); *at: its offset. */
 static bool find_header(const uint8_t *image, uint64_t size, struct multiboot_header *h, uint64_t *at)
 {
 	size = size < MULTIBOOT_SEARCH ? size : MULTIBOOT_SEARCH;
@@ -71,7 +71,7 @@ static bool find_header(const uint8_t *image, uint64_t size, struct multiboot_he
 	return false;
 }
 
-/* The two ELF classes, made one: what is used of a header. False: it is damaged. */
+/* The used fields of an ELF header of either class, as ELF64. False: it is damaged. */
 static bool read_header(const uint8_t *image, uint64_t size, Elf64_Ehdr *h)
 {
 	bool is64 = size >= sizeof(*h) && image[EI_CLASS] == ELFCLASS64;
@@ -80,7 +80,7 @@ static bool read_header(const uint8_t *image, uint64_t size, Elf64_Ehdr *h)
 	if (size < sizeof(*h) || memcmp(image, ELFMAG, SELFMAG))
 		return false;
 	memcpy(h, image, sizeof(*h));
-	memcpy(&e32, image, sizeof(e32)); /* both have e_machine at the same place */
+	memcpy(&e32, image, sizeof(e32)); /* e_machine is at the same offset in both */
 	if (!is64)
 		*h = (Elf64_Ehdr){ .e_machine = e32.e_machine, .e_entry = e32.e_entry, .e_phoff = e32.e_phoff,
 				   .e_phentsize = e32.e_phentsize, .e_phnum = e32.e_phnum };
@@ -89,7 +89,7 @@ static bool read_header(const uint8_t *image, uint64_t size, Elf64_Ehdr *h)
 	       inside(h->e_phoff, (uint64_t)h->e_phnum * h->e_phentsize, size);
 }
 
-/* ... and of a segment. */
+/* ... of a program header. */
 static Elf64_Phdr read_segment(const uint8_t *image, uint64_t at)
 {
 	Elf32_Phdr p32;
@@ -104,7 +104,7 @@ static Elf64_Phdr read_segment(const uint8_t *image, uint64_t at)
 			     .p_paddr = p32.p_paddr, .p_filesz = p32.p_filesz, .p_memsz = p32.p_memsz };
 }
 
-/* Copy one segment, zero what follows it; false: it can't be. It may lie where memory is not offered as free, too. */
+/* Copy one segment and zero its bss; false: it does not fit. It may also lie in memory that is not offered as free. */
 static bool put_segment(const Elf64_Phdr *s, const struct boot_module *m, struct room *room, struct complaint *why)
 {
 	uint64_t limit = s->p_paddr < INFO_END ? EBDA_GPA : room->bytes;
@@ -122,7 +122,7 @@ static bool put_segment(const Elf64_Phdr *s, const struct boot_module *m, struct
 	return true;
 }
 
-/* The image by its program headers. *entry: a virtual one is made physical, as GRUB does. */
+/* Load the image by its program headers. *entry: physical; a virtual one is translated, as by GRUB. */
 static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *entry, struct complaint *why)
 {
 	const uint8_t *image = (const uint8_t *)m->phys;
@@ -148,8 +148,8 @@ static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *en
 }
 
 /*
- * The image by the addresses in its multiboot header, if there are any, whatever file it is in: 3.1.2, and GRUB and
- * QEMU do so. 3.1.3: without a load_end_addr all of the file is loaded, without a bss_end_addr there is no bss.
+ * Load the image by the addresses in its multiboot header. They go before an ELF header (3.1.2; so do GRUB and QEMU).
+ * Without a load_end_addr all of the file is loaded, without a bss_end_addr there is no bss (3.1.3).
  */
 static bool put_flat(const struct boot_module *m, const struct multiboot_header *h, uint64_t at, struct room *room,
 		     uint64_t *entry, struct complaint *why)
@@ -159,7 +159,7 @@ static bool put_flat(const struct boot_module *m, const struct multiboot_header 
 
 	s.p_filesz = h->load_end_addr ? h->load_end_addr - load : m->size - s.p_offset;
 	s.p_memsz = bss_end ? bss_end - load : s.p_filesz;
-	/* No difference may be negative, that is huge; nor may there be nothing to load. */
+	/* A negative difference shows as a huge one; nor may there be nothing to load. */
 	if (s.p_offset > at || s.p_filesz > s.p_memsz || s.p_memsz - 1 >= UINT32_MAX)
 		return format_complaint(why, "guest image: its multiboot header's addresses do not go together (it %x, at "
 					     "byte %lu; load %x to %x, bss to %x): correct them, or clear flag 16 of an ELF",
@@ -168,7 +168,7 @@ static bool put_flat(const struct boot_module *m, const struct multiboot_header 
 	return put_segment(&s, m, room, why);
 }
 
-/* The modules from the image's end on, each in pages of its own; false: they don't fit. */
+/* Copy the modules behind the image, but not below 1 MiB, each page-aligned; false: they don't fit. */
 static bool put_modules(const struct boot_module *m, unsigned count, struct room *room, struct low_memory *low,
 			struct complaint *why)
 {
@@ -210,8 +210,8 @@ static void write_info(struct low_memory *low, unsigned modules, uint64_t ram_by
 }
 
 /*
- * What guests look for at fixed places: the end of low memory, which is what the memory map says; and a firmware's
- * tables and ROMs up to 1 MiB, of which nothing may be left from before. An image that lies there comes later: it wins.
+ * What guests look for at fixed addresses: the end of low memory, as in the memory map; and firmware tables and ROMs up
+ * to 1 MiB, so stale memory there is cleared. An image that lies there is copied later, and wins.
  */
 static void write_bios_data(uint8_t *ram)
 {

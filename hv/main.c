@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Howler, from the doors' hand-over on. hv_main is the table of contents; each
- * core then lives in core_loop until it is taken down.
+ * Howler from the boot code's hand-over on. hv_main is the table of contents; each
+ * core then stays in core_loop until it is taken down.
  */
 #include "clock/port.h"
 #include "hv/hv.h"
@@ -9,10 +9,10 @@
 #include "smp/lib.h"
 #include "smp/x86.h"
 
-#define LONE_SLICE_NS 10000000ull /* nobody else waits for this core; but it watches one, and is watched */
+#define LONE_SLICE_NS 10000000ull /* a turn if no other vCPU waits: limited, as cores watch each other */
 #define SHARED_SLICE_NS 1000000ull
 #define NS_PER_S 1000000000ull
-#define REST_NS 100000ull /* host readers are guests, too, where an emulator has fewer cores than they */
+#define REST_NS 100000ull /* host readers yield the host's processor: an emulator may have fewer than there are cores */
 #define FOLLOW_NS 100000ull
 #define FOLLOW_TURNS 64
 #define STEADY_PPB 1000000
@@ -23,7 +23,7 @@ bool vmx_usable;
 static struct machine machine;
 static struct complaint complaint;
 static struct core early; /* stands in for the boot core's block until there is memory for it */
-static _Alignas(16) uint8_t early_ist[4096]; /* one for all: of NMI, #DF and #MC only the first goes on after it */
+static _Alignas(16) uint8_t early_ist[4096]; /* shared by NMI, #DF and #MC: only an NMI's handler returns */
 
 void hv_main(const struct boot_info *boot);
 void hv_core(struct core *c);
@@ -40,8 +40,8 @@ static const char *split_words(char *line)
 }
 
 /*
- * The vCPUs of this core take turns, which exits don't end: else one that exits much would never get on beside
- * one that doesn't. *slice: cut to what is left of the turn; *timer_raw: when the first of their timers goes off.
+ * The vCPUs of this core take turns, which exits don't end: else a vCPU that exits often would starve beside one that
+ * doesn't. *slice is cut to what is left of the turn; *timer_raw: when the first of their timers expires.
  */
 static struct vcpu *next_vcpu(uint64_t now, uint64_t *slice, uint64_t *timer_raw)
 {
@@ -79,9 +79,9 @@ static bool asked_at_top(void)
 }
 
 /*
- * Led: core_serve takes the steps, some of them at once, as the leader waits for each. Where
- * an emulator has fewer processors than cores, leader and follower may share one and never
- * run at the same time: a rest now and then lets the host's scheduler deal anew.
+ * As a follower: core_serve takes the steps, many in a row, as the leader waits for each. In an
+ * emulator with fewer processors than cores, leader and follower may share one and never run at
+ * the same time: a rest now and then lets the host's scheduler place them anew.
  */
 static void follow(unsigned me)
 {
@@ -99,7 +99,7 @@ static void run(void)
 {
 	struct core *me = this_core();
 
-	/* Who is led follows in core_serve, as quickly as it can; who is not is asked or led by a request. */
+	/* A follower steps in core_serve as fast as it can; any other core is told to follow by a request. */
 	if (clock_follows(&the_clock, me->index)) {
 		follow(me->index);
 		return;
@@ -125,7 +125,7 @@ static void run(void)
 		core_doze("host reader rests", slice < rest ? slice : rest);
 		return;
 	}
-	uint64_t now = raw_own(), timer_raw = UINT64_MAX; /* of turns and timers here: its own */
+	uint64_t now = raw_own(), timer_raw = UINT64_MAX; /* turns and timers go by the core's own raw TSC */
 	struct vcpu *v = next_vcpu(now, &slice, &timer_raw);
 	if (timer_raw - now < slice || timer_raw <= now)
 		slice = timer_raw > now ? timer_raw - now : 0;
@@ -201,7 +201,7 @@ static void find_way_out(void)
 		print("howler: %s\n", complaint.text);
 }
 
-/* May a policy pull the reference to the timebase? Only if there is no other one that contradicts it. */
+/* May a policy steer the reference to the timebase? By default: if there is one, and no second one contradicts it. */
 static void settle_discipline(void)
 {
 	bool asked = options.discipline != OPTIONS_DISCIPLINE_AUTO;
@@ -252,7 +252,7 @@ void hv_main(const struct boot_info *boot)
 	const char *guest_words = split_words(line);
 	options_parse(line, &options, &complaint);
 	console_init(options.serial);
-	if (boot->fb_phys <= UINT32_MAX) /* the door has mapped it */
+	if (boot->fb_phys <= UINT32_MAX) /* the boot code has mapped it; a higher one needs mem_init */
 		screen_init(boot);
 	mem_init(boot);
 	if (boot->fb_phys > UINT32_MAX)

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a user reads: the boot log, a line for each event, the table at the end
- * and the verdict; and the same as JSON, one object a line, for machines. Each
- * line is one print, so that no other core's comes between.
+ * What a user reads: the boot log, a line for each event, the final table and the
+ * verdict; and the same as JSON, one object a line, for machines. Each line is one
+ * print, so that no other core's output comes in between.
  */
 #include "hv/hv.h"
 #include "hv/vmx.h"
 #include "smp/x86.h"
 
-static uint64_t boot_tsc; /* Howler's first instruction */
+static uint64_t boot_tsc; /* raw TSC at Howler's first instruction */
 static const char *second_by;
-static uint64_t worst_raw, worst_doubt; /* of the raw TSCs, at boot */
+static uint64_t worst_raw, worst_doubt; /* largest raw TSC offset, and its uncertainty, at boot, ticks */
 
 #define CPUID_POWER_EDX_INVARIANT (1u << 8)
 
-/* What the firmware left of the raw TSCs. */
+/* In what state the firmware left the raw TSCs. */
 static void report_raw(void)
 {
 	if (cpuid(0x80000000, 0).eax < 0x80000007 || !(cpuid(0x80000007, 0).edx & CPUID_POWER_EDX_INVARIANT))
@@ -69,7 +69,7 @@ void report_event(const struct event_record *e)
 		      "\"error_ns\":%ld,\"truth_doubt_ns\":%lu,\"skew_bound_ns\":%lu,\"drift_bound_ns\":%lu,\"cut\":%s}\n",
 		      e->number, kinds[e->kind], e->core, e->base, e->khz_before, e->khz_after, e->out_raw, e->error_ns,
 		      e->truth_doubt_ns, e->skew_bound_ns, e->drift_bound_ns, e->cut ? "true" : "false");
-	/* A storm without an end would keep the line, and so the seat, busy for good. */
+	/* Thin out an endless storm's lines: else the seat would do nothing but wait for the serial line. */
 	if (options.log != OPTIONS_LOG_EVENTS ||
 	    (options.events == OPTIONS_EVENTS_AUTO && e->number > EVENTS_DEFAULT && e->number % 1000))
 		return;
@@ -85,7 +85,7 @@ void report_event(const struct event_record *e)
 	print("%5u %-7s core %u%s%s\n", e->number, kinds[e->kind], e->core, e->core == e->base ? " base" : "", out);
 }
 
-/* log=trace: everything that decide() was given, and what it made of it: test/replay asks it again. */
+/* log=trace: the input of decide(), and its result, which test/replay computes again. */
 void report_decision(unsigned core, const struct trace_record *r)
 {
 	const struct clock_input *i = &r->in;
@@ -120,7 +120,7 @@ static bool reader_lost(unsigned i)
 	return vmx_usable ? vcpu_lost(&guest.vcpu[i]) : core_lost(i);
 }
 
-/* Those of `count` of which it is true, as JSON has them; 0: there is none. */
+/* The indices below `count` for which which() is true, as a JSON list; returns how many. */
 static unsigned list(char text[4 * CORES_MAX], unsigned count, bool (*which)(unsigned))
 {
 	unsigned n = 0, at = 0;
@@ -132,7 +132,7 @@ static unsigned list(char text[4 * CORES_MAX], unsigned count, bool (*which)(uns
 	return n;
 }
 
-/* Of all readers: the sum of some figures, how many are lost, and how many others are alive and did report. */
+/* Of all readers: sums of some figures, how many are lost, and how many of the others are alive and have reported. */
 struct total {
 	struct guest_report sum;
 	unsigned lost, alive;
@@ -152,10 +152,10 @@ static struct total table(void)
 
 		if (reader_lost(i))
 			t.lost++;
-		else if (v) /* some wait in vain for one that is lost */
+		else if (v) /* with a vCPU lost the others may never get to report */
 			t.alive += atomic_load(&v->state) != VCPU_PARKED &&
 				   (guest_foreign() || guest_lost() || (atomic_load(&v->reported) && r->readings));
-		else /* that of a core that is offline at the end can't be asked */
+		else /* a core that is offline at the end can't be asked */
 			t.alive += r->readings > 0 || !clock_online(&the_clock, i);
 		t.sum.readings += r->readings;
 		t.sum.warps += r->warps;
@@ -189,7 +189,7 @@ static const char *judge(const struct total *t)
 	return figures.beyond ? "a bound was not true" : 0;
 }
 
-/* True: all was well, and nobody was lost. */
+/* True: a pass, and no core was lost. */
 static bool verdict(const char *failure, const struct total *total)
 {
 	char code[40] = "", json_code[32] = "", lost[4 * CORES_MAX], lost_vcpus[4 * CORES_MAX];
@@ -225,7 +225,7 @@ static bool verdict(const char *failure, const struct total *total)
 static void judge_all(const struct stopped *s, void *arg)
 {
 	uint64_t smis;
-	const char *failure = guest_lost() ? 0 : arg; /* what did not come may be that one's fault */
+	const char *failure = guest_lost() ? 0 : arg; /* with a vCPU lost, a time-out may be its fault */
 
 	(void)s;
 	port_end();
@@ -240,7 +240,7 @@ static void judge_all(const struct stopped *s, void *arg)
 	machine_end(verdict(failure, &total));
 }
 
-/* When all is well the machine is stopped first, so that figures do not move while they are read. */
+/* Without a failure the machine is stopped first, so that figures do not change while they are read. */
 _Noreturn void report_end(const char *failure)
 {
 	if (!failure) {
