@@ -307,7 +307,7 @@ static bool storm_over(void)
 	return guest_foreign() ? guest_ended() : figures.begun >= EVENTS_DEFAULT;
 }
 
-/* Has the guest ended, or every host reader read on, since the storm? If a vCPU is lost, the others' reports suffice. */
+/* Has the guest ended, or each host reader read on, since the storm? If a vCPU is lost, the others' reports suffice. */
 static bool all_read_on(void)
 {
 	if (vmx_usable && (guest_ended() || !guest_lost()))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a guest sees of the processor: of each leaf what it can use, and nothing of what Howler does not switch;
- * neither caches nor a name.
+ * What a guest sees of the processor: the features that it can use, without those whose state Howler does not
+ * switch; no caches, no brand string.
  */
 #include "clock/port.h"
 #include "hv/exit.h"
@@ -20,20 +20,20 @@
 /* FPU to PAE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2, SS; no MCE, MTRR, MCA */
 #define LEAF1_EDX (0x7fu | B(8) | B(11) | B(13) | B(15) | B(16) | B(17) | B(19) | B(23) | B(24) | B(25) | B(26) | B(27))
 #define HTT B(28)
-#define TSC_DEADLINE B(24) /* these two are of lapic.c's making */
+#define TSC_DEADLINE B(24) /* this and APIC: emulated by lapic.c */
 #define APIC B(9)
 #define INVARIANT_TSC B(8)
-#define NS_KHZ 1000000u /* of a TSC that is the reference */
+#define NS_KHZ 1000000u /* rate of a TSC that is the reference */
 #define ARAT B(2) /* the APIC timer never stops */
 #define INVPCID B(10)
 /* FSGSBASE, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA */
 #define LEAF7_EBX (B(0) | B(3) | B(7) | B(8) | B(9) | INVPCID | B(18) | B(19) | B(20) | B(23) | B(24) | B(29))
-#define TSC_ADJUST B(1) /* Howler's own doing, whatever the processor has */
+#define TSC_ADJUST B(1) /* emulated, whatever the processor has */
 #define LEAF7_ECX (B(2) | B(22)) /* UMIP, RDPID */
 #define EXTENDED1_ECX (B(0) | B(5) | B(8)) /* LAHF, LZCNT, PREFETCHW */
 #define EXTENDED1_EDX (B(11) | B(20) | B(26) | B(27) | B(29)) /* SYSCALL, NX, 1 GiB pages, RDTSCP, 64-bit mode */
 
-/* What depends on vCPU and run. */
+/* What depends on the vCPU, the policy or the processor's VMX. */
 static void adapt(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid *c)
 {
 	/* With sync=scale a guest's TSC runs at one rate, the same on all cores; else at the tempo of its core. */
@@ -66,8 +66,8 @@ static void adapt(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct 
 }
 
 /*
- * The processor's bits under `keep`, and `set`, and what adapt() makes of it; of a fixed one `set` alone. Of all other
- * leaves there is only what adapt() makes of zero. First what clocks ask for.
+ * A leaf is the processor's bits in `keep`, plus `set`, changed by adapt(); if fixed, `set` alone. Any other leaf is
+ * what adapt() makes of zeros. First come the leaves that guests' clock code reads.
  */
 static const struct row {
 	uint32_t leaf;
@@ -97,7 +97,7 @@ static enum verdict answer(struct vcpu *v, const struct cpuid *c)
 	return NEXT;
 }
 
-/* Out of line: exit_cpuid is the fastest exit that there is, and guests measure exits by it. */
+/* Out of line, to keep exit_cpuid the fastest exit: guests measure the cost of an exit by it. */
 __attribute__((noinline)) static enum verdict answer_varying(struct vcpu *v, uint32_t leaf, const struct row *r)
 {
 	uint32_t subleaf = (uint32_t)v->regs[RCX];

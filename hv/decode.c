@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an instruction that reached the local APIC's page, or where there is nothing, wanted and does: VMX tells the
- * address, not the rest. Compilers reach registers of devices by MOV and by what counts and compares; of those none
- * takes more than a few lines here, while to have the processor do it, on a page of its own, by single steps, is
- * another EPT, and a trap flag that the guest must never see.
+ * Decode and execute an instruction that accessed the local APIC's page, or an address with nothing behind it: VMX
+ * tells the address, not the operation. Compilers access device registers by MOV, arithmetic and logic, each of which
+ * takes a few lines here. The alternative, to single-step the instruction on a scratch page, needs another EPT, and a
+ * trap flag that the guest must never see.
  */
 #include "hv/hv.h"
 #include "hv/vmx.h"
@@ -15,7 +15,7 @@
 #define PTE_LARGE 0x80u
 #define CR4_PSE (1ull << 4)
 
-/* Through the guest's own page tables (SDM vol. 3, ch. 4); reserved bits and rights were checked by who fetched. */
+/* Walks the guest's page tables (SDM vol. 3, ch. 4); the fetch itself has checked rights and reserved bits. */
 void *guest_linear(uint64_t linear)
 {
 	bool paging = vmcs_read(GUEST_CR0) & CR0_PG, long_mode = vmcs_read(ENTRY_CONTROLS) & ENTRY_IA32E;
@@ -43,7 +43,7 @@ void *guest_linear(uint64_t linear)
 	return guest_at((entry & 0x000fffffffffffffull & ~leaf) | (linear & leaf), 1);
 }
 
-/* Is it one, as opcodes of one byte and the digit in their ModRM byte say? */
+/* By a one-byte opcode, and the digit in its ModRM byte. False: none of these instructions. */
 static bool find_op(uint8_t op, unsigned digit, struct insn *i)
 {
 	switch (op) {
@@ -63,7 +63,7 @@ static bool find_op(uint8_t op, unsigned digit, struct insn *i)
 	return op < 0x40 && (op & 7) < 4;
 }
 
-/* Bytes behind the ModRM byte of an operand in memory. */
+/* Bytes of SIB and displacement after the ModRM byte of a memory operand. */
 static unsigned address_bytes(unsigned mod, unsigned rm, uint8_t sib, unsigned address_size)
 {
 	if (address_size == 2)
@@ -76,7 +76,7 @@ struct insn insn_decode(const uint8_t code[15], bool code64, bool code32)
 	const struct insn none = { 0 };
 	struct insn i = { 0 };
 	unsigned n = 0, rex = 0;
-	bool operand = false, address = false; /* prefixes, however often */
+	bool operand = false, address = false; /* prefixes; repeats are legal */
 
 	for (;; n++) {
 		if (n > 3) /* so that the longest form ends within 15 bytes */
@@ -129,7 +129,7 @@ struct insn insn_decode(const uint8_t code[15], bool code64, bool code32)
 	return i;
 }
 
-/* What `op` makes of `to` and `from`, of so many bits, and of the flags (SDM vol. 1, 3.4.3.1); AF after AND, OR, XOR: 0. */
+/* The result of `op` on operands of `bits` bits, and the flags (SDM vol. 1, 3.4.3.1); AF, undefined after logic: 0. */
 static uint64_t compute(enum insn_op op, uint64_t to, uint64_t from, unsigned bits, uint64_t *rflags)
 {
 	enum { CF = 1 << 0, PF = 1 << 2, AF = 1 << 4, ZF = 1 << 6, SF = 1 << 7, OF = 1 << 11 };
@@ -182,7 +182,7 @@ bool insn_run(const struct insn *i, uint64_t *memory, uint64_t *reg, uint64_t *r
 		return true;
 	if (i->sign)
 		result = (uint64_t)((int64_t)(result << (64 - bits)) >> (64 - bits));
-	/* 32 bits of a register clear the upper half, fewer keep what is around them (SDM vol. 1, 3.4.1.1). */
+	/* A 32-bit write clears a register's upper half, a shorter one keeps the other bits (SDM vol. 1, 3.4.1.1). */
 	mask = UINT64_MAX >> (64 - 8 * i->reg_bytes) << high;
 	*reg = (i->reg_bytes < 4 ? *reg & ~mask : 0) | (result << high & mask);
 	return exchange;

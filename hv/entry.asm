@@ -1,15 +1,15 @@
 ; SPDX-License-Identifier: MIT
 ;
-; Into a guest and out of it. One VMCS is current; its host state names
-; vmx_exit and this stack.
+; VM entry and VM exit. One VMCS is current; its host state holds vmx_exit and
+; this stack.
 ;
-; int vmx_enter(struct vcpu *v): run the guest until a handler says "leave" or a
+; int vmx_enter(struct vcpu *v): run the guest until vcpu_exit returns true or a
 ; request is set.
-; Returns 0; when VM entry failed 1, and VM_INSTRUCTION_ERROR tells why (VMfailValid),
-; or 2, and nothing does (VMfailInvalid: no VMCS is current; SDM vol. 3, 31.2).
-; At the exit the stack is as at entry: [rsp] = v.
+; Returns 0; or, if VM entry failed, 1 with the reason in VM_INSTRUCTION_ERROR
+; (VMfailValid), or 2 without one (VMfailInvalid: no VMCS is current; SDM vol. 3, 31.2).
+; At a VM exit the stack is as at VM entry: [rsp] = v.
 ;
-; bool vcpu_exit(struct vcpu *v) handles an exit; false: on with the guest.
+; bool vcpu_exit(struct vcpu *v) handles an exit; false: resume the guest.
 
 %include "asm_abi.inc"
 
@@ -23,8 +23,8 @@ global vmx_enter, vmx_exit
 section .text
 bits 64
 
-; struct vcpu begins with the registers in the order of their encodings. RSP is in the VMCS; RDI points
-; there, and goes by itself.
+; struct vcpu begins with the registers in the order of their encodings. RSP is in the VMCS; RDI holds
+; the pointer, and is saved and loaded separately.
 %define REGISTERS rax, rcx, rdx, rbx, 0, rbp, rsi, 0, r8, r9, r10, r11, r12, r13, r14, r15
 %define VCPU_RDI 7 * 8
 
@@ -67,9 +67,9 @@ resume:
 	load_all REGISTERS
 	mov rdi, [rdi + VCPU_RDI]
 
-; From here to the entry a kick leads to leave_guest (trap.c); from the entry on it
-; makes the guest exit. If VMRESUME says that the VMCS was cleared since its last
-; entry, and only then, VMLAUNCH is right: no flag to keep.
+; A kick (NMI) in this window returns to leave_guest (trap.c); one after VM entry makes
+; the guest exit. VMLAUNCH is needed if, and only if, VMRESUME fails because the VMCS
+; was cleared since its last entry: so no "launched" flag is kept.
 .window:
 	cmp dword [gs:CORE_REQUESTS], 0
 	jne leave_guest

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* MSRs: the hardware's own, those of Howler's making, and #GP for all others. */
+/* MSRs: those that the guest accesses directly, those that Howler emulates, and #GP for all others. */
 #include "clock/page.h"
 #include "clock/port.h"
 #include "hv/exit.h"
@@ -8,13 +8,13 @@
 #include "smp/util.h"
 #include "smp/x86.h"
 
-#define FAST_STRINGS 0x1801u /* of IA32_MISC_ENABLE, and neither BTS nor PEBS */
+#define FAST_STRINGS 0x1801u /* IA32_MISC_ENABLE: that, BTS unavailable, PEBS unavailable */
 
 /*
- * A guest moves its vCPU's counter, never the hardware's. What a write adds to
- * one of IA32_TIME_STAMP_COUNTER and IA32_TSC_ADJUST it adds to the other (SDM
- * vol. 3, 17.17.3), so the latter is all there is to keep. The clock page is
- * in units of that counter: a stale one would step by as much.
+ * A guest moves its vCPU's counter, never the hardware's. A write that changes one of
+ * IA32_TIME_STAMP_COUNTER and IA32_TSC_ADJUST changes the other by as much (SDM
+ * vol. 3, 17.17.3), so the latter is the only state. The clock page is relative to
+ * that counter, so it has to be published again.
  */
 static enum verdict write_tsc_adjust(struct vcpu *v, uint64_t adjust)
 {
@@ -60,7 +60,7 @@ static const struct { uint32_t first, last; } hardware[] = {
 	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP }, { MSR_PAT, MSR_PAT }, { MSR_EFER, MSR_FMASK }, { MSR_FS_BASE, MSR_TSC_AUX },
 };
 
-/* The bits are those of SDM vol. 3, 25.6.9: 1: it exits. */
+/* SDM vol. 3, 25.6.9; a bit that is 1: exit. */
 void msr_make_bitmap(uint8_t *bitmap)
 {
 	memset(bitmap, 0xff, PAGE_SIZE);
@@ -111,7 +111,7 @@ enum verdict exit_wrmsr(struct vcpu *v)
 	case MSR_HOWLER_BOUNDS: return write_bounds(value);
 	case MSR_MISC_ENABLE:
 	case MSR_BIOS_SIGN_ID:
-	case MSR_MCG_CAP: return NEXT; /* but nothing changes */
+	case MSR_MCG_CAP: return NEXT; /* ignored */
 	default: return lapic_wrmsr(v, msr, value) ? YIELD : inject(INJECT_GP);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which vCPU on which core: pure, tested on the host. */
+/* Placement of vCPUs on cores. Pure; tested on the host. */
 #include "hv/hv.h"
 
 /* The online core with the fewest vCPUs (most = false) or the most, lowest index first. */
@@ -15,8 +15,8 @@ static unsigned extreme(const bool *online, const unsigned *load, unsigned cores
 
 /*
  * Move each vCPU whose core is not online to the online core with the fewest,
- * then even out until no two cores differ by more than one. Nobody else moves. At least
- * one core is online.
+ * then even out until no two cores differ by more than one. No other vCPU moves.
+ * At least one core must be online.
  */
 void place_all(const bool *online, unsigned cores, unsigned *core_of, unsigned vcpus)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest's ports: a serial line, fw_cfg, a CMOS clock, and two ways to end;
- * everything else answers as absent hardware does. One of each for all vCPUs,
- * so port_lock protects them all; held for a copy to the log at most.
+ * A guest's ports: a serial line, fw_cfg, a CMOS clock, and ports to end by;
+ * everything else answers as absent hardware does. All vCPUs share these devices:
+ * port_lock protects them, and is held no longer than for a copy to the log.
  */
 #include "clock/port.h"
 #include "hv/exit.h"
@@ -14,25 +14,25 @@
 
 static _Atomic uint32_t port_lock; /* core + 1 */
 
-/* The 8250, whose line takes a byte at once. */
+/* An 8250 UART, which sends a byte in no time. */
 enum { THR = 0, IER = 1, IIR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
 enum { IER_THRE = 2, IIR_NONE = 1, IIR_THRE = 2, LCR_DLAB = 0x80 };
-enum { MCR_OUT2 = 8 };     /* on a PC, the gate of its interrupt */
+enum { MCR_OUT2 = 8 };     /* on a PC it gates the interrupt */
 enum { LSR_IDLE = 0x60 };  /* THR empty, and sent */
-enum { MSR_PEER = 0xb0 };  /* DCD, DSR, CTS: somebody is there, who never sends */
-enum { LINE_BEGIN = 7 };   /* each is marked as the guest's: none can be taken for Howler's own */
+enum { MSR_PEER = 0xb0 };  /* DCD, DSR, CTS: a peer is there, but never sends */
+enum { LINE_BEGIN = 7 };   /* the prefix "guest: ", so that no line can be taken for Howler's own */
 
 static struct {
 	uint8_t reg[8];
-	bool has_sent; /* of the interrupt: THRE is not told yet */
+	bool has_sent; /* the THRE interrupt is pending */
 	char line[160];
 	unsigned used;
 } uart = { .reg = { [LSR] = LSR_IDLE, [MSR] = MSR_PEER }, .line = "guest: ", .used = LINE_BEGIN };
 
 /*
- * Whole lines go to the log; what a terminal would obey goes there as its number. A line that the log has no room
- * for is not done: LEAVE. With each that is, the core looks what else there is to do, as a turn that consists of
- * exits would have no end: VMX's timer counts only what the guest itself does.
+ * Whole lines go to the log, control characters as \xNN. If the log has no room for a line the byte is not taken:
+ * LEAVE. After each line the core goes through its loop: a turn that consists of exits would not end by itself, as the
+ * preemption timer counts only guest time.
  */
 static enum verdict line_put(uint8_t c)
 {
@@ -59,7 +59,7 @@ static uint32_t uart_cause(void)
 	return uart.has_sent && uart.reg[IER] & IER_THRE ? IIR_THRE : IIR_NONE;
 }
 
-/* There is no interrupt controller but the local APICs: the line is wired to vCPU 0's LINT0. */
+/* The local APICs are the only interrupt controllers: the UART is wired to vCPU 0's LINT0. */
 static void uart_interrupt(void)
 {
 	lapic_lint0(uart.reg[MCR] & MCR_OUT2 && uart_cause() != IIR_NONE);
@@ -70,10 +70,10 @@ static uint32_t uart_in(unsigned reg)
 	uint32_t cause = uart_cause();
 
 	if (reg < 2 && uart.reg[LCR] & LCR_DLAB)
-		return !reg; /* the divisor: as fast as it gets */
+		return !reg; /* the divisor: 1, the highest rate */
 	if (reg != IIR)
 		return uart.reg[reg];
-	uart.has_sent = uart.has_sent && cause != IIR_THRE; /* told once */
+	uart.has_sent = uart.has_sent && cause != IIR_THRE; /* a read of IIR clears it */
 	return cause;
 }
 
@@ -86,7 +86,7 @@ static enum verdict uart_out(unsigned reg, uint32_t value)
 	enum verdict verdict = reg == THR ? line_put((uint8_t)value) : NEXT;
 	if (verdict == LEAVE)
 		return LEAVE;
-	/* Full, and at once empty again: an edge. And who switches the interrupt on while THR is empty gets one. */
+	/* THR is full, and at once empty again: an edge. Enabling the interrupt while THR is empty raises it, too. */
 	if (reg == THR) {
 		uart.has_sent = false;
 		uart_interrupt();
@@ -98,9 +98,9 @@ static enum verdict uart_out(unsigned reg, uint32_t value)
 	return verdict;
 }
 
-/* fw_cfg: a selector of 16 bits, then the bytes of that item one by one; all items but the one are zeros. */
+/* fw_cfg: a 16-bit selector, then the item's bytes one by one; all items but FW_CFG_NB_CPUS are zeros. */
 enum { FW_CFG_NB_CPUS = 0x05 };
-static uint32_t fw_cfg; /* what is left to read */
+static uint32_t fw_cfg; /* bytes of the item left to read */
 
 static enum verdict fw_cfg_out(unsigned reg, uint32_t item)
 {
@@ -135,7 +135,7 @@ static uint32_t rtc_in(unsigned reg)
 	return reg ? rtc_register(rtc_index, wall_ns + clock_now(&the_clock)) : UINT32_MAX;
 }
 
-/* The guest is over: the first code counts. */
+/* The guest has ended; only the first code counts. */
 static enum verdict end_out(unsigned reg, uint32_t code)
 {
 	(void)reg;
@@ -146,7 +146,7 @@ static enum verdict end_out(unsigned reg, uint32_t code)
 	return NEXT;
 }
 
-/* Bochs' port for switching off: there is no code, so all was well. */
+/* Bochs' power-off port: it has no code, so this is a pass. */
 static enum verdict off_out(unsigned reg, uint32_t value)
 {
 	static const char word[] = "Shutdown";
@@ -211,7 +211,7 @@ static enum verdict port_access(const struct vcpu *v, uint16_t port, unsigned by
 	return verdict;
 }
 
-/* What is not done, as the log has no room for it, the vCPU tries again by way of the core's loop. */
+/* If the log has no room, nothing is done, and the vCPU retries by way of the core's loop. */
 enum verdict exit_io(struct vcpu *v)
 {
 	uint64_t q = vmcs_read(EXIT_QUALIFICATION);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host readers: where there is no VMX, each core reads the reference itself, as
- * the test guest would, and checks it against one shared last value. The check
- * is the same: a value read before (acquire) must not be larger than one read
- * after.
+ * Host readers: without VMX each core reads the reference itself, with the test
+ * guest's check: the highest reading of any core so far (acquire; pairs with the
+ * release when it was stored) must not exceed one taken after it.
  */
 #include "hv/hv.h"
 #include "smp/x86.h"

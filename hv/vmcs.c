@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Setting up a VMCS, in the manual's parts: controls, host state, guest state; and its dump. */
+/* A VMCS's set-up, in the SDM's parts: controls, host state, guest state; and its dump. */
 #include "hv/exit.h"
 #include "hv/vmx.h"
 #include "smp/lib.h"
@@ -14,7 +14,7 @@
 #define ACCESS_TSS    0x008bu /* busy 32-bit TSS */
 #define ACCESS_LDT    0x0082u
 
-/* VME to OSXMMEXCPT but MCE, UMIP, FSGSBASE, PCIDE, SMEP, SMAP: what goes with CPUID as the guest sees it */
+/* VME to OSXMMEXCPT without MCE, UMIP, FSGSBASE, PCIDE, SMEP, SMAP: as the guest's CPUID says */
 #define CR4_GUEST     0x330fbfull
 
 #define PAT_RESET 0x0007040600070406ull
@@ -33,15 +33,15 @@ const void *vmcs_init(void)
 {
 	msr_bitmap = mem_alloc(PAGE_SIZE, PAGE_SIZE);
 	msr_make_bitmap(msr_bitmap);
-	/* A third page, as Bochs reads two bytes for each bit: also those of the last ports. */
+	/* A third page, as Bochs reads two bytes for each bit, so beyond the end for the last ports. */
 	io_bitmap = memset(mem_alloc(3 * PAGE_SIZE, PAGE_SIZE), 0xff, 3 * PAGE_SIZE);
 	apic_access = memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0xff, PAGE_SIZE);
 	return apic_access;
 }
 
 /*
- * At its default place the processor tells the local APIC's page from memory; elsewhere, and for who has switched
- * it off, there is no page. What a core has cached of it is void (SDM vol. 3, 30.4.6).
+ * APIC-access virtualisation is used at the default address only; if the guest has moved the page, switched the APIC
+ * off or to x2APIC, nothing is mapped there. Translations cached by this core become invalid (SDM vol. 3, 30.4.6).
  */
 void vmcs_set_apic(const struct vcpu *v)
 {
@@ -54,7 +54,7 @@ void vmcs_set_apic(const struct vcpu *v)
 	invept_all();
 }
 
-/* Fields that are 0 when a VMCS is made (exceptions are the guest's own business, but for #MC), and after an INIT. */
+/* Fields that are 0 when a VMCS is made, and after an INIT. */
 static const uint16_t zero_at_first[] = {
 	PAGE_FAULT_MASK, PAGE_FAULT_MATCH, CR3_TARGET_COUNT, EXIT_MSR_STORE_COUNT, EXIT_MSR_LOAD_COUNT,
 	ENTRY_MSR_LOAD_COUNT, TPR_THRESHOLD, GUEST_DEBUGCTL, GUEST_SYSENTER_CS, GUEST_SYSENTER_ESP, GUEST_SYSENTER_EIP,
@@ -80,19 +80,19 @@ static void set_controls(struct vcpu *v)
 	vmcs_write(VIRTUAL_APIC_ADDRESS, (uint64_t)v->lapic.regs);
 	vmcs_write(APIC_ACCESS_ADDRESS, (uint64_t)apic_access);
 	vmcs_write(EXIT_CONTROLS, vmx.exit);
-	vmcs_write(EXCEPTION_BITMAP, 1u << VECTOR_MC);
+	vmcs_write(EXCEPTION_BITMAP, 1u << VECTOR_MC); /* all others are the guest's own business */
 	vmcs_write(IO_BITMAP_A, (uint64_t)io_bitmap);
 	vmcs_write(IO_BITMAP_B, (uint64_t)io_bitmap + PAGE_SIZE);
 	vmcs_write(MSR_BITMAP, (uint64_t)msr_bitmap);
 	if (vmx.proc2 & PROC2_ENCLS)
 		vmcs_write(ENCLS_BITMAP, UINT64_MAX);
 	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
-	/* What VMX fixes belongs to the host: the guest sees its shadow of it. */
+	/* The host owns the bits that VMX fixes; the guest sees their shadows. */
 	vmcs_write(CR0_MASK, CR0_NE | CR0_NW | CR0_CD);
 	vmcs_write(CR4_MASK, ~CR4_GUEST);
 }
 
-/* Everything of the host that differs between cores, and what doesn't. */
+/* All host state, whether or not it differs between cores. */
 void vmcs_set_host(void)
 {
 	const struct core *c = this_core();
@@ -121,7 +121,7 @@ static void set_segment(enum segment n, uint16_t selector, uint32_t limit, uint3
 	vmcs_write(GUEST_ES_BASE + 2 * n, 0);
 }
 
-/* Where a SIPI finds it, with the other registers as after an INIT (SDM vol. 3, table 9-1). */
+/* Registers as after an INIT (SDM vol. 3, table 9-1), ready for a SIPI. */
 void vmcs_reset(void)
 {
 	for (enum segment n = ES; n <= GS; n++)
@@ -133,13 +133,13 @@ void vmcs_reset(void)
 	vmcs_write(GUEST_IDTR_LIMIT, 0xffff);
 	vmcs_write(GUEST_CR0, CR0_ET | CR0_NE);
 	vmcs_write(CR0_SHADOW, CR0_ET | CR0_NW | CR0_CD);
-	vmcs_write(GUEST_CR4, CR4_VMXE | (vmx.cr4 & CR4_MCE)); /* without MCE a machine check resets the machine */
+	vmcs_write(GUEST_CR4, CR4_VMXE | (vmx.cr4 & CR4_MCE)); /* with MCE clear a machine check means shutdown */
 	vmcs_write(GUEST_DR7, 0x400);
 	vmcs_write(GUEST_RFLAGS, 2);
-	vmcs_write(ENTRY_CONTROLS, vmx.entry); /* the processor sets "IA-32e mode guest" as the guest does */
+	vmcs_write(ENTRY_CONTROLS, vmx.entry); /* VM exits store the guest's LMA in "IA-32e mode guest" */
 }
 
-/* A multiboot entry: 32-bit flat protected mode, paging and interrupts off. */
+/* Multiboot entry state: flat 32-bit protected mode, paging and interrupts off. */
 static void set_entry(const struct load_entry *entry)
 {
 	for (enum segment n = ES; n <= GS; n++)

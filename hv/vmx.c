@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What this processor's VMX can do, each wanted feature by name; VMX on and off for a core. */
+/* The VMX features that Howler needs, each by name; VMX on and off for a core. */
 #include "hv/vmx.h"
 
 #include "hv/hv.h"
@@ -12,7 +12,7 @@
 
 struct vmx_features vmx;
 
-/* What is wanted of each word of controls; named where a user may miss it: what it stands for in the manual. */
+/* The required bits of each word of controls, with the SDM's names, for the complaint if one is missing. */
 static const struct group {
 	uint32_t msr, controls;
 	struct wanted {
@@ -66,7 +66,7 @@ static const char *ept_missing(void)
 	       !(cap & EPT_CAP_INVEPT) ? "INVEPT" : 0;
 }
 
-/* Of processors that have all the rest; Nehalems have the erratum, too, but can't run a guest in real mode. */
+/* Processors that have all the rest. Nehalem has the erratum, too, but fails for lack of unrestricted guest. */
 static const char *timer_missing(void)
 {
 	switch (cpuid(1, 0).eax & CPUID1_EAX_SIGNATURE) {
@@ -106,7 +106,7 @@ static bool find(struct vmx_features *f, struct complaint *why)
 	f->tsc_scaling = may2 & PROC2_TSC_SCALING;
 	f->proc2 |= may2 & (PROC2_TSC_SCALING | PROC2_INVPCID | PROC2_APIC_REGISTERS | PROC2_ENCLS);
 	if (!f->tsc_scaling)
-		f->proc |= PROC_RDTSC; /* always allowed (A.3.2: bit 12 may be 1 on all) */
+		f->proc |= PROC_RDTSC; /* every processor allows it (A.3.2) */
 	f->timer_shift = rdmsr(MSR_VMX_MISC) & 31;
 	f->cr4 = (uint32_t)rdmsr(MSR_VMX_CR4_FIXED1);
 	return true;
@@ -132,7 +132,7 @@ bool vmx_on(struct complaint *why)
 
 	if (!(control & FEATURE_CONTROL_LOCK))
 		wrmsr(MSR_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON);
-	/* Bits that VMX operation fixes (A.7, A.8); nothing that Howler wants is fixed to 0. */
+	/* Bits that VMX operation fixes (A.7, A.8); no bit that Howler needs is fixed to 0. */
 	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
 	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
 	*region = vmx.revision;
