@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a door hands to the room: the one structure that both the multiboot
- * entry and the UEFI loader fill in, and the only thing that the floors above
- * may know of boot/.
+ * What a door (the multiboot entry or the UEFI loader) hands to Howler: the one
+ * structure that both fill in, and the only part of boot/ that the layers above
+ * may include.
  *
  * State at the hand-over (start64 in start64.asm, RDI = struct boot_info *):
  * 64-bit mode, interrupts off, the low 4 GiB identity-mapped, the image mapped
- * at its link address (HOWLER_BASE in linker.ld), all page tables in memory
- * that `mem` does not offer.
+ * at its link address (HOWLER_BASE in linker.ld), all page tables outside the
+ * memory in `mem`.
  */
 #pragma once
 #include <stdint.h>
@@ -46,15 +46,15 @@ struct boot_info {
 	uint64_t entry_tsc;              /* RDTSC at Howler's own first instruction */
 	uint64_t image_phys;             /* the loaded image */
 	uint64_t trampoline_phys;        /* a page below 640 KiB for starting cores; 0: there is none */
-	uint64_t rsdp_phys;              /* 0: the door was told of none */
-	uint64_t fb_phys;                /* its last byte below 2^47 */
+	uint64_t rsdp_phys;              /* 0: not known */
+	uint64_t fb_phys;                /* the screen; it ends below 2^47 */
 	uint32_t fb_width, fb_height, fb_pitch; /* pixels, pixels, bytes */
 	uint32_t mem_count;
 	uint32_t core_count;             /* APIC ids from the firmware's MP services; 0: not asked */
 	uint32_t core_apic_id[BOOT_CORES_MAX]; /* [0] is the boot core */
 	uint32_t cmdline_cut;            /* 1: it, or a module's, was longer than fits below */
-	uint32_t module_count;           /* may be more than there is room for: the others are not here */
+	uint32_t module_count;           /* as given; those beyond BOOT_MODULES_MAX are not stored */
 	char cmdline[BOOT_CMDLINE_MAX];  /* options only, without the image's name; NUL-ended */
-	struct boot_mem mem[BOOT_MEM_MAX]; /* free: what is here belongs to Howler */
+	struct boot_mem mem[BOOT_MEM_MAX]; /* free, for Howler to use */
 	struct boot_module module[BOOT_MODULES_MAX];
 };

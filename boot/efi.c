@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The UEFI door: a loader, not the hypervisor. It reads Howler's ELF image, its
- * options and a guest from the volume that it was started from, asks the
- * firmware for what nobody can ask later (cores, RSDP, screen, memory map),
- * leaves boot services and ends, as multiboot does, at start64.
+ * options and a guest from the volume that it was started from, gets what only
+ * boot services can tell (cores, RSDP, screen, memory map), exits boot services
+ * and jumps to start64, as the multiboot door does.
  */
 #include "boot/efi_load.h"
 #include "boot/efi_protocols.h"
@@ -16,7 +16,7 @@
 #define MAP_BYTES       0x20000ull
 #define EXIT_TRIES      8
 
-/* Everything that is allocated, and everything that is known, before the firmware goes. */
+/* Everything that is allocated or found out before ExitBootServices. */
 struct handover {
 	struct boot_info *info;
 	struct efi_image image;
@@ -36,7 +36,7 @@ static void take_cores(struct boot_info *info)
 
 	if (EFI_ERROR(BS->LocateProtocol(&mp_services_guid, NULL, (void **)&mp)) ||
 	    EFI_ERROR(mp->GetNumberOfProcessors(mp, &count, &enabled)))
-		return; /* ACPI's MADT is asked next */
+		return; /* the ACPI MADT will tell */
 	for (UINTN i = 0; i < count && info->core_count < BOOT_CORES_MAX; i++) {
 		uint32_t at = info->core_count;
 
@@ -52,7 +52,7 @@ static void take_cores(struct boot_info *info)
 	}
 }
 
-/* A display that one can draw on without its driver (UEFI 2.10, 12.9): the others have PixelBltOnly, or no framebuffer. */
+/* Only a display with a linear framebuffer can be used without its driver; PixelBltOnly has none (UEFI 2.10, 12.9). */
 static bool take_display(struct boot_info *info, EFI_HANDLE display)
 {
 	const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *mode;
@@ -68,7 +68,7 @@ static bool take_display(struct boot_info *info, EFI_HANDLE display)
 			       4ull * mode->PixelsPerScanLine);
 }
 
-/* First of those that show the console, since a person looks there; its own handle may stand for more than one. */
+/* Displays that show the console first, as people look there. ConsoleOutHandle itself may stand for several of them. */
 static void take_screen(struct boot_info *info)
 {
 	EFI_HANDLE *display;
@@ -85,8 +85,8 @@ static void take_screen(struct boot_info *info)
 }
 
 /*
- * Options: cmdline.txt, then what the UEFI shell or a boot entry gave (UTF-16,
- * the loader's name first). Boot entries may carry binary data: ignored.
+ * Options: cmdline.txt, then those from the UEFI shell or a boot entry (UTF-16,
+ * the loader's name first). Binary data from a boot entry is ignored.
  */
 static void take_options(struct boot_info *info, const char *file, const EFI_LOADED_IMAGE *loaded)
 {
@@ -107,7 +107,7 @@ static void take_options(struct boot_info *info, const char *file, const EFI_LOA
 			 "longer than 510 characters: shorten them");
 }
 
-/* The guest, its words, and its modules: module1, module2 ... as far as they go. */
+/* The guest, its command line, and its modules: module1, module2 ... up to the first that is missing. */
 static void read_modules(struct boot_info *info, EFI_FILE_HANDLE root)
 {
 	char path[] = "\\howler\\module1", *name = path + sizeof("\\howler\\") - 1;
@@ -131,7 +131,7 @@ static void read_modules(struct boot_info *info, EFI_FILE_HANDLE root)
 	}
 }
 
-/* Identity for the low 4 GiB and the image at its link address, by pages of 2 MiB. */
+/* The low 4 GiB identity-mapped, and the image at its link address; all by 2 MiB pages. */
 static void build_tables(uint64_t *t, const struct efi_image *image)
 {
 	uint64_t base = (uint64_t)t;
@@ -148,8 +148,8 @@ static void build_tables(uint64_t *t, const struct efi_image *image)
 }
 
 /*
- * UEFI 2.10, 7.4.6: the key is stale when anything changed the map since, even
- * GetMemoryMap's own events; then the map is taken again, without allocating.
+ * UEFI 2.10, 7.4.6: the key is stale if the map has changed since, as by an event
+ * notification. Then get the map again, without allocating.
  */
 static EFI_STATUS leave_firmware(struct handover *h, EFI_HANDLE self)
 {
@@ -179,7 +179,7 @@ static void take_memory(struct handover *h)
 			handover_mem_add(h->info, d->PhysicalStart,
 					 d->PhysicalStart + d->NumberOfPages * BOOT_PAGE);
 	}
-	/* Only now: below 640 KiB firmware may own each page as long as it runs. */
+	/* Only now: while firmware runs, it may own every page below 640 KiB. */
 	handover_settle(h->info);
 }
 
@@ -193,7 +193,7 @@ static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 	struct boot_info *info;
 	uint64_t cr4, elf, size;
 
-	BS->SetWatchdogTimer(0, 0, 0, NULL); /* firmware gives 5 minutes; a slow volume may take longer (UEFI 2.10, 7.5) */
+	BS->SetWatchdogTimer(0, 0, 0, NULL); /* off: it is 5 minutes, and a slow volume may need more (UEFI 2.10, 7.5) */
 	__asm__("mov %%cr4, %0" : "=r"(cr4));
 	if ((cr4 & CR4_LA57) != 0)
 		efi_fail(EFI_UNSUPPORTED, "loader", "firmware uses 5-level paging: switch it off in the firmware's set-up");
@@ -217,7 +217,7 @@ static void prepare(struct handover *h, EFI_HANDLE self, uint64_t entry_tsc)
 
 EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
 {
-	uint64_t entry_tsc = __builtin_ia32_rdtsc(); /* our first instruction in C */
+	uint64_t entry_tsc = __builtin_ia32_rdtsc(); /* first, in C at least */
 	struct handover h = { 0 };
 	EFI_STATUS status;
 
@@ -228,7 +228,7 @@ EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
 		return status;
 	__asm__ volatile("cli");
 	take_memory(&h);
-	/* This loader may lie above 4 GiB, which the new tables do not map: the last step is done where both map. */
+	/* This loader may lie above 4 GiB, which the new tables do not map: switch to them in a page that both map. */
 	__asm__ volatile("jmp *%3" : : "D"(h.tables), "S"(h.info), "d"(h.image.entry), "r"(h.jump)
 			 : "memory");
 	__builtin_unreachable();

@@ -9,7 +9,7 @@
 #define HOWLER_ELF  "\\howler\\howler.elf"
 #define NO_ROOM     "does not fit in memory below 4 GiB"
 
-/* The whole line to one and then to the other: the console may be on COM1 too. */
+/* The whole line to COM1 first, then to the console: that may be on COM1, too. */
 _Noreturn void efi_fail(EFI_STATUS status, const char *where, const char *what)
 {
 	CHAR16 wide[200];
@@ -43,7 +43,7 @@ uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit, const ch
 	return at;
 }
 
-/* By its type the page can be executed, but for firmware that keeps all that is written from being executed. */
+/* EfiLoaderCode is executable, except where firmware forbids to execute writable memory: then make it read-only. */
 uint64_t efi_code(const uint8_t *code, uint64_t size)
 {
 	static EFI_GUID guid = EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID;
@@ -87,7 +87,7 @@ uint64_t efi_read(EFI_FILE_HANDLE root, const char *path, bool optional, uint64_
 	if (status == EFI_NOT_FOUND && optional)
 		return 0;
 	efi_check(status, path, status == EFI_NOT_FOUND ? "not found on the boot volume: copy it there" : damaged);
-	/* UEFI 2.10, 13.5: a position of all ones is the end of the file. */
+	/* UEFI 2.10, 13.5: position UINT64_MAX is the end of the file. */
 	efi_check(file->SetPosition(file, UINT64_MAX), path, damaged);
 	efi_check(file->GetPosition(file, size), path, damaged);
 	efi_check(file->SetPosition(file, 0), path, damaged);
@@ -142,7 +142,7 @@ void efi_place(uint64_t file, uint64_t file_size, struct efi_image *image)
 
 	if (wrong != NULL)
 		efi_fail(EFI_LOAD_ERROR, HOWLER_ELF, wrong);
-	/* One large page more than needed, so that a 2 MiB boundary is inside. */
+	/* One large page more than needed, to have a 2 MiB boundary to start at. */
 	at = efi_pages(EfiLoaderCode, image->size + LARGE_PAGE, LOAD_LIMIT, HOWLER_ELF, NO_ROOM);
 	image->phys = (at + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
 	for (unsigned i = 0; i < elf->e_phnum; i++)

@@ -19,18 +19,18 @@ _Noreturn void efi_fail(EFI_STATUS status, const char *where, const char *what);
 /* The same if `status` is an error. */
 void efi_check(EFI_STATUS status, const char *where, const char *what);
 
-/* Pages below `limit`, zeroed; or a complaint. */
+/* Pages below `limit`, zeroed; else efi_fail. */
 uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit, const char *where, const char *what);
 
-/* A page of code below 4 GiB that can be executed as long as the firmware's page tables hold, and not written. */
+/* Copy code to a page below 4 GiB that is executable, not writable, under the firmware's page tables. */
 uint64_t efi_code(const uint8_t *code, uint64_t size);
 
 /* The volume that this loader came from. */
 EFI_FILE_HANDLE efi_volume(EFI_HANDLE self, EFI_LOADED_IMAGE **loaded);
 
 /*
- * A whole file in LoaderData pages below 4 GiB, with a zero byte after it; or a complaint. Without the file, if it
- * is optional, 0, and *size is 0. The path has 31 characters at most.
+ * Read a whole file into LoaderData pages below 4 GiB, with a zero byte after it; else efi_fail. If an optional file is
+ * missing: 0, and *size is 0. The path has 31 characters at most.
  */
 uint64_t efi_read(EFI_FILE_HANDLE root, const char *path, bool optional, uint64_t *size);
 

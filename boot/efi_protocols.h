@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Protocols which gnu-efi does not declare: the members that are used; others follow. */
+/* Protocols that gnu-efi does not declare, up to the last member used. */
 #pragma once
 #include <efi.h>
 
-/* Has no members: a device whose handle has it is one of those that the console is shown on. */
+/* A protocol without members: it marks the handle of a device that shows the console. */
 #define CONSOLE_OUT_DEVICE_GUID \
 	{ 0xd3b36f2c, 0xd551, 0x11d4, { 0x9a, 0x46, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d } }
 

@@ -8,7 +8,7 @@
 #define COM1_SPINS 100000u
 #define LOW_MEMORY_END 0xa0000u
 #define SCREEN_MAX     16384u       /* pixels each way; more than any has */
-#define MAPPED_END     (1ull << 47) /* of what page tables of 4 levels can map at its own address */
+#define MAPPED_END     (1ull << 47) /* 4-level page tables can identity-map no more */
 
 void handover_init(struct boot_info *info, enum boot_door door, uint64_t entry_tsc)
 {
@@ -46,7 +46,7 @@ void handover_mem_add(struct boot_info *info, uint64_t base, uint64_t end)
 	end &= ~(BOOT_PAGE - 1);
 	if (base >= end)
 		return;
-	/* Swallow everything that overlaps or touches. */
+	/* Merge with every range that overlaps or touches. */
 	for (uint32_t i = info->mem_count; i-- > 0;) {
 		uint64_t from = info->mem[i].base, to = from + info->mem[i].size;
 
@@ -75,7 +75,7 @@ void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end)
 	base &= ~(BOOT_PAGE - 1);
 	end = end > UINT64_MAX - BOOT_PAGE ? UINT64_MAX & ~(BOOT_PAGE - 1)
 					   : (end + BOOT_PAGE - 1) & ~(BOOT_PAGE - 1);
-	/* Downwards: what is added again moves only ranges that were seen. */
+	/* Downwards: adding the remainders moves only ranges that have been visited. */
 	for (uint32_t i = info->mem_count; i-- > 0;) {
 		uint64_t from = info->mem[i].base, to = from + info->mem[i].size;
 
@@ -83,7 +83,7 @@ void handover_mem_remove(struct boot_info *info, uint64_t base, uint64_t end)
 			continue;
 		mem_drop(info, i);
 		handover_mem_add(info, from, base);
-		handover_mem_add(info, end, to); /* it finds its place, or the smallest range goes */
+		handover_mem_add(info, end, to); /* if the table is full the smallest range is lost */
 	}
 }
 
@@ -112,9 +112,10 @@ void handover_settle(struct boot_info *info)
 }
 
 /*
- * Multiboot says nothing about the image's name: GRUB 2 leaves it out, QEMU and
- * the UEFI shell put it first. All of Howler's options are name=value, so a
- * first word with a path separator or a dot before any '=' is a file's name.
+ * Multiboot does not say if the command line begins with the image's name: GRUB 2
+ * leaves it out, QEMU and the UEFI shell put it first. Howler's options are all
+ * name=value, so a first word with a path separator or a dot before any '=' is a
+ * file name.
  */
 const char *handover_skip_name(const char *text)
 {
@@ -164,7 +165,7 @@ bool handover_guest_words(char words[BOOT_CMDLINE_MAX], const char *text)
 
 void handover_say(const char *text)
 {
-	/* 8N1: a BIOS may have left 5 data bits. */
+	/* Set 8N1: a BIOS may have left 5 data bits. */
 	__asm__ volatile("outb %b0, %w1" : : "a"(3), "Nd"(COM1 + 3));
 	for (; *text != '\0'; text++) {
 		uint8_t status = 0;

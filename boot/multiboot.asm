@@ -1,11 +1,11 @@
 ; SPDX-License-Identifier: MIT
 ;
-; GRUB's door. In: 32-bit protected mode, paging and interrupts off, EAX =
+; The multiboot door. In: 32-bit protected mode, paging and interrupts off, EAX =
 ; multiboot magic, EBX = physical address of the information structure
-; (Multiboot Specification 0.6.96, 3.2). Out: 64-bit mode under our own page
+; (Multiboot Specification 0.6.96, 3.2). Out: 64-bit mode with our own page
 ; tables, multiboot_enter(information) in multiboot.c.
 ;
-; Until paging is on, this runs at its physical address: PHYS() of a label.
+; Until paging is on this runs at its physical address: labels need PHYS().
 
 %include "asm_abi.inc"
 
@@ -14,8 +14,8 @@ HOWLER_BASE  equ 0xffffffff80000000	; as in linker.ld, which checks it
 
 MAGIC        equ 0x1badb002
 LOADER_MAGIC equ 0x2badb002
-; 1: whole pages, 2: memory map, 16: load by the addresses below. A loader
-; without the last (QEMU's -kernel) would refuse an ELF of 64 bits.
+; Bit 0: page-aligned modules, 1: memory information, 16: load by the addresses
+; below. Without the last, QEMU's -kernel would refuse a 64-bit ELF.
 FLAGS        equ 1 << 0 | 1 << 1 | 1 << 16
 
 PTE_P_W      equ 0x3
@@ -79,8 +79,8 @@ entry32:
 	lgdt [PHYS(gdt_pointer)]
 	jmp SEL_CODE64:PHYS(entry64)
 
-; Four directories map 4 GiB by pages of 2 MiB. Linear 0 and HOWLER_BASE share
-; the first of them: the image is seen at both.
+; Four page directories map 4 GiB by 2 MiB pages. Linear 0 and HOWLER_BASE share
+; the first one: the image is mapped at both.
 build_tables:
 	mov dword [PHYS(pml4)], PHYS(pdpt_low) + PTE_P_W
 	mov dword [PHYS(pml4) + 511 * 8], PHYS(pdpt_high) + PTE_P_W
@@ -100,7 +100,7 @@ build_tables:
 	jb .page
 	ret
 
-; Say the text at ESI on COM1 and on the screen, and stop.
+; Print the text at ESI on COM1 and the screen, and stop.
 die:
 	mov dx, COM1 + 3		; the BIOS may have left 5 data bits: 8N1
 	mov al, 3

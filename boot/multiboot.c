@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Multiboot information -> struct boot_info (Multiboot Specification 0.6.96,
- * 3.3). Everything worth keeping is copied, so that the structures themselves,
- * which may lie anywhere, are free memory afterwards.
+ * 3.3). All that is needed is copied: the loader's structures, which may lie
+ * anywhere, are free memory afterwards.
  */
 #include "boot/handover.h"
 #include "boot/multiboot.h"
@@ -27,8 +27,8 @@ static const void *low(uint64_t phys)
 static void take_memory(struct boot_info *info, const struct multiboot_info *mbi)
 {
 	if ((mbi->flags & INFO_MEMORY_MAP) == 0)
-		return; /* no memory, and whoever allocates first will say so */
-	/* Firmware maps may overlap: what is reserved anywhere wins. */
+		return; /* no memory: the first allocation will say so */
+	/* Entries of a firmware's map may overlap: reserved wins. */
 	for (int pass = 0; pass < 2; pass++) {
 		uint32_t at = mbi->mmap_addr, end = at + mbi->mmap_length;
 

@@ -1,8 +1,8 @@
 ; SPDX-License-Identifier: MIT
 ;
-; start64: where both doors end, and the ELF entry. In: the state that
-; boot_info.h describes, RDI = struct boot_info *. Out: hv_main(RDI) on a stack
-; and a GDT of our own; nothing of the firmware's is used from here on.
+; start64: the ELF entry, to which both doors come. In: the state that boot_info.h
+; describes, RDI = struct boot_info *. Out: hv_main(RDI) on our own stack and GDT;
+; nothing of the firmware's is used from here on.
 
 %include "asm_abi.inc"
 
