@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a door (the multiboot entry or the UEFI loader) hands to Howler: the one
- * structure that both fill in, and the only part of boot/ that the layers above
- * may include.
+ * structure that both fill in, and all that the layers above may know of boot/, but
+ * for the multiboot format of guest images.
  *
  * State at the hand-over (start64 in start64.asm, RDI = struct boot_info *):
  * 64-bit mode, interrupts off, the low 4 GiB identity-mapped, the image mapped

@@ -43,7 +43,7 @@ uint64_t efi_pages(EFI_MEMORY_TYPE type, uint64_t size, uint64_t limit, const ch
 	return at;
 }
 
-/* EfiLoaderCode is executable, except where firmware forbids to execute writable memory: then make it read-only. */
+/* EfiLoaderCode is executable, except where firmware lets no writable memory be executed: so make it read-only. */
 uint64_t efi_code(const uint8_t *code, uint64_t size)
 {
 	static EFI_GUID guid = EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID;

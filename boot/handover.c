@@ -112,10 +112,9 @@ void handover_settle(struct boot_info *info)
 }
 
 /*
- * Multiboot does not say if the command line begins with the image's name: GRUB 2
- * leaves it out, QEMU and the UEFI shell put it first. Howler's options are all
- * name=value, so a first word with a path separator or a dot before any '=' is a
- * file name.
+ * Multiboot does not say if the image's name comes first: it does from QEMU and the
+ * UEFI shell, not from GRUB 2. All of Howler's options are name=value, so a first
+ * word with a path separator or a dot before any '=' is a file name.
  */
 const char *handover_skip_name(const char *text)
 {

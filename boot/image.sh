@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# One image for every door: image.sh OUT.iso HOWLER.elf BOOTX64.EFI GUEST.elf|"" "OPTIONS" "WORDS" [MODULE ...]
+# One image for both doors: image.sh OUT.iso HOWLER.elf BOOTX64.EFI GUEST.elf|"" "OPTIONS" "WORDS" [MODULE ...]
 #
-# WORDS are the guest's own command line, MODULES its own modules, 7 at most.
+# WORDS are the guest's command line, MODULES its modules, 7 at most.
 #
 # BIOS: El Torito and a hybrid MBR, GRUB, multiboot. UEFI: the same FAT volume
 # as El Torito image and as an MBR partition of type 0xEF, so that it starts
-# from a CD and from a stick. For tests: GRUB_COMMANDS, a line each, are done before
-# multiboot, or nothing starts; TABLES are files for them, in /tables. Everything temporary is beside OUT: parallel runs
-# with different options do not meet.
+# from a CD and from a stick. For tests: GRUB_COMMANDS, one a line, run before
+# multiboot, and stop the boot if they fail; TABLES are files for them, in /tables.
+# All temporary files are beside OUT, so that parallel runs don't interfere.
 set -eu
 
 out=$1 howler=$2 efi=$3 guest=$4 options=$5 words=$6
@@ -20,7 +20,7 @@ trap 'rm -rf "$work"' EXIT
 
 mkdir -p "$work/tree/boot/grub" "$work/tree/howler"
 cp "$howler" "$work/tree/howler/howler.elf"
-# Each word quoted: GRUB's script knows | ; & and $, too.
+# Quote each word: | ; & and $ are special in GRUB's script, too.
 quoted() { (set -f; for w in $1; do printf " '%s'" "$w"; done); }
 {
 	echo 'set timeout=0'
@@ -45,8 +45,8 @@ quoted() { (set -f; for w in $1; do printf " '%s'" "$w"; done); }
 printf '%s\n' "$options" >"$work/cmdline.txt"
 printf '%s\n' "$words" >"$work/guest.cmd"
 
-# GRUB with the few modules it needs inside: nothing else to find and to read. To a script a command that there isn't
-# is as good as one that was done.
+# GRUB with the few modules that it needs built in: it has to find and read nothing else. A module that is missing is an
+# error here, as GRUB's script would take an unknown command for one that succeeded.
 extra=${GRUB_COMMANDS:+true serial terminal echo halt}
 for command in $(printf '%s\n' "${GRUB_COMMANDS-}" | sed 's/ .*//'); do
 	extra="$extra $(sed -n "s/^\**$command: //p" "$grub/command.lst" | grep .)" || { echo "GRUB has no $command" && exit 1; }

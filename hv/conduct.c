@@ -5,12 +5,11 @@
  *
  * It runs on one online core, the `seat`, as a step function at the top of that
  * core's loop: it waits for nothing but a stopped machine, so several events are
- * in flight at once. Each stop draws a new seat. The seat owns all state here;
- * the release in conduct_sit hands it over, and pairs with the acquire in
- * conduct_seat. (The stop's own barriers are not enough: a core that comes online
- * in the stop takes no part in it, and may become the seat while the others still
- * stand.) If the seat is lost, the first core that finds out takes it over, and
- * repeats what the lost one may have left half done.
+ * in flight at once. Each stop draws a new seat. The seat owns all state here: it is
+ * handed over by conduct_sit's release, which pairs with conduct_seat's acquire. (The
+ * stop's own barriers don't do: a core that comes online in the stop takes no part in
+ * it, and may become the seat while the others still stand.) If the seat is lost, the
+ * first core that finds out takes over, and repeats what may be half done.
  */
 #include "clock/port.h"
 #include "hv/hv.h"
@@ -37,7 +36,7 @@ struct flight {
 	uint64_t begin_raw, after_raw; /* after_raw: from the change of tempo to the notice after it */
 };
 
-static _Atomic unsigned seat; /* written in a stopped machine, or if lost, release; read at the top of loops, acquire */
+static _Atomic unsigned seat; /* written when stopped, or if its core is lost (release); read at loop tops (acquire) */
 static unsigned sat;         /* the seat at the last poll */
 static struct storm storm;
 static struct flight flight[CORES_MAX]; /* by core: one event at a time on each */
@@ -373,7 +372,7 @@ static void look_after_guest(uint64_t now)
 		report_end("the guest did not end within limit=");
 }
 
-/* This core is the seat. If the last one was lost, maybe within a step: recount, send the notices that it had not. */
+/* This core is the seat. If the last one was lost, maybe within a step: recount, and send notices that are missing. */
 static void sit_down(unsigned me)
 {
 	unsigned was = sat;
@@ -394,7 +393,7 @@ static void sit_down(unsigned me)
 static bool take_lost_down(uint64_t now)
 {
 	for (unsigned i = 0; i < core_count; i++)
-		if (core_lost(i) && (clock_online(&the_clock, i) || !cores[i]->leave)) { /* or its take-down was cut short by a loss */
+		if (core_lost(i) && (clock_online(&the_clock, i) || !cores[i]->leave)) { /* or its take-down was cut short */
 			lost_raw = now;
 			sync_take_down(i);
 			return true;

@@ -186,9 +186,8 @@ static struct insn insn_here(void)
 }
 
 /*
- * The instruction at RIP accessed the local APIC's page, or an address with nothing behind it, where reads return ones
- * and writes are lost. What Howler can't decode gets #GP; other APIC accesses than aligned 32-bit ones are undefined
- * anyway (10.4.1).
+ * The instruction at RIP accessed the local APIC's page, or an address with nothing behind it: reads return ones,
+ * writes are lost. #GP if it can't be decoded, or for APIC accesses that are not 32 bits, aligned: undefined (10.4.1).
  */
 static enum verdict access(struct vcpu *v, uint64_t gpa)
 {
@@ -314,7 +313,7 @@ static bool timer_due(const struct vcpu *v)
 	return now >= at;
 }
 
-#define EXITS_LOOK 32 /* some thousand ticks */
+#define EXITS_LOOK 32 /* a few thousand ticks */
 
 bool vcpu_exit(struct vcpu *v)
 {

@@ -70,7 +70,7 @@ bool load_multiboot(const struct boot_module *file, unsigned modules, const char
 void vcpu_run(struct vcpu *v, uint64_t slice_raw);
 void vcpu_unload(void); /* save the vCPU that is loaded on this core, and clear its VMCS; before a stop */
 bool vcpu_runnable(struct vcpu *v); /* on its core */
-bool vcpu_woken(const struct vcpu *v, uint32_t state); /* from `state`, by INIT, SIPI or NMI? As guest_stuck */
+bool vcpu_woken(const struct vcpu *v, uint32_t state); /* does a pending INIT, SIPI or NMI end it? As guest_stuck */
 bool vcpu_tsc_proof(const struct vcpu *v, uint64_t tsc); /* did v's TSC show `tsc` in its last few turns? */
 int vmx_enter(struct vcpu *v);   /* entry.asm */
 

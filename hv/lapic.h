@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A vCPU's local APIC (SDM vol. 3, ch. 10). Its registers lie in the virtual-APIC
- * page, where the processor itself reads and writes some of them; all software
- * access is by the vCPU's core. A core that sends an interrupt only sets `posted`,
- * `events` or `nmis_sent`, then kicks the vCPU's core with REQ_WAKE, which orders
- * the two. It also reads `base` and the registers that decide if this vCPU is a
- * destination: hence relaxed atomics.
+ * page, where the processor itself reads and writes some of them; software does so
+ * on the vCPU's core only. A core that sends an interrupt reads `base` and the few
+ * registers that select destinations (hence relaxed atomics), sets `posted`, `events`
+ * or `nmis_sent`, then kicks the vCPU's core with REQ_WAKE, which orders the two.
  */
 #pragma once
 #include <stdatomic.h>

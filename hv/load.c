@@ -148,7 +148,7 @@ static bool put_elf(const struct boot_module *m, struct room *room, uint64_t *en
 }
 
 /*
- * Load the image by the addresses in its multiboot header. They go before an ELF header (3.1.2; so do GRUB and QEMU).
+ * Load the image by the addresses in its multiboot header. They override ELF headers (3.1.2; as in GRUB and QEMU).
  * Without a load_end_addr all of the file is loaded, without a bss_end_addr there is no bss (3.1.3).
  */
 static bool put_flat(const struct boot_module *m, const struct multiboot_header *h, uint64_t at, struct room *room,

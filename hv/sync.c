@@ -33,9 +33,8 @@ static void lead(unsigned bits)
 		if (s != CLOCK_NOT_YET)
 			return;
 		/*
-		 * The follower may be waiting for a third core, which has joined the stop already, or is lost. A lost core
-		 * is taken down in a stop, which this core may have to join or to begin. So break off, and request the
-		 * same again.
+		 * Break off, and ask for the same again: the follower may be waiting for a third core, which has joined the
+		 * stop already, or is lost. A lost core is taken down in a stop, which this core may have to join or begin.
 		 */
 		if ((p->breaks_off && atomic_load_explicit(&this_core()->requests, memory_order_relaxed) & REQ_STOP) ||
 		    anybody_lost()) {

@@ -13,7 +13,7 @@
 #include "smp/lib.h"
 #include "smp/x86.h"
 
-#define WINDOW_RAW 64 /* some instructions */
+#define WINDOW_RAW 64 /* a few instructions */
 
 static struct vcpu *loaded[CORES_MAX]; /* each entry: its core only */
 
@@ -131,10 +131,10 @@ static bool serve_events(struct vcpu *v)
 }
 
 /*
- * VM entry blocks NMIs if the guest's interruptibility state says so (SDM vol. 3,
- * 27.3.1.5), but Bochs 3.0 does not unblock them if it doesn't: a vCPU that leaves a core
- * within its NMI handler passes the blocking to the next one, which never executes the IRET
- * that would end it. So this is what the core really does. Each entry: its core only.
+ * VM entry blocks NMIs if the guest's interruptibility state says so (SDM vol. 3, 27.3.1.5),
+ * but Bochs (as of 3.0) does not unblock them if it doesn't: a vCPU that leaves a core within
+ * its NMI handler passes the blocking to the next one, which never executes the IRET that
+ * would end it. So the core's real state is kept here. Each entry: its core only.
  */
 static bool nmi_blocked[CORES_MAX];
 
