@@ -7,9 +7,9 @@ set -eu
 cat <<'END'
 # Machine faults
 
-Machines that are not as they should be, and what Howler says. Each line is a boot of `test/boot/faults.cfg` (`make boot`,
-`make campaign`), which fails if that line is not there, or Howler is silent, stuck or wrong: `N` stands for a number, `...`
-for what differs, `(one|other)` for either. This file is made of that one by `make docs-faults`.
+Faulty or unusual machines, and what Howler says of each. Each row is a boot of `test/boot/faults.cfg` (`make boot`,
+`make campaign`), which fails if Howler's line is missing, or Howler is silent, stuck or wrong: `N` stands for a
+number, `...` for variable text, `(one|other)` for either. `make docs-faults` generates this file from that table.
 
 | what is wrong | what Howler says | how it is tried |
 |---|---|---|
