@@ -2,7 +2,7 @@
 /*
  * The machine as the clock code sees it. Bound at link time: smp/clockport.c on
  * metal, test/ on the host. All of clock/ runs with interrupts off and never
- * waits: what is not ready yet is said in a return value, and loops, pauses and
+ * waits: a return value says what is not ready yet, and loops, pauses and
  * time-outs belong to the caller.
  */
 #pragma once
@@ -20,11 +20,11 @@ enum request {
 	REQ_EVICT  = 1u << 0, /* leave the guest, be unsynchronised */
 	REQ_BEFORE = 1u << 1, /* notice before a tempo change: evict with the new tempo */
 	REQ_AFTER  = 1u << 2, /* notice after it */
-	REQ_FOLLOW = 1u << 3, /* the base leads you: look */
+	REQ_FOLLOW = 1u << 3, /* the base leads this core: follow */
 	REQ_NOW    = REQ_EVICT | REQ_BEFORE | REQ_AFTER | REQ_FOLLOW,
 
 	REQ_RESYNC = 1u << 8,  /* to the base core: re-derive every core's line */
-	REQ_SYNC   = 1u << 9,  /* to the base core: synchronise who is not */
+	REQ_SYNC   = 1u << 9,  /* to the base core: synchronise the cores that are not */
 	REQ_STOP   = 1u << 10, /* join a stopped machine */
 	REQ_WAKE   = 1u << 11, /* look around: there may be something to run */
 	REQ_TOP    = REQ_RESYNC | REQ_SYNC | REQ_STOP | REQ_WAKE,
@@ -33,20 +33,20 @@ enum request {
 /* Index of the core that executes this. */
 unsigned port_core(void);
 
-/* This core's own TSC, ordered after everything before it and before all after. */
+/* This core's own TSC; the read is ordered against all accesses before and after it. */
 uint64_t port_tsc(void);
 
 /*
- * The independent timebase: ns since it was started, monotonic over all cores,
- * or false: there is none. Slow to read. *resolution_ns: what a reading may be
- * late by at most; it is never early. It was read between `before` and `after`, this
- * core's TSC. Any core, interrupts off. False, too: not this time, or from now on.
+ * The independent timebase: ns since it was started, monotonic over all cores. Slow
+ * to read. A reading may be late by up to *resolution_ns and is never early; it was
+ * taken between *before and *after of this core's TSC. Any core, interrupts off.
+ * False: there is none, or no credible reading, this time or from now on.
  */
 bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint64_t *after);
 
 /*
- * By how much all rates that are told are slower than they are, ppb, as far as the platform knows by
- * now what its timer's second is. Any core.
+ * By how much all rates are slower than told, ppb, as an interval: as well as the platform knows by now
+ * how many ticks its timer's second has. Any core.
  */
 void port_rate(int32_t *slower_lo, int32_t *slower_hi);
 
@@ -55,7 +55,7 @@ void port_request(unsigned core, unsigned bits);
 
 /*
  * Poll *word (acquire) a bounded number of times until it is no longer `old`;
- * false: it still was. The tight end of an exchange between two cores.
+ * false: it still was. The time-critical part of an exchange between two cores.
  */
 bool port_await_change(const _Atomic uint32_t *word, uint32_t old);
 
