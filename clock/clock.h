@@ -12,23 +12,24 @@
  *
  * Barriers: the base's `led` (release; acquire in follow) hands its line and
  * generation to the core that it leads; `evicted` (release; acquire in
- * all_evicted) hands last_ref_ns to the base. `in_transition` of a core and
- * `synced` of the base are stored and then read crosswise (after / lead), so
- * all four accesses are seq_cst.
+ * all_evicted) hands last_ref_ns to the base. A core stores `in_transition` and
+ * reads the base's `synced`, the base stores `synced` and reads `in_transition`
+ * (after / lead), so all four accesses are seq_cst.
  *
- * With sync=howler it is otherwise in this:
- *   base         any core, at any time, by compare-and-swap (rule R2', howler.c)
- *   line         the core itself, at the top of its loop, too
- *   generation   any core that moves `base` adds to it, and the base
- *   led          the core itself, too: it begins and ends to follow
- *   busy         who has taken it (acquire; release in bound_done) has the bounds,
- *                the gaps, drift, pull and the page for itself
+ * What differs with sync=howler:
+ *   base         moved by any core, at any time, by compare-and-swap (rule R2', howler.c)
+ *   line         written by the core itself at the top of its loop, too
+ *   generation   incremented by any core that moves `base`, and by the base
+ *   led          written by the core itself, too, when it starts or stops following
+ *   busy         its owner (acquire in bound_try, release in bound_done) has the
+ *                bounds, the gaps, drift, knees and the page for itself
  *
- * Barriers there: `ask` and `answer` hand stamps and the leader's line over
- * (exchange.h). Stored and then read crosswise, seq_cst: `synced` and `base`, so
- * that a role at a core without a line is seen (settle); `partner` and the
- * other's `answers`, so that one answers at a time (begin_with / answer);
- * `generation` and `synced`, so that no core misses a check (conclude / lead).
+ * Barriers there: `ask` and `answer` hand over stamps and the leader's line
+ * (exchange.h). Seq_cst, as each side stores one word and then reads the other's:
+ * `synced` and `base`, so that a role left at a core without a line is noticed
+ * (settle); `partner` and the other core's `answers`, so that one core answers at
+ * a time (begin_with / answer); `generation` and `synced`, so that no core misses
+ * a check (conclude / lead).
  */
 #pragma once
 #include <stdatomic.h>
@@ -41,47 +42,47 @@
 #include "clock/line.h"
 
 struct clock_core {
-	/* own, now; another core may read it only after synced/evicted said so */
+	/* own, now; another core may read it only once synced/evicted allow it */
 	struct line line;
 	_Atomic uint64_t last_ref_ns; /* the highest value that it could have shown when last evicted or stopped */
 	uint32_t tempo_khz;     /* what the clock code believes of its tempo */
-	uint32_t line_count;    /* lines it has had: a page that was made from another is stale */
+	uint32_t line_count;    /* lines so far: a page made from an earlier one is stale */
 	uint32_t led_begun;     /* the value of `led` that its exchange began with */
-	uint32_t rtt_base;      /* the base of rtt_pair_ns, the fastest round trip with it yet */
-	uint64_t rtt_pair_ns;   /* 0: there was none */
-	_Atomic uint32_t generation;    /* of the resync that its line goes back to */
+	uint32_t rtt_base;      /* the base that rtt_pair_ns was measured with */
+	uint64_t rtt_pair_ns;   /* the fastest round trip yet with that base; 0: none */
+	_Atomic uint32_t generation;    /* of the resync that its line derives from */
 	_Atomic uint32_t synced;        /* may run guests */
 	_Atomic uint32_t in_transition; /* between a notice before and its notice after */
 	_Atomic uint32_t evicted;       /* the last resync round that it was evicted for */
 
-	/* written by who asks, before REQ_BEFORE is set */
+	/* written by the requester, before it sets REQ_BEFORE */
 	_Atomic uint32_t notice_khz;
 
-	/* base, top: this core shall follow the base now; each lead has a number, 0: none */
+	/* base, top: number of the lead in which this core shall follow the base now; 0: none */
 	_Atomic uint32_t led;
 
 	/* stopped */
 	_Atomic uint32_t online;
 
-	/* own: the core that it waits for, for who looks why it hangs */
+	/* own: the core that it waits for, to be reported if it hangs */
 	uint32_t waits_for;
 
 	struct exchange exchange;
 	struct howler_core howler;
 };
 
-/* `base` of struct clock: a core, and with sync=howler what is the matter with it. */
+/* `base` of struct clock: a core, and with sync=howler the state of the role. */
 #define BASE_CORE     0xfffu
-#define BASE_LOST     (1u << 12) /* no core is synchronised: time stands with whoever ends its transition first */
-#define BASE_CLAIMED  (1u << 13) /* ... which is this one: it makes a new line just now */
-#define BASE_RESTART  (1u << 14) /* unit of the number of such new lines, */
+#define BASE_LOST     (1u << 12) /* no core is synchronised: the first to end its transition restarts the time */
+#define BASE_CLAIMED  (1u << 13) /* ... which this core is doing: it is making a new line */
+#define BASE_RESTART  (1u << 14) /* unit of the count of restarts, */
 #define BASE_RESTARTS (0x3ffu << 14)
-#define BASE_MOVE     (1u << 24) /* and of the number of moves: the same core again is another word */
+#define BASE_MOVE     (1u << 24) /* and of the count of moves, against ABA: the same core again is another word */
 
 enum clock_step {
 	CLOCK_DONE,
 	CLOCK_NOT_YET,  /* call again, after serving requests */
-	CLOCK_NOT_BASE, /* the base is elsewhere by now: ask there */
+	CLOCK_NOT_BASE, /* the base has moved: ask there */
 };
 
 struct clock;
@@ -90,20 +91,20 @@ struct clock;
 struct policy {
 	const char *name;
 	bool letter; /* rfc15.c: the mail to the letter */
-	bool breaks_off; /* who leads joins a stop at once and goes on after it; else it ends its lead first */
+	bool breaks_off; /* a leading core joins a stop at once and resumes after it; else it ends its lead first */
 	uint32_t first_base; /* flags of the base word before the first line of all */
 	bool bounds;         /* it keeps bounds (bound.h) */
 	bool scales;         /* the guest's TSC is the reference, by TSC scaling: no tempo shows in it */
 	bool checks;         /* a synchronised core may be led, too; it stays out of guests meanwhile */
 	/*
-	 * Any core, top of its loop: core's tempo is going to be khz; it has changed.
+	 * Any core, top of its loop: the tempo of `core` is about to change to khz; it has changed.
 	 * CLOCK_NOT_YET: call again until it is done.
 	 */
 	enum clock_step (*notice_before)(struct clock *c, unsigned core, uint32_t khz);
 	enum clock_step (*notice_after)(struct clock *c, unsigned core);
 	/* this core, interrupts off; new_khz 0: the tempo stays, which only rfc15.c asks for */
 	void (*evict)(struct clock *c, uint32_t new_khz);
-	/* this core, before the machine stops, while synchronised; NULL: nothing more */
+	/* this core, before the machine stops, while synchronised; NULL: last_ref_ns alone is noted */
 	void (*note)(struct clock *c);
 	/* this core, interrupts off: its tempo change is over */
 	void (*after)(struct clock *c);
@@ -115,31 +116,27 @@ struct policy {
 	/* any core, machine stopped */
 	void (*take_down)(struct clock *c, unsigned core);
 	void (*bring_up)(struct clock *c, unsigned core);
-	/*
-	 * Any core, interrupts off: ns until this core must lead of its own accord, 0:
-	 * now. NULL: it never must.
-	 */
+	/* any core, interrupts off: ns until this core must lead() unasked; 0: now. NULL: it never must */
 	uint64_t (*due_ns)(const struct clock *c);
 };
 
 struct clock {
 	const struct policy *policy;
 	unsigned count;            /* cores, online or not */
-	_Atomic uint32_t base;     /* stopped; sync=howler: howler.c has a rule of its own */
+	_Atomic uint32_t base;     /* stopped; sync=howler: rule R2' */
 	/* base, top */
 	_Atomic uint32_t generation;
 	_Atomic uint32_t round;    /* resync rounds begun; cores answer it in `evicted` */
 	enum resync_state { RESYNC_IDLE, RESYNC_EVICTING, RESYNC_LEADING } resync;
 	uint32_t lead_count;
-	/* own, now: the fastest round trip of any exchange yet, ns; 0: there was none */
+	/* any core, now: the fastest round trip of any exchange yet (howler: the narrowest span), ns; 0: none */
 	_Atomic uint64_t rtt_floor_ns;
-	uint64_t left_ns;          /* stopped: the highest value that a core which left has shown */
+	uint64_t left_ns;          /* stopped: the highest value that any core which left has shown */
 	unsigned waiting_for;      /* base, top: all cores before it are done */
 	/*
-	 * Fixed at start: how many exchanges in a row must not be quicker than one
-	 * before them, for a line and for the first line of all; and how near to the
-	 * fastest round trip of the same two cores, or else of any two, percent, the
-	 * best of them must come; and how many exchanges there are at most.
+	 * Fixed at start. Exchanges with a leader end when rounds_min in a row (rounds_first before the first
+	 * line of all) brought nothing better, and the best is within rtt_pair_percent of the fastest round trip
+	 * of the same two cores, or else within rtt_any_percent of that of any two. rounds_max limits them.
 	 */
 	uint32_t rounds_min, rounds_first, rounds_max, rtt_pair_percent, rtt_any_percent;
 	struct clock_core *core;   /* [count] */
@@ -152,7 +149,7 @@ static inline unsigned clock_base(const struct clock *c)
 	return atomic_load_explicit(&c->base, memory_order_relaxed) & BASE_CORE;
 }
 
-/* Stopped: written; who does not join a stop may rely on it. */
+/* Written in a stop: stable for a core that does not join one. */
 static inline bool clock_online(const struct clock *c, unsigned core)
 {
 	return atomic_load_explicit(&c->core[core].online, memory_order_relaxed);
@@ -165,9 +162,9 @@ const struct policy *policy_find(const char *name);
 void clock_init(struct clock *c, const struct policy *p, struct clock_core *cores, unsigned count, unsigned base);
 
 /*
- * For sync=howler, after clock_init: what pairs of cores know of each other,
- * [count * count] and three of [count]. Without them a core goes by the base
- * only, and two others may be caught in a warp on a path quicker than that.
+ * For sync=howler, after clock_init: memory for what pairs of cores know of each other, [count * count], and three
+ * arrays of [count]. With gap NULL a core is measured against the base only, and two other cores may show a warp on
+ * a quicker path between them.
  */
 void clock_pairs(struct clock *c, _Atomic uint32_t *gap, struct span *span, uint32_t *placed, struct bound *bound);
 
@@ -186,24 +183,24 @@ static inline bool clock_synced(const struct clock *c, unsigned core)
 	return atomic_load_explicit(&c->core[core].synced, memory_order_acquire);
 }
 
-/* Does this core follow another just now? Then it steps on by clock_serve, and enters no guest. */
+/* Is this core following another one? Then clock_serve takes its steps, and it enters no guest. */
 bool clock_follows(const struct clock *c, unsigned core);
 
 /*
- * Any core. Is too little known of the core's rate to show its clock to anybody? It is
- * synchronised meanwhile, enters no guest, and is due now and then (clock_due_ns).
+ * Any core. Is the core's rate still too uncertain to show its clock? Until then it is
+ * synchronised, enters no guest, and is due now and then (clock_due_ns).
  */
 bool clock_learns(const struct clock *c, unsigned core);
 
-/* This core, interrupts off: ns until it must lead of its own accord; 0: now; UINT64_MAX: never. */
+/* This core, interrupts off: ns until it must lead() unasked; 0: now; UINT64_MAX: never. */
 static inline uint64_t clock_due_ns(const struct clock *c)
 {
 	return c->policy->due_ns ? c->policy->due_ns(c) : UINT64_MAX;
 }
 
 /*
- * What the core shows at `tsc`, ns: also where its line is over by then, and no guest of it reads it. This core, interrupts
- * off, or the machine stopped.
+ * What the core shows at `tsc`, ns; after its lease, when no guest reads its line, the reference as it goes on. This
+ * core, interrupts off, or the machine stopped.
  */
 uint64_t clock_read(const struct clock *c, unsigned core, uint64_t tsc);
 
