@@ -6,10 +6,10 @@
  *
  * Each core's line is off the base's by at most its radius. A radius ages: it
  * grows by growth_ppb. When the base role moves, the new base's own radius is
- * carried: all that were measured before are off the new base by that more.
+ * carried: it adds to the radius of every core that was measured before.
  *
- * `busy` guards everything here that is not atomic. It is only tried for, with
- * interrupts off: who does not get it comes again.
+ * `busy` guards everything here that is not atomic. It is a try-lock, taken with
+ * interrupts off: a core that fails to take it tries again later.
  */
 #pragma once
 #include <stdatomic.h>
@@ -17,12 +17,12 @@
 #include <stdint.h>
 
 #define BOUND_UNKNOWN (UINT64_MAX / 4) /* ns: as good as none */
-#define BOUND_FORGOTTEN (1ull << 56)    /* ... of which a sum of many is still one */
+#define BOUND_FORGOTTEN (1ull << 56)    /* ... and small enough for sums of many not to overflow */
 
 /* The page, 64 bytes, 8-byte aligned; read by pvclock's rule for the version (hv/abi.h). */
 struct bound_page {
 	_Atomic uint32_t version;      /* odd: update in progress; 0: never written */
-	_Atomic uint32_t generation;   /* of the last time that all cores were held against the base */
+	_Atomic uint32_t generation;   /* of the latest check of all cores, which may be under way */
 	_Atomic uint64_t at_ns;        /* the reference when it was written */
 	_Atomic uint64_t skew_ns;      /* bounds then ... */
 	_Atomic uint64_t drift_ns;
@@ -56,11 +56,11 @@ void bound_done(struct clock *c);
 /* With `busy`: how far the core's line is off the base's at now_ns, at most. */
 uint64_t bound_radius(const struct clock *c, unsigned core, uint64_t now_ns);
 
-/* Any core, interrupts off: keep a copy of the page there, too; NULL: no more. False: `busy` is taken, come again. */
+/* Any core, interrupts off: keep a copy of the page there; NULL: no more. False: `busy` is taken, try again. */
 bool bound_show(struct clock *c, struct bound_page *page);
 
-/* A consistent copy of the bounds as they are at now_ns; false: they are being written just now, or there are none. */
+/* The bounds at now_ns, read consistently; false: they are being written, or there are none. */
 bool bound_read(const struct clock *c, uint64_t now_ns, uint64_t *skew_ns, uint64_t *drift_ns);
 
-/* With `busy`: write the page for all cores that are synchronised, and for this one. */
+/* With `busy`: write the page, for all synchronised cores and this one. */
 void bound_publish(struct clock *c, uint64_t now_ns);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What howler makes of its measurements: pure, so that a trace of what was
- * measured on metal gives the same decisions on any host.
+ * How howler decides on a line from measurements: pure, so that a trace of what
+ * was measured on metal gives the same decisions on any host.
  *
- * A measurement says between which values the leader's reference lay when this
- * core's TSC was `tsc`: `lo` by what the leader said, `hi` by what it was told.
- * Any line between them agrees with every message seen.
+ * A measurement bounds the leader's straight time (howler.h) at the instant when this
+ * core's TSC was `tsc`: `lo` from the leader's answers, `hi` from the questions to it.
+ * Any line between the two agrees with every message seen.
  */
 #pragma once
 #include <stdbool.h>
@@ -15,7 +15,7 @@
 
 #define GAP_UNKNOWN UINT32_MAX
 
-/* Of a rate: how much it is off, either way. */
+/* Of a rate: its error without the sign. */
 static inline uint32_t magnitude(int32_t ppb)
 {
 	return ppb < 0 ? -(uint32_t)ppb : (uint32_t)ppb;
@@ -27,21 +27,21 @@ struct span {
 
 struct clock_input {
 	uint32_t khz;
-	int32_t rate_ppb;     /* its TSC is slower than told by that */
-	uint32_t rate_err_ppb; /* ... give or take that */
-	uint64_t is_ns;       /* what its line showed at `tsc`: it stays unless something is wrong with it; 0: none that fits */
+	int32_t rate_ppb;     /* its TSC is slower than told by this */
+	uint32_t rate_err_ppb; /* ... with this uncertainty, either way */
+	uint64_t is_ns;       /* its line at `tsc`, kept unless a measurement contradicts it; 0: no valid line */
 	uint64_t tsc, now_tsc; /* of the measurement; of the decision */
-	struct span all;      /* where lines agree with all that was measured; lo > hi: nowhere */
-	struct span base;     /* ... with the base: from this the radius comes */
-	uint32_t gap_in, gap_out; /* how long the quickest message from the base, to it, took; GAP_UNKNOWN: both are */
+	struct span all;      /* where a line agrees with all that was measured; lo > hi: nowhere */
+	struct span base;     /* ... with what was measured against the base, from which the radius follows */
+	uint32_t gap_in, gap_out; /* minimum apparent delay from the base, and to it; GAP_UNKNOWN: both are */
 };
 
 struct clock_decision {
 	struct line line;
 	uint64_t x_ns;        /* the value at in->tsc that it aims at */
-	int64_t moved_ns;     /* that much ahead of where it was, against the base, to suit those that it met */
-	uint64_t radius_ns;   /* the line is off the base's by at most that now, */
-	uint32_t growth_ppb;  /* and so much more as time goes on */
+	int64_t moved_ns;     /* how far ahead of its old place against the base, to agree with the cores it met */
+	uint64_t radius_ns;   /* bound on the line's offset from the base's now, */
+	uint32_t growth_ppb;  /* and how that grows */
 };
 
 void decide(const struct clock_input *in, struct clock_decision *out);

@@ -23,7 +23,7 @@ struct exchange {
 	_Alignas(64) _Atomic uint32_t ask;
 	_Alignas(64) _Atomic uint32_t answer;
 	_Atomic uint64_t answer_tsc;
-	/* the leader's line, and which one of whom: it is given before the first stamp that it fits */
+	/* the leader's line, and a tag that names leader and line; written before the first stamp on it is published */
 	struct line line;
 	uint64_t line_tag;
 	_Alignas(64) uint32_t rounds;  /* complete ones since exchange_begin */
@@ -41,6 +41,6 @@ bool exchange_round(struct exchange *x);
 
 /*
  * Leader: answer if asked; false: was not asked within the port's bound. The follower is given the line that
- * the stamps are on, if there is one; `tag` tells it from any other.
+ * the stamps refer to, unless NULL; `tag` is different for every line.
  */
 bool exchange_answer_on(struct exchange *x, const struct line *line, uint64_t tag);

@@ -28,14 +28,14 @@ void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t 
 /* `of`, steeper by `ppb` (up to 10^7 either way), from (tsc, ref_ns) on. */
 void line_start_from(struct line *l, const struct line *of, uint64_t tsc, uint64_t ref_ns, int32_t ppb);
 
-/* ns that `ticks` (< 2^63) of a TSC of `khz` last, if it is slower than that by `ppb`: rounded down. */
+/* The ns that `ticks` (< 2^63) take on a TSC that is slower than `khz` by `ppb`, rounded down. */
 uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb);
 
 /*
- * The line as a counter: what makes the raw TSC (of 16 kHz or more) show the
- * reference, a tick a ns, on a core whose TSC is `core`. It is what the line is
- * before anything is cut: from one ns below line_read (and one more a day) to a tick
- * of the core and two ns above. However long the machine has been on, and whenever
- * it is asked for, it is the same.
+ * The line as a counter: multiplier and offset by which the raw TSC (of 16 kHz or more)
+ * shows the reference, one tick per ns, on a core whose TSC is `core`. It is the line
+ * without truncation: at most 1 ns (and 1 ns more per day) below line_read, and at most a
+ * tick of the core and 2 ns above. It depends neither on the machine's uptime nor on when
+ * it is computed.
  */
 struct tempo_piece line_piece(const struct line *l, const struct tempo_piece *core);

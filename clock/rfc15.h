@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What other policies have in common with rfc15: functions of struct policy, and what those are made of. */
+/* What other policies share with rfc15: functions of struct policy, and their building blocks. */
 #pragma once
 #include "clock/clock.h"
 #include "clock/port.h"
@@ -21,8 +21,8 @@ enum clock_step rfc15_resync(struct clock *c);
 void rfc15_take_down(struct clock *c, unsigned core);
 void rfc15_bring_up(struct clock *c, unsigned core);
 
-/* This core, led, interrupts off: one exchange with the base; true: there is one more. */
+/* This core, led, interrupts off: try one exchange with the base; true: it is complete. */
 bool rfc15_exchange(struct clock *c);
 
-/* ... and its line by the best exchange since it was led: from here on it may run guests. */
+/* ... take a line from the best exchange of this lead: from here on it may run guests. */
 void rfc15_join(struct clock *c);

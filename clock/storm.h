@@ -16,8 +16,8 @@ struct storm_event {
 	enum storm_kind kind;
 	unsigned core;
 	uint32_t khz;       /* STORM_TEMPO: the new tempo */
-	uint32_t effect_ns; /* ... takes effect so long after the notice before was served, */
-	uint32_t after_ns;  /* ... and the notice after comes so long after that */
+	uint32_t effect_ns; /* ... takes effect this long after the notice before was served, */
+	uint32_t after_ns;  /* ... and the notice after comes this long after that */
 };
 
 /* A core as the storm sees it. */

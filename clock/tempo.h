@@ -11,9 +11,9 @@
  * only: before it the old piece applies, from it on the new one, and the two
  * meet there. Owned by its core; nobody else reads or writes it.
  *
- * A rate that is told is not quite the rate that is: real oscillators err. The
- * error is one of the core's, so the same for all its tempos, and as hidden
- * from the clock code as the truth: only `mult` has it.
+ * The rate that is told is not quite the true one: real oscillators err. The
+ * error belongs to the core, so it is the same for all its tempos, and it is as
+ * hidden from the clock code as the truth: only `mult` contains it.
  */
 #pragma once
 #include <stdint.h>
@@ -41,7 +41,7 @@ void tempo_start(struct tempo *t, uint32_t raw_khz, uint32_t khz, int32_t error_
 /* Change to `khz` (not 0) at raw instant `at_raw`. No change may be pending. */
 void tempo_change(struct tempo *t, uint32_t khz, uint64_t at_raw);
 
-/* The piece that applies at `raw`; call with ascending raw instants only: it forgets the past. */
+/* The piece that applies at `raw`. Call with ascending raw instants only: it drops the old piece. */
 const struct tempo_piece *tempo_at(struct tempo *t, uint64_t raw);
 
 /* One piece's counter at `raw`: the multiplication of the VMX hardware. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a core measured and what it made of it, for who wants to look: a queue per
- * core, written by the core (interrupts off), read by one reader at a time. What
- * does not fit is counted and lost: a core never waits for its reader.
+ * What a core measured and what it decided, for a log: a queue per core, written by
+ * the core (interrupts off), read by one reader at a time. A record that does not fit
+ * is dropped and counted: a core never waits for its reader.
  */
 #pragma once
 #include <stdatomic.h>
@@ -20,8 +20,8 @@ struct trace_record {
 };
 
 struct trace {
-	_Atomic uint32_t head; /* written, the core; release: the record is there */
-	_Atomic uint32_t tail; /* read, the reader; release: its place is free */
+	_Atomic uint32_t head; /* the core's; release: the record is written */
+	_Atomic uint32_t tail; /* the reader's; release: its place is free */
 	_Atomic uint32_t lost;
 	struct trace_record record[TRACE_MAX];
 };
