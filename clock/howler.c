@@ -2,29 +2,28 @@
 /*
  * sync=howler: intervals, not points.
  *
- * Each core that needs a line measures itself: it asks the base for stamps, and
- * by causality alone each answer says between which values the base's reference
- * lay (decide.h). When it comes online it asks every other synchronised core,
+ * A core that needs a line measures itself: it exchanges stamps with the base, and
+ * by causality alone each answer bounds the base's time from both sides (decide.h).
+ * A core that comes online then does the same with every other synchronised core,
  * and takes a line that agrees with them all, because two cores that each agree
- * with a third may still disagree with each other. Later the base is enough: it
- * goes back to where it was between the two ends.
+ * with a third may still disagree with each other. Later the base is enough: the
+ * core returns to its old place between the two ends.
  *
  * R1  as in the mail: a core's tempo and line are written only on that core,
  *     interrupts off.
  * R2' the base role moves by compare-and-swap only, and only away from a core
  *     that is not synchronised (or leaves, machine stopped), to one that is.
- *     Whoever has changed a `synced` looks whether the role must move
- *     (howler_settle). Both words are seq_cst: of two cores that change them
- *     crosswise, at least one sees what the other did. The role's word counts its
- *     moves, so that a swap that was prepared before the role went round and came
- *     back comes to nothing.
+ *     A core that has changed a `synced` then checks whether the role must move
+ *     (howler_settle). Both words are seq_cst: of two cores, one of which stores
+ *     `synced` and the other the role, at least one sees the other's store. The
+ *     role's word counts its moves, so that a compare-and-swap fails if the role
+ *     has gone away and come back meanwhile (ABA).
  *
- * So a tempo change stops its own core only, the base's too: another core that
- * is synchronised carries the time on, as its own line says, without a step.
- * When none is, the role is LOST; the first core whose transition ends claims
- * it and starts a new line, behind all that was ever shown, at the middle of
- * what can have passed. That, and only that, is a guess; the drift bound says
- * by how much.
+ * So a tempo change stops its own core only, even the base: another synchronised
+ * core carries the time on by its own line, without a step. When there is none,
+ * the role is LOST; the first core whose transition ends claims it and starts a
+ * new line in the middle of where the time can be by now, but not below anything
+ * ever shown. Only this is a guess; the drift bound grows by its possible error.
  *
  * Here: what happens to a core, and the top of its loop. howler_parts.h names the
  * other parts: the role, a core that measures itself, the reference.
@@ -40,7 +39,7 @@ void howler_note(struct clock *c)
 		return;
 	struct timebase t = { .late_ns = 0 };
 
-	h->out_ns = 0; /* who is lost half way says nothing */
+	h->out_ns = 0; /* none: should this core die before the record is complete */
 	atomic_signal_fence(memory_order_seq_cst);
 	h->out_base_known = howler_timebase(c, &t);
 	h->out_tsc = h->out_base_known ? t.before : port_tsc();
@@ -79,7 +78,7 @@ static void howler_after(struct clock *c)
 		atomic_store_explicit(&me->led, 1, memory_order_relaxed);
 }
 
-/* Is the role this core's, and nothing the matter with it? */
+/* Does `core` hold the role, neither lost nor only claimed? */
 static bool is_base(uint32_t base, unsigned core)
 {
 	return (base & (BASE_CORE | BASE_LOST | BASE_CLAIMED)) == core;
@@ -115,7 +114,7 @@ static void answer(struct clock *c, unsigned other)
 	atomic_store_explicit(&me->howler.answers, 0, memory_order_release);
 }
 
-/* To the end whom it has begun with, then the next one: nobody is passed over by who asks more often. False: nobody asks. */
+/* Answer the same follower until it is done, then the next in turn, so that none starves. False: none asks. */
 static bool answer_next(struct clock *c)
 {
 	uint32_t *asked = &self(c)->howler.asked;
@@ -132,7 +131,7 @@ static bool answer_next(struct clock *c)
 	return false;
 }
 
-/* The base: lead the next core of an older generation, until it asks this one. False: there is none. */
+/* The base: lead the next core of an older generation, and wait a moment for it to ask. False: there is none. */
 static bool check_next(struct clock *c, uint32_t generation)
 {
 	for (unsigned i = 0; i < c->count; i++) {
@@ -164,8 +163,8 @@ static enum clock_step await_busy(struct clock *c)
 }
 
 /*
- * Any synchronised core, top of its loop: answer whoever exchanges stamps with it. The base
- * also holds each core of an older generation against itself: one after another,
+ * Any synchronised core, top of its loop: answer the cores that exchange stamps with it. The
+ * base also checks each core of an older generation against itself, one after another,
  * so that each is out of its guest for its own exchange only.
  */
 static enum clock_step howler_lead(struct clock *c)
@@ -189,7 +188,7 @@ static enum clock_step howler_lead(struct clock *c)
 	uint32_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed);
 
 	if (!base) {
-		/* It may show by now that its rate is not what it is taken for: no guest before it is known again. */
+		/* Its rate error may be visible by now: no guest before its line has been checked. */
 		if (stale(c, my, straight_now(c)))
 			set(&me->led, 1);
 		return CLOCK_DONE;
@@ -198,8 +197,8 @@ static enum clock_step howler_lead(struct clock *c)
 	if (check_next(c, generation))
 		return CLOCK_NOT_YET;
 	/*
-	 * Not before the last time is over, and some time for guests: on a slow machine
-	 * the last cores would never have their turn.
+	 * Not before the last check is over and guests have had some time: on a slow
+	 * machine the last cores would never have their turn.
 	 */
 	bool due = straight_now(c) >= atomic_load_explicit(&c->howler.check_at_ns, memory_order_relaxed);
 
@@ -215,9 +214,9 @@ static enum clock_step howler_lead(struct clock *c)
 }
 
 /*
- * Stopped: a core was lost that had `busy`, so what that guards may be half written, the page among it. So it says as
- * good as nothing, but is true, until the base has made it everybody's and all are held against it. What is known of
- * rates stays: each end of an interval is true for itself.
+ * Stopped: a core was lost while it had `busy`, so what that guards may be half written, the page included. Make the
+ * bounds useless but true, until the base has taken them over (howler_account) and has checked all cores. What is known
+ * of rates stays: each end of an interval is valid by itself.
  */
 static void forget_bounds(struct clock *c)
 {
@@ -238,12 +237,12 @@ static void howler_take_down(struct clock *c, unsigned core)
 	uint32_t joiner = core + 1, base = atomic_load_explicit(&c->base, memory_order_relaxed);
 	uint64_t shown = atomic_load_explicit(&gone->last_ref_ns, memory_order_relaxed);
 
-	set(&gone->synced, 0); /* first: should this core be lost just now, the other one runs no guest */
+	set(&gone->synced, 0); /* first: should this core die half way, `core` runs no guest */
 	atomic_store_explicit(&gone->online, 0, memory_order_relaxed);
 	atomic_store_explicit(&gone->in_transition, 0, memory_order_relaxed);
 	atomic_store_explicit(&gone->led, 0, memory_order_relaxed);
 	atomic_store_explicit(&gone->howler.partner, 0, memory_order_relaxed);
-	/* What a core leaves that was lost: who leaves by itself has none of these. */
+	/* What a lost core leaves behind; one that leaves in order has none of these. */
 	atomic_store_explicit(&gone->howler.answers, 0, memory_order_relaxed);
 	if (base & BASE_CLAIMED && (base & BASE_CORE) == core)
 		set(&c->base, (base & ~BASE_CLAIMED) | BASE_LOST);
@@ -276,8 +275,8 @@ static void howler_bring_up(struct clock *c, unsigned core)
 }
 
 /*
- * sync=scale: the same clock. What a guest sees of it is its TSC itself, through
- * a page that never changes (hv/sync.c).
+ * sync=scale: the same clock, but the guest sees it in its TSC itself, through a
+ * page that never changes (hv/sync.c).
  */
 #define HOWLER \
 	.breaks_off = true, .first_base = BASE_LOST, .checks = true, .bounds = true, \

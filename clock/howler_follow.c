@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync=howler: a core that measures itself, against the base and, when it is new, against all
+ * sync=howler: how a core measures itself, against the base and, if it is new, against all
  * others; what it knows of each pair; and the line that it takes.
  */
 #include "clock/howler_parts.h"
@@ -8,11 +8,11 @@
 enum {
 	WIDTH_SLACK_NS = 2, NARROWER = 32, FRESH_TIMES = 3,
 	/*
-	 * Nobody shows its clock before its rate would take so long to show on any path; asked
-	 * for it is so often, so that the base has time for others.
+	 * A core shows its clock once its rate error takes at least LEARNED_NS to be visible on any path.
+	 * Until then it is checked every LEARN_NS, which leaves the base time for others.
 	 */
 	LEARNED_NS = 2000000, LEARN_NS = 4000000,
-	UNSEEN = 1, /* fresh_ns of who has just learned: it is stale, and nobody has seen its clock */
+	UNSEEN = 1, /* fresh_ns of a core that has just learned: stale, and no core has seen its clock */
 };
 
 void howler_let_go(struct clock *c)
@@ -31,13 +31,13 @@ void howler_take(struct clock *c, const struct clock_decision *d, uint32_t gener
 	struct clock_core *me = self(c);
 	uint64_t now = howler_reference(&c->howler, d->line.ref_ns);
 	struct bound *b = &c->howler.bound[port_core()];
-	/* While it was out, a line may step. Until then both bounds hold. */
+	/* The core is out, so its line may step. Until it has, publish the larger of both radii. */
 	bool steps = flag(&me->synced) && line_read(&me->howler.straight, d->line.tsc) != d->line.ref_ns;
 	uint64_t was = steps ? bound_radius(c, port_core(), now) : 0;
 
 	*b = (struct bound){ .radius_ns = was > d->radius_ns ? was : d->radius_ns, .at_ns = now,
 			     .growth_ppb = d->growth_ppb, .carry_ns = carry_ns };
-	bound_publish(c, now); /* before the line: a bound that is too wide is true as well */
+	bound_publish(c, now); /* before the line: too wide a bound is still true */
 	me->howler.straight = d->line;
 	me->howler.lines++;
 	howler_show(c, d->line.tsc);
@@ -48,12 +48,12 @@ void howler_take(struct clock *c, const struct clock_decision *d, uint32_t gener
 	atomic_store_explicit(&me->generation, generation, memory_order_release);
 	set(&me->synced, 1);
 	atomic_store_explicit(&me->howler.had_line, 1, memory_order_relaxed);
-	bound_done(c); /* who concludes after this core sees it, and has met it or meets it first */
+	bound_done(c); /* a core that concludes later sees this one, and has met it or meets it first */
 	howler_settle(c);
-	port_request(port_core(), REQ_SYNC); /* somebody may have asked it for stamps while it was out */
+	port_request(port_core(), REQ_SYNC); /* a follower may have asked it for stamps while it was out */
 }
 
-/* Who measures itself looks at its gaps without `busy`, too; what counts is looked at with it. */
+/* While it measures itself a core reads gaps without `busy`, as a hint; what it decides by, it reads with `busy`. */
 static uint32_t gap(const struct clock *c, unsigned from, unsigned to)
 {
 	return atomic_load_explicit(&c->howler.gap[from * c->count + to], memory_order_relaxed);
@@ -78,9 +78,9 @@ void howler_forget_gaps(struct clock *c, unsigned core)
 }
 
 /*
- * The next core to exchange stamps with; count: there is none. First the base,
- * then each synchronised core that this one has not met since it came online. Not who is
- * stale or learns: it is about to step, and meets this one then.
+ * The next core to exchange stamps with; count: there is none. First the base, then
+ * each synchronised core that this one has not met since either came online. Not one that
+ * is stale or learns: it is about to step, and meets this core then.
  */
 static unsigned next_partner(struct clock *c)
 {
@@ -92,7 +92,7 @@ static unsigned next_partner(struct clock *c)
 		       !carries(c, base & BASE_CORE) ? c->count : base & BASE_CORE;
 	if (!c->howler.gap || learns(c, port_core()))
 		return c->count;
-	/* New against the base, new against all: nobody knows what the old place is worth now. */
+	/* Without gaps to the base the old place is worth nothing: meet all others anew. */
 	bool new = gap(c, h->base, port_core()) == GAP_UNKNOWN;
 
 	for (unsigned i = 0; i < c->count; i++)
@@ -107,7 +107,7 @@ static uint32_t placed(const struct clock *c, unsigned core)
 	return atomic_load_explicit(&c->core[core].howler.placed, memory_order_relaxed);
 }
 
-/* Who meets others does so alone: there is one array for what they say. False: not yet. */
+/* Become the joiner. One core meets others at a time, as there is one array for their spans. False: not yet. */
 static bool meet(struct clock *c)
 {
 	struct howler_core *h = &self(c)->howler;
@@ -129,7 +129,7 @@ static void begin_with(struct clock *c, unsigned other)
 	struct clock_core *me = self(c);
 	struct howler_core *h = &me->howler;
 
-	/* One answers at a time. Crosswise with answer: it sees that it is no longer asked, or is seen here. */
+	/* One core answers at a time. Crosswise with answer: the old partner sees this, or its `answers` shows here. */
 	set(&h->partner, 0);
 	if (flag(&c->core[h->with].howler.answers) == port_core() + 1)
 		return;
@@ -144,9 +144,9 @@ static void begin_with(struct clock *c, unsigned other)
 		h->base = other;
 		if ((h->role & (BASE_CORE | BASE_LOST | BASE_CLAIMED)) != other) /* the role has moved since */
 			return;
-		if (fresh_ns(c, port_core())) /* should it be stale in the end, it may begin anew */
+		if (fresh_ns(c, port_core())) /* if the line is stale in the end, the new one need not continue it */
 			howler_note(c);
-		else if (flag(&me->synced)) /* it shows no more until it has another line */
+		else if (flag(&me->synced)) /* it shows nothing more until it has another line */
 			atomic_store_explicit(&me->last_ref_ns, clock_now(c), memory_order_relaxed);
 	}
 	h->rounds = h->narrowed = h->quick = 0;
@@ -159,7 +159,7 @@ static void begin_with(struct clock *c, unsigned other)
 	port_request(other, REQ_SYNC);
 }
 
-/* What the last round says of where the leader's reference was at h->tsc. */
+/* Narrow the span of the leader's straight time at h->tsc by the last round. */
 static void narrow(struct clock *c)
 {
 	struct clock_core *me = self(c);
@@ -167,14 +167,14 @@ static void narrow(struct clock *c)
 	const struct exchange *x = &me->exchange;
 	uint64_t ref = line_read(&x->line, x->leader);
 
-	if (h->tag != x->line_tag) { /* its line is another one now: what was said before is not of it */
-		if (h->with == h->base) /* nor does the straight time go as it did */
+	if (h->tag != x->line_tag) { /* first round, or a new line of the leader's: earlier rounds don't refer to it */
+		if (h->with == h->base) /* the straight time may run at another rate, too: measure from here on */
 			h->tsc = x->before;
 		h->tag = x->line_tag;
 		h->span = (struct span){ 0, UINT64_MAX };
 		h->rounds = h->narrowed = 0;
 	}
-	/* Rounded outwards, and a tick takes a little less or more time than was told. */
+	/* Rounded outwards, at either end of what is known of this core's rate. */
 	uint64_t since_lo = ticks_ns(x->after - h->tsc, me->tempo_khz, h->rate.now.hi) + 1;
 	uint64_t since_hi = ticks_ns(x->before - h->tsc, me->tempo_khz, h->rate.now.lo);
 	uint64_t lo = ref > since_lo ? ref - since_lo : 0, hi = ref > since_hi ? ref + 1 - since_hi : 1;
@@ -184,15 +184,15 @@ static void narrow(struct clock *c)
 	h->quick += x->after - x->before <= 2 * x->best_rtt;
 	h->span.lo = lo > h->span.lo ? lo : h->span.lo;
 	h->span.hi = hi < h->span.hi ? hi : h->span.hi;
-	/* By a grain, it is not worth the wait. */
+	/* A smaller gain is not worth more rounds. */
 	if (h->span.hi - h->span.lo < width - width / NARROWER)
 		h->narrowed = h->rounds;
 }
 
 /*
- * Enough exchanges with this partner? As long as they say something new. And a
- * round that an emulator's scheduler or an SMI fell into says little: how quick
- * a good one is, earlier ones know.
+ * Enough exchanges with this partner? Not while they narrow the span. Nor while all
+ * were slow, as when an SMI or an emulator's scheduler fell into each: earlier
+ * measurements tell how narrow a good span is.
  */
 static bool enough(struct clock *c, const struct howler_core *h, unsigned partner)
 {
@@ -204,8 +204,8 @@ static bool enough(struct clock *c, const struct howler_core *h, unsigned partne
 	if (in != GAP_UNKNOWN && out != GAP_UNKNOWN)
 		limit = ((uint64_t)in + out) * c->rtt_pair_percent / 100;
 	/*
-	 * Who has a line already does not stay out for long: if this says nothing, the line stays as it is. Who has
-	 * none stays out until it knows; but if so many were as quick as any, quicker ones there are not.
+	 * A core with a line stays out only briefly: a poor measurement leaves the line as it is. One without stays
+	 * out until it has a good one; but after so many rounds near the best there are no quicker ones to wait for.
 	 */
 	if (clock_synced(c, port_core()) ? h->rounds >= 4 * c->rounds_min : h->quick >= c->rounds_max)
 		return true;
@@ -213,12 +213,12 @@ static bool enough(struct clock *c, const struct howler_core *h, unsigned partne
 		return false;
 	if (any && width > limit + WIDTH_SLACK_NS)
 		return false;
-	if (!any || width < any) /* should two do so at once, a lost minimum is learnt again */
+	if (!any || width < any) /* two cores may store at once: a lost minimum is learned again */
 		atomic_store_explicit(&c->rtt_floor_ns, width, memory_order_relaxed);
 	return true;
 }
 
-/* Where the spans of the base and of those that it met agree; if nowhere, lo > hi: what those that disagree most say. */
+/* The intersection of the spans of the base and the cores met; if empty, lo > hi: the ends that disagree most. */
 static struct span agree(const struct span *base, const struct span *s, unsigned count)
 {
 	struct span all = *base;
@@ -233,8 +233,8 @@ static struct span agree(const struct span *base, const struct span *s, unsigned
 }
 
 /*
- * With `busy`: keep how quick messages between the two were, on the clocks as
- * they are now. Two that are at odds have nothing to go back to: they meet again.
+ * With `busy`: keep the minimum apparent delays between the two, on their clocks as
+ * they are now. Two that contradict each other have no place to return to: they meet again.
  */
 static void keep_gaps(struct clock *c, unsigned other, const struct span *s, uint64_t x)
 {
@@ -245,9 +245,9 @@ static void keep_gaps(struct clock *c, unsigned other, const struct span *s, uin
 }
 
 /*
- * With `busy`: of one that it has not measured just now. If this core was moved
- * against the base, it was against that one, too; by how much nobody knows if it
- * had not met the base: then they must meet again.
+ * With `busy`: the gaps with a core not measured just now. If this core moved against the
+ * base, it moved against that core by as much. If its old place is `lost`, nobody knows by
+ * how much: then they must meet again.
  */
 static void move_gaps(struct clock *c, unsigned other, bool lost, int64_t moved_ns)
 {
@@ -259,7 +259,7 @@ static void move_gaps(struct clock *c, unsigned other, bool lost, int64_t moved_
 	set_gap(c, port_core(), other, unknown ? GAP_UNKNOWN : (uint32_t)to_out);
 }
 
-/* How long this core, whose rate is known to `err`, not 0, may be left alone before that shows to anybody that it knows. */
+/* How long this core, its rate uncertain by `err` (not 0), may go unchecked before a core it has met can see that. */
 static uint64_t alone_ns(const struct clock *c, uint32_t err)
 {
 	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), room = part_of_rtt(c);
@@ -276,7 +276,7 @@ static uint64_t alone_ns(const struct clock *c, uint32_t err)
 	return ns < CHECK_NS_MIN ? CHECK_NS_MIN : ns < most ? ns : most;
 }
 
-/* Of a line that was right at `was`: until then it is fresh. But it must be of some use, too. */
+/* Until when a line that was right at `was` is fresh; for alone_ns from now at least, to be of some use. */
 static uint64_t fresh(const struct clock *c, uint64_t was, uint64_t now)
 {
 	uint64_t alone = alone_ns(c, rate_err(&c->core[port_core()].howler.rate));
@@ -285,15 +285,15 @@ static uint64_t fresh(const struct clock *c, uint64_t was, uint64_t now)
 }
 
 /*
- * With `busy`: does this core know enough of its rate by now, or can't it be known here?
- * Then nobody has seen its clock yet: it meets all as one that is new, those that came
- * to know theirs at the same time among them, and steps to where that says.
+ * With `busy`: is this core's rate known well enough by now, or can't it be known? Then, as
+ * nobody has seen its clock yet, the core meets all others as a new one, also those that have
+ * learned at the same time, and steps to where they put it.
  */
 static bool learned(struct clock *c)
 {
 	struct howler_core *h = &self(c)->howler;
 
-	/* While the reference is still pulled in haste, who was told of it last is elsewhere. */
+	/* While the reference is still pulled in haste no core may show its clock anyway (clock_learns). */
 	bool boots = atomic_load_explicit(&c->howler.boots, memory_order_relaxed);
 
 	if (learn_on(&h->learns, !boots && part_of_rtt(c) * 1000000000 >= (uint64_t)LEARNED_NS * rate_err(&h->rate)))
@@ -305,8 +305,8 @@ static bool learned(struct clock *c)
 }
 
 /*
- * With `busy`: what was measured of a core that took another place since is of no use, nor is
- * anything if the time was lost meanwhile and begun anew (with `busy`) elsewhere. False: nothing is.
+ * With `busy`: discard what was measured of each core that has taken a new place since. False: all is
+ * void, as the base has, or as the time was lost and restarted meanwhile (which takes `busy`).
  */
 static bool still_true(struct clock *c)
 {
@@ -321,7 +321,7 @@ static bool still_true(struct clock *c)
 	return true;
 }
 
-/* With `busy`: what is known of its messages with each other core from here on. */
+/* With `busy`: update the gaps with each other core for the new line. */
 static void place(struct clock *c, const struct clock_input *in, const struct clock_decision *d, bool lost)
 {
 	const struct howler_core *h = &self(c)->howler;
@@ -340,8 +340,8 @@ static void place(struct clock *c, const struct clock_input *in, const struct cl
 }
 
 /*
- * With `busy`: is what was measured still to be gone by? Then it is widened, and learned from. Else this core
- * measures again, or somebody more.
+ * With `busy`: is the measurement still valid? Then widen it, and learn from it. Else this core measures all again, or
+ * another core as well.
  */
 static bool still_good(struct clock *c)
 {
@@ -357,13 +357,13 @@ static bool still_good(struct clock *c)
 		h->ready = 0;
 		return false;
 	}
-	/* It was measured by what was known of rates when it followed last. */
+	/* The spans were made with the rate as known before: if the base's pace has changed, they are off. */
 	uint64_t age = ticks_ns(port_tsc() - h->tsc, khz, 0) + 1;
 	uint64_t other = age * rate_follow(&c->howler.rates, &h->rate) / 1000000000, unsure = rate_err(&h->rate);
 
 	/*
-	 * Nor do those agree with it any more that it met: once more, by what is known now. And so if
-	 * it was held up since: a line from there to here may be off by more than shows on no path.
+	 * If that can show, the spans of the cores met don't fit either: measure again, with the rate known
+	 * now. Likewise if this core was held up since: a line extrapolated to now could be visibly off.
 	 */
 	if ((other > part_of_rtt(c) && h->meets) ||
 	    (age * unsure / 1000000000 > part_of_rtt(c) && !clock_learns(c, my))) {
@@ -376,7 +376,7 @@ static bool still_good(struct clock *c)
 	return !learns(c, my) || !learned(c);
 }
 
-/* With `busy`: all that it is decided by. */
+/* With `busy`: all that the decision depends on. */
 static struct clock_input measured(struct clock *c)
 {
 	unsigned my = port_core();
@@ -395,13 +395,13 @@ static struct clock_input measured(struct clock *c)
 		in.gap_in = gap(c, h->base, my);
 		in.gap_out = gap(c, my, h->base);
 	}
-	/* What it knew of its place may be so little, from a slow measurement, that this one says more. */
+	/* Gaps from a slow measurement may be so wide that this one says more by itself. */
 	if (in.gap_in != GAP_UNKNOWN && (uint64_t)in.gap_in + in.gap_out > 2 * (in.base.hi - in.base.lo) + WIDTH_SLACK_NS)
 		in.gap_in = in.gap_out = GAP_UNKNOWN;
 	return in;
 }
 
-/* All is measured: a line, as soon as nobody else is at the bounds. */
+/* All is measured: take a line, once `busy` is free. */
 static void conclude(struct clock *c)
 {
 	unsigned my = port_core();
@@ -419,7 +419,7 @@ static void conclude(struct clock *c)
 	bool lost = in.gap_in == GAP_UNKNOWN && !in.is_ns, unseen = learns(c, my) || fresh_ns(c, my) == UNSEEN;
 
 	decide(&in, &d);
-	/* It has shown that already: out until the time has come. */
+	/* It has already shown a later value: stay out until the new line gets there. */
 	if (!unseen && howler_reference(&c->howler, d.line.ref_ns) < atomic_load_explicit(&me->last_ref_ns, memory_order_relaxed)) {
 		bound_done(c);
 		return;
@@ -427,13 +427,13 @@ static void conclude(struct clock *c)
 	place(c, &in, &d, lost);
 	trace_put(&h->trace, &(struct trace_record){ .base = h->base, .generation = h->generation, .rounds = h->rounds,
 						     .in = in, .out = d });
-	if (!flag(&me->synced) || lost || d.moved_ns) /* who was stale is back where it was */
+	if (!flag(&me->synced) || lost || d.moved_ns) /* else, stale or not, it is back at its place */
 		atomic_fetch_add_explicit(&h->placed, 1, memory_order_relaxed);
 	howler_let_go(c);
 	uint64_t carry = h->carry_ns, now = d.line.ref_ns, was = line_read(&h->straight, d.line.tsc);
 	uint64_t known = bound_radius(c, my, howler_reference(&c->howler, now)) + (was > now ? was - now : now - was);
 
-	/* A line that only goes on is off by no more than was known before. */
+	/* A line that only continues is still within its old radius. */
 	if (in.is_ns && known < d.radius_ns) {
 		d.radius_ns = known;
 		carry = atomic_load_explicit(&c->howler.carry_ns, memory_order_relaxed);
@@ -476,7 +476,7 @@ void howler_follow(struct clock *c)
 			begin_with(c, next);
 		return;
 	}
-	if (!carries(c, partner - 1)) { /* it answers no more */
+	if (!carries(c, partner - 1)) { /* it no longer answers */
 		if (partner - 1 == h->base)
 			howler_let_go(c);
 		else

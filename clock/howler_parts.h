@@ -104,7 +104,7 @@ void howler_show(struct clock *c, uint64_t tsc);
 /* ... the base: schedule the next check of all cores. */
 void howler_check_later(struct clock *c);
 
-/* ... with `busy`, the base: compare the reference with the timebase. True: the reference is being pulled. */
+/* ... with `busy`, the base: compare the reference with the timebase. True: a change of its pace is under way. */
 bool howler_look_now(struct clock *c);
 
 /* ... when a core becomes the base; once per generation; when a lease ends. False: `busy` is taken, try again. */

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync=howler: how the reference goes on, by the base: at which pace, how far off the truth it
- * may be, when it is held against the timebase, and how it is pulled back.
+ * sync=howler: the course of the reference, as the base steers it: its pace, its bound against the
+ * truth, when it is compared with the timebase, and how it is pulled (slewed) back to that.
  */
 #include "clock/howler_parts.h"
 
 enum {
 	PULL_PPB = 50000, PULL_PPB_MAX = 400000, PULL_NS_MIN = 50,
-	/* Between looks at the timebase, when rates are not known; and less, for the reference not to be off by more. */
+	/* Between looks at the timebase while rates are unknown; less if the reference could be off by LOOK_OFF_NS. */
 	LOOK_NS = 20000000, LOOK_OFF_NS = 400, READINGS = 3,
 	TRUTH_PPB = 10000,
-	LEASES = 4,      /* so often between two looks a core looks at the knees */
-	PULL_KNEES = 6,  /* where a pull begins and ends; so does one that it takes the place of, and the one before */
+	LEASES = 4,      /* leases between two looks, each with a look at the knees */
+	PULL_KNEES = 6,  /* two each for a pull, the one that it replaces and the one before */
 };
 
 #define BILLION 1000000000
 
-/* How the reference goes at some straight time, .. */
+/* The course of the reference around some straight time; until_ns: the next knee, UINT64_MAX: none. */
 struct pace {
 	uint64_t at_ns, ref_ns, until_ns;
 	int32_t ppb;
@@ -29,7 +29,7 @@ static uint64_t gained(const struct pace *p, uint64_t straight)
 	return p->ref_ns + ns + (uint64_t)((__int128)ns * p->ppb / BILLION);
 }
 
-/* .. which is not before the last pull but one. */
+/* `straight` must not be before the last pull but one. */
 static struct pace pace_at(const struct howler *h, uint64_t straight)
 {
 	struct pace p;
@@ -46,7 +46,7 @@ static struct pace pace_at(const struct howler *h, uint64_t straight)
 			p.ref_ns = atomic_load_explicit(&k->ref_ns, memory_order_relaxed);
 			p.ppb = atomic_load_explicit(&k->ppb, memory_order_relaxed);
 		} while (p.at_ns > straight && n - i < PULL_KNEES);
-		atomic_thread_fence(memory_order_acquire); /* pairs with the release in howler_knee: none of these is a new one */
+		atomic_thread_fence(memory_order_acquire); /* pairs with howler_knee's: a knee overwritten is noticed */
 	} while (atomic_load_explicit(&h->knees, memory_order_relaxed) != n);
 	return p;
 }
@@ -56,7 +56,7 @@ void howler_knee(struct howler *h, uint64_t at_ns, uint64_t ref_ns, int32_t ppb)
 	uint32_t n = atomic_load_explicit(&h->knees, memory_order_relaxed);
 	struct knee *k = &h->knee[n % KNEES];
 
-	atomic_thread_fence(memory_order_release); /* who sees some of what follows sees that `knees` has gone on */
+	atomic_thread_fence(memory_order_release); /* a reader that sees any store below sees `knees` moved on */
 	atomic_store_explicit(&k->at_ns, at_ns, memory_order_relaxed);
 	atomic_store_explicit(&k->ref_ns, ref_ns, memory_order_relaxed);
 	atomic_store_explicit(&k->ppb, ppb, memory_order_relaxed);
@@ -70,7 +70,7 @@ uint64_t howler_reference(const struct howler *h, uint64_t straight)
 	return gained(&p, straight);
 }
 
-/* The quickest of some readings: something may come in between, as an SMI, or an emulator's next core. */
+/* The quickest of some readings: an SMI, or an emulator's switch of cores, may fall into one. */
 bool howler_timebase(const struct clock *c, struct timebase *t)
 {
 	struct timebase r;
@@ -112,13 +112,13 @@ static int32_t ppb_of(const struct howler *h, uint32_t before_last)
 	return atomic_load_explicit(&h->knee[n % KNEES].ppb, memory_order_relaxed);
 }
 
-/* With `busy`: when the pull is over the reference may go wrong by so much. */
+/* With `busy`: the largest rate error of the reference once no pull is under way, ppb. */
 static uint32_t off_ppb(const struct howler *h)
 {
 	return rate_off(&h->rates, ppb_of(h, 0));
 }
 
-/* With `busy`, the base: the reference is off the truth by that now, and by so much more as time goes on. */
+/* With `busy`, the base: set the drift bound at `straight`; it grows by the worst pace from there on. */
 static void set_drift(struct clock *c, uint64_t drift_ns, uint64_t straight)
 {
 	struct howler *h = &c->howler;
@@ -136,7 +136,7 @@ static void set_drift(struct clock *c, uint64_t drift_ns, uint64_t straight)
 	h->drift_ppb = most + 1;
 }
 
-/* How long the base may go without a look at the timebase, which is one at all others, too. */
+/* How long the base may go without a look at the timebase, at which it also checks all others. */
 static uint64_t check_ns(const struct clock *c)
 {
 	uint64_t most = atomic_load_explicit(&c->howler.check_ns, memory_order_relaxed), off = off_ppb(&c->howler);
@@ -160,7 +160,7 @@ void howler_show(struct clock *c, uint64_t tsc)
 	me->line_count++;
 }
 
-/* With `busy`: until they are told, all others may go by so much more otherwise than the reference does. */
+/* With `busy`: the straight time's rate has changed by up to ppb, by which all others drift off until they follow. */
 static void doubt_all(struct clock *c, uint32_t ppb, uint64_t now)
 {
 	for (unsigned i = 0; ppb && i < c->count; i++) {
@@ -174,9 +174,7 @@ static void doubt_all(struct clock *c, uint32_t ppb, uint64_t now)
 	}
 }
 
-/*
- * With `busy`, the base: it leads on from `tsc`. All others' rates are doubtful by what was doubtful of this one's.
- */
+/* With `busy`, the base: it leads from `tsc` on. What was uncertain of its rate is now uncertain of all others'. */
 static void lead_on(struct clock *c, uint64_t tsc)
 {
 	struct clock_core *me = self(c);
@@ -184,20 +182,19 @@ static void lead_on(struct clock *c, uint64_t tsc)
 	uint32_t change = howler_set_pace(c, straight);
 
 	doubt_all(c, change, howler_reference(&c->howler, straight));
-	if (!change) /* a line that goes on as it is spoils no exchange */
+	if (!change) /* the line stays, and exchanges under way remain valid */
 		return;
 	line_start_steeper(&me->howler.straight, tsc, straight, me->tempo_khz, rate_ppb(&me->howler.rate));
 	me->howler.lines++;
 	howler_show(c, tsc);
 }
 
-/* The base: when all are to be held against it again. */
 void howler_check_later(struct clock *c)
 {
 	atomic_store_explicit(&c->howler.check_at_ns, straight_now(c) + check_ns(c), memory_order_relaxed);
 }
 
-/* As the base for the first time: its own radius is everybody else's from now on. False: not yet. */
+/* A core that has become the base: its own radius adds to all others' from now on. False: not yet. */
 bool howler_account(struct clock *c)
 {
 	struct howler *h = &c->howler;
@@ -221,9 +218,9 @@ bool howler_account(struct clock *c)
 }
 
 /*
- * With `busy`, the base: the reference is ahead by `off` at the straight time `now`, and is to go otherwise. Not before
- * everybody who shows it looks at the knees. It goes as is best by what is known of rates, if that is better for sure,
- * and is pulled until the error is made good.
+ * With `busy`, the base: the reference is ahead by `off` at straight time `now`: plan a new pace. It begins beyond all
+ * leases, so that each core sees the knee before it gets there. The pace is the best by what is known of rates, if that
+ * is better for sure; if `pulls`, the reference is slewed relative to it until the error is gone.
  */
 static void plan(struct clock *c, int64_t off, bool pulls, uint64_t now)
 {
@@ -238,7 +235,7 @@ static void plan(struct clock *c, int64_t off, bool pulls, uint64_t now)
 		howler_knee(h, from, gained(&p, from), best);
 		return;
 	}
-	/* Quicker than the reference may run away by itself. */
+	/* Faster than the reference can drift away meanwhile. */
 	int32_t pull = atomic_load_explicit(&h->boots, memory_order_relaxed) ? PULL_PPB_MAX : PULL_PPB + (int32_t)rate_off(&h->rates, best);
 
 	pull = pull < PULL_PPB_MAX ? pull : PULL_PPB_MAX;
@@ -250,9 +247,9 @@ static void plan(struct clock *c, int64_t off, bool pulls, uint64_t now)
 }
 
 /*
- * The base, with `busy`: hold the reference against the timebase. That says how
- * far off it is at most, which may be less than was known; and if it is off for
- * sure, it is pulled back: by all cores alike, never by a step. True: a pull begins.
+ * The base, with `busy`: compare the reference with the timebase. That bounds its
+ * error, maybe better than was known; and if it is certainly off, it is pulled back,
+ * on all cores alike, never by a step. True: a change of pace is under way.
  */
 bool howler_look_now(struct clock *c)
 {
@@ -273,7 +270,7 @@ bool howler_look_now(struct clock *c)
 				       bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, after);
 		return false;
 	}
-	/* The right time lay between these when the reference did between `before` and `after`. */
+	/* The reference, between `before` and `after`, was ahead of the right time by low to high. */
 	uint64_t right = h->timebase_ref_ns + (ns - h->timebase_ns);
 	int64_t low = (int64_t)(before - right - late - h->timebase_doubt_ns);
 	int64_t high = (int64_t)(after - right + h->timebase_doubt_ns);
@@ -281,7 +278,7 @@ bool howler_look_now(struct clock *c)
 	uint64_t known = bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, now);
 	int32_t lo, hi;
 
-	most = bound_aged(most, before, h->drift_ppb, now); /* this core may have been late since */
+	most = bound_aged(most, before, h->drift_ppb, now); /* this core may have been held up since */
 	howler_told(c, &lo, &hi);
 	rate_told(&h->rates, lo, hi);
 	rate_look(&h->rates, ns, (int64_t)(from - ns - late), (int64_t)(to - ns));
@@ -294,7 +291,7 @@ bool howler_look_now(struct clock *c)
 	return begins || !over;
 }
 
-/* The base looks at the timebase once for each generation. False: not yet. */
+/* The base looks at the timebase once per generation. False: not yet. */
 bool howler_look(struct clock *c)
 {
 	struct clock_core *me = self(c);
@@ -312,7 +309,7 @@ bool howler_look(struct clock *c)
 	return true;
 }
 
-/* A line is not to be shown any longer: another one, as the reference goes now. False: not yet. */
+/* When this core's lease is over: a new one, on a line by the pace that is now. False: not yet. */
 bool howler_renew(struct clock *c)
 {
 	struct clock_core *me = self(c);

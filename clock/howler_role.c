@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync=howler: who carries the time on (rule R2'), and how it begins anew when nobody did.
+ * sync=howler: which core carries the time on (rule R2'), and how the time restarts when none did.
  */
 #include "clock/howler_parts.h"
 
 /*
- * Does core a carry the time on better than b? Best one that needs no check just
- * now, nor soon: what it is off by, those that come later are off against the others.
+ * Is core a a better heir than b? Preferred is one that needs no check now, nor soon: its
+ * error sets cores that are measured against it apart from those measured before.
  */
 static bool better_base(const struct clock *c, unsigned a, unsigned b)
 {
 	bool a_follows = clock_follows(c, a), b_follows = clock_follows(c, b);
 
-	return a_follows != b_follows ? b_follows : fresh_ns(c, a) - 1 >= fresh_ns(c, b) - 1; /* 0: for good */
+	return a_follows != b_follows ? b_follows : fresh_ns(c, a) - 1 >= fresh_ns(c, b) - 1; /* 0, never, is latest */
 }
 
-/* Who carries the time on. count: nobody. */
+/* The core to carry the time on. count: there is none. */
 static unsigned next_base(const struct clock *c)
 {
 	unsigned heir = c->count;
@@ -48,14 +48,14 @@ void howler_settle(struct clock *c)
 							     memory_order_seq_cst))
 			continue;
 		if (!(to & BASE_LOST)) {
-			/* Everybody is to be held against the new base: the one that it is by now. */
+			/* All cores must be checked against the new base: tell the one that it is by now. */
 			atomic_fetch_add_explicit(&c->generation, 1, memory_order_seq_cst);
 			port_request(atomic_load_explicit(&c->base, memory_order_seq_cst) & BASE_CORE, REQ_SYNC);
 		}
 	}
 }
 
-/* By the timebase: what passed since core `from` was out, until *tsc. */
+/* Where the reference can be at *tsc, now, by the timebase since `from` was out. False: unknown. */
 static bool passed_by_timebase(const struct clock *c, const struct howler_core *from, uint64_t *tsc, struct span *p)
 {
 	struct timebase t;
@@ -64,7 +64,7 @@ static bool passed_by_timebase(const struct clock *c, const struct howler_core *
 	if (!from->out_ns || !from->out_base_known || !howler_timebase(c, &t))
 		return false;
 	howler_told(c, &lo, &hi);
-	/* Both readings were some time after the instant that is meant. */
+	/* Either reading was taken some time after the instant that it stands for. */
 	uint64_t most = t.ns - from->out_base_ns + t.late_ns + from->out_base_early_ns;
 	uint64_t doubt = t.late_ns + from->out_base_early_ns + from->out_base_late_ns +
 			 ticks_ns(t.after - t.before, c->core[port_core()].tempo_khz, hi + (int32_t)c->howler.rates.bound_ppb) + 4;
@@ -75,9 +75,9 @@ static bool passed_by_timebase(const struct clock *c, const struct howler_core *
 }
 
 /*
- * Where the reference can be at *tsc, now, by what passed since the last core was
- * out, or else, without a timebase, by this core's own ticks since, at a tempo
- * between these. The core that it is reckoned from; count: nobody knows.
+ * Where the reference can be at *tsc, now: by the timebase since the last core was
+ * out, or else by this core's own ticks since it was out itself, at any tempo that it
+ * can have had. Returns the core that this is reckoned from; count: unknown.
  */
 static unsigned passed(const struct clock *c, uint64_t *tsc, struct span *p)
 {
@@ -111,13 +111,13 @@ static uint64_t highest_shown(const struct clock *c)
 	return highest;
 }
 
-/* May this core, which is not in transition, start a new line? Best one that knows what has passed. */
+/* May this core, which is not in transition, restart the time? Without a timebase, preferably one that had a line. */
 static bool may_restart(const struct clock *c, uint32_t base)
 {
 	if (!(base & BASE_LOST))
 		return false;
 	if (!atomic_load_explicit(&c->generation, memory_order_relaxed))
-		return port_core() == (base & BASE_CORE); /* the first of all: it is told to */
+		return port_core() == (base & BASE_CORE); /* the first start of all: the core chosen for it */
 	struct timebase t;
 
 	if (howler_timebase(c, &t))
@@ -128,7 +128,7 @@ static bool may_restart(const struct clock *c, uint32_t base)
 	return true;
 }
 
-/* With `busy`: this core begins the time anew. False, `busy` given back: another one does, or carries it on after all. */
+/* With `busy`: claim the restart. False, `busy` released: another core restarts the time, or carries it on. */
 static bool claim(struct clock *c, uint32_t base, uint32_t word)
 {
 	if (!atomic_compare_exchange_strong_explicit(&c->base, &base, word | BASE_CLAIMED | port_core(),
@@ -136,18 +136,18 @@ static bool claim(struct clock *c, uint32_t base, uint32_t word)
 		bound_done(c);
 		return false;
 	}
-	/* A core that was about to be synchronised just then carries the time after all, or sees this one's mark. */
+	/* A core that is just being synchronised either is seen here and carries the time on, or sees the claim. */
 	for (unsigned i = 0; i < c->count; i++)
 		if (carries(c, i)) {
 			bound_done(c);
-			set(&c->base, word | BASE_LOST | i); /* not just its: settle tells it, too */
+			set(&c->base, word | BASE_LOST | i); /* still LOST: settle hands it over and tells the core */
 			howler_settle(c);
 			return false;
 		}
 	return true;
 }
 
-/* With `busy`: how far off the truth a time is at most that begins at `value` and ought to lie in `p`, by core `from`. */
+/* With `busy`: the drift bound of a time restarted at `value` that should lie in `p`, as reckoned from core `from`. */
 static uint64_t drift_of(const struct clock *c, unsigned from, const struct span *p, uint64_t value)
 {
 	const struct howler *h = &c->howler;
@@ -180,7 +180,7 @@ void howler_restart(struct clock *c)
 	h->drift_ns = first ? 0 : drift_of(c, from, &p, value);
 	for (unsigned i = 0; i < c->count; i++) {
 		h->bound[i] = (struct bound){ .carry_ns = carry };
-		atomic_store_explicit(&c->core[i].howler.had_line, 0, memory_order_relaxed); /* where it was out is another time's */
+		atomic_store_explicit(&c->core[i].howler.had_line, 0, memory_order_relaxed); /* its out_ns is of the time before */
 	}
 	h->drift_at_ns = value;
 	howler_let_go(c);
@@ -192,8 +192,8 @@ void howler_restart(struct clock *c)
 		atomic_store_explicit(&h->boots, h->rates.bound_ppb ? LEARN_CHECKS : 0, memory_order_relaxed);
 	}
 	howler_set_pace(c, value);
-	howler_knee(h, 0, 0, 0); /* what was before says nothing any more */
-	howler_knee(h, value, value, rate_best(&h->rates)); /* no line goes on */
+	howler_knee(h, 0, 0, 0); /* voids all earlier knees */
+	howler_knee(h, value, value, rate_best(&h->rates)); /* no line continues: both time scales restart here */
 	h->lease_ns = h->plan_ns = value;
 	h->drift_ppb = 1 + rate_off(&h->rates, rate_best(&h->rates));
 	me->howler.rate.anchor_tsc = 0;
@@ -202,8 +202,8 @@ void howler_restart(struct clock *c)
 	line_start_steeper(&d.line, tsc, value, me->tempo_khz, rate_ppb(&me->howler.rate));
 	me->howler.straight = d.line;
 	if (!first)
-		howler_look_now(c); /* as long as nobody shows it, a pull begins at once */
-	/* Whoever comes is to be looked after as soon as its rate asks for it. */
+		howler_look_now(c); /* while no core shows the reference, a pull may begin at once */
+	/* Cores that join are to be checked as soon as their rates require it. */
 	atomic_store_explicit(&h->check_at_ns, value + (h->rates.bound_ppb ? CHECK_NS_MIN :
 			      atomic_load_explicit(&h->check_ns, memory_order_relaxed)), memory_order_relaxed);
 	uint32_t generation = atomic_fetch_add_explicit(&c->generation, 1, memory_order_release) + 1;
