@@ -83,8 +83,8 @@ static void keep_two_largest(uint64_t largest[2], uint64_t value)
 
 /*
  * Two cores are apart by at most the sum of their radii: the two largest count.
- * A core that is not synchronised shows nothing; it publishes before it does, and
- * keeps `busy` until it is, so that nobody publishes without it in between.
+ * A core that is not synchronised shows nothing. Before it shows anything it publishes,
+ * and keeps `busy` until it is synchronised, so that no page in between leaves it out.
  */
 void bound_publish(struct clock *c, uint64_t now_ns)
 {

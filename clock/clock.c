@@ -3,7 +3,7 @@
 
 #include "clock/port.h"
 
-#define CHECK_NS 1000000000ull /* how often all cores are held against the base: a line is off by 0.23 ns then */
+#define CHECK_NS 1000000000ull /* between checks of all cores: a line's rounding is worth 0.23 ns by then */
 
 static const struct policy *const policies[] = { &howler_policy, &scale_policy, &rfc15_policy, &rendezvous_policy };
 
@@ -45,7 +45,7 @@ void clock_serve(struct clock *c, unsigned bits)
 	struct clock_core *me = &c->core[port_core()];
 
 	if (bits & REQ_BEFORE) {
-		/* in_transition first: who sees this core unsynchronised must also see why. */
+		/* in_transition first: a core that sees this one unsynchronised must also see why. */
 		atomic_store_explicit(&me->in_transition, 1, memory_order_seq_cst);
 		c->policy->evict(c, atomic_load_explicit(&me->notice_khz, memory_order_acquire));
 	}

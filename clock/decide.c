@@ -16,20 +16,19 @@ static uint64_t within(uint64_t x, const struct span *s)
 }
 
 /*
- * Where in the span? The first time in the middle of all. Then where it was
- * against the base: quickest messages are as quick as ever, so a measurement
- * that is wider than the last one is so on either side, nobody knows on which.
- * A line that is in between stays, else it goes no further than that says: what is
- * wide by a time slice of the host's says nothing, or something of one side only.
- * That keeps what this core once agreed on with others, though now it asked the
- * base only. If it has met some for the first time, it must suit them, too; if it
- * can't suit all of them, each of the two that disagree most bears half of it.
+ * Where in the span? The first time in the middle of all spans. Later at the old place against the
+ * base: minimum delays don't change, so a measurement wider than the old gaps has its excess on either
+ * side, in unknown parts. Without a valid line it is split evenly. A valid line stays if some split
+ * allows it, else moves to the nearest value that one allows: a measurement widened by a time slice of
+ * the host's says nothing, or something of one side only. So this core keeps what it once agreed on
+ * with others, though it has asked the base only. If it has met some for the first time, it must suit
+ * them, too; if it can't suit all of them, each of the two that disagree most bears half of it.
  */
 static uint64_t aim(const struct clock_input *in, int64_t *moved)
 {
 	*moved = 0;
 	if (in->gap_in == GAP_UNKNOWN && in->is_ns && in->all.lo <= in->all.hi) {
-		/* Nothing says that the line is wrong, as long as it is between the ends. */
+		/* Nothing contradicts the line as long as it is between the ends. */
 		uint64_t x = within(in->is_ns, &in->all);
 
 		*moved = (int64_t)(x - in->is_ns);

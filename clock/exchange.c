@@ -18,10 +18,10 @@ bool exchange_round(struct exchange *x)
 	atomic_store_explicit(&x->ask, n, memory_order_release);
 	uint64_t after;
 	do {
-		/* A late answer to a round that was given up says nothing about this one: wait on. */
+		/* A late answer to an abandoned round says nothing about this one: wait on. */
 		if (!port_await_change(&x->answer, old))
 			return false;
-		/* Which answer it is before the stamp: one that comes later was not stamped by then. */
+		/* Read which answer it is, then stamp: an answer after the stamp must not be paired with it. */
 		old = atomic_load_explicit(&x->answer, memory_order_acquire);
 		after = port_tsc();
 	} while (old != n);
@@ -44,9 +44,9 @@ bool exchange_answer_on(struct exchange *x, const struct line *line, uint64_t ta
 
 	if (!port_await_change(&x->ask, old))
 		return false;
-	/* Which question is read before the stamp: one asked after it must not get it. */
+	/* Read which question it is, then stamp: a question after the stamp must not be paired with it. */
 	uint32_t n = atomic_load_explicit(&x->ask, memory_order_acquire);
-	/* The follower waits for this answer: it looks at no line now. */
+	/* Plain stores: the follower waits for this answer, and reads no line now. */
 	if (line && x->line_tag != tag) {
 		x->line = *line;
 		x->line_tag = tag;

@@ -24,7 +24,7 @@ void line_start_steeper(struct line *l, uint64_t tsc, uint64_t ref_ns, uint32_t 
 	uint64_t num = NS_PER_MS * (uint64_t)(BILLION + ppb), den = khz * BILLION;
 	int8_t shift = 0;
 
-	CLOCK_CHECK(khz && ppb > -BILLION); /* no shift makes a slope of 0, or an endless one */
+	CLOCK_CHECK(khz && ppb > -BILLION); /* slopes of 0 or infinity can't be normalised */
 	while (num >= den) {
 		den <<= 1;
 		shift++;
@@ -61,16 +61,16 @@ uint64_t ticks_ns(uint64_t ticks, uint32_t khz, int32_t ppb)
 	return (uint64_t)((unsigned __int128)ticks * (uint64_t)(BILLION + ppb) / ((uint64_t)khz * (BILLION / NS_PER_MS)));
 }
 
-/* x of a core's ticks, in ns: both with 48 fractional bits. */
+/* x ticks of a core in ns; both have 48 fractional bits. */
 static unsigned __int128 ticks_through(const struct line *l, uint64_t x)
 {
 	return ((unsigned __int128)x * l->mul) >> (32 - l->shift);
 }
 
 /*
- * The slopes' product, through the line's origin, which this core passed at raw
- * instant `raw` or less than one before it: a multiplier that is cut is off by
- * 2^-48 of what passed since then, and not since the machine was switched on.
+ * The product of the slopes, through the line's origin, which the core passed at raw
+ * instant `raw` or less than one tick before. So truncating the multiplier costs 2^-48
+ * of the time since the origin, and not of the machine's uptime.
  */
 struct tempo_piece line_piece(const struct line *l, const struct tempo_piece *core)
 {
@@ -81,7 +81,7 @@ struct tempo_piece line_piece(const struct line *l, const struct tempo_piece *co
 
 	return (struct tempo_piece){
 		.mult = (uint64_t)mult,
-		.offset = l->ref_ns + (uint64_t)((__int128)offset >> 48), /* down, also below 0 */
+		.offset = l->ref_ns + (uint64_t)((__int128)offset >> 48), /* rounds down, also below 0 */
 		.khz = NS_PER_MS,
 	};
 }

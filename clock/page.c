@@ -8,7 +8,7 @@ void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l, uin
 	_Atomic uint32_t *version = (void *)page; /* the first field, 4-byte aligned */
 	uint32_t v = atomic_load_explicit(version, memory_order_relaxed);
 
-	/* 1. odd and larger: who reads from here on starts again; also if a torn one was left odd */
+	/* 1. odd and larger, so that a reader starts again; also if an interrupted update left it odd */
 	v = (v + 1) | 1;
 	atomic_store_explicit(version, v, memory_order_relaxed);
 	/* Pairs with the reader's second look at the version. */
@@ -31,7 +31,7 @@ void page_publish_wall(struct pvclock_wall_clock *wall, uint64_t unix_ns)
 	_Atomic uint32_t *version = (void *)wall;
 	uint32_t v = (atomic_load_explicit(version, memory_order_relaxed) + 1) | 1;
 
-	/* The three steps of above, with the same barriers. */
+	/* The three steps above, with the same barriers. */
 	atomic_store_explicit(version, v, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 	wall->sec = (uint32_t)(unix_ns / 1000000000);

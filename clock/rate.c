@@ -9,7 +9,7 @@ static int64_t nearest(int64_t a, int64_t b)
 	return (a + b / 2) / b;
 }
 
-/* Slower by a, and that by b; and what is slower by a, seen from what is slower by b. */
+/* Slower by a than what is itself slower by b; and the inverse: slower by a, seen from what is slower by b. */
 static int32_t both(int32_t a, int32_t b)
 {
 	return (int32_t)(nearest((PPB + a) * (PPB + b), PPB) - PPB);
@@ -20,7 +20,7 @@ static int32_t seen_from(int32_t a, int32_t b)
 	return (int32_t)(nearest((PPB + a) * PPB, PPB + b) - PPB);
 }
 
-/* So many ns of `all`, which is not 0. */
+/* `ns` in ppb of `all`, which is not 0; limited to PART_MAX. */
 static int32_t part(int64_t ns, int64_t all)
 {
 	__int128 ppb = (__int128)ns * PPB / all;
@@ -28,7 +28,7 @@ static int32_t part(int64_t ns, int64_t all)
 	return (int32_t)(ppb < -PART_MAX ? -PART_MAX : ppb > PART_MAX ? PART_MAX : ppb);
 }
 
-/* A result is off by a ppb; where all cores go alike, it is so for all alike. */
+/* A result may be off by 1 ppb. Without hidden rates it is so for all cores alike, and cancels. */
 static int32_t rounding(const struct rates *r)
 {
 	return r->bound_ppb != 0;
@@ -39,7 +39,7 @@ static uint32_t most(int32_t lo, int32_t hi)
 	return (uint32_t)(-lo > hi ? -lo : hi);
 }
 
-/* Leave of it what is between these, too. If nothing is, one of the two is wrong, and it stays as it is. */
+/* Intersect with lo to hi. If nothing is left, one of the two is wrong, and *r stays. */
 static void cut(struct rate *r, int32_t lo, int32_t hi)
 {
 	lo = lo > r->lo ? lo : r->lo;
@@ -122,7 +122,7 @@ void rate_learn(struct rates *r, struct core_rate *c, uint32_t role, uint64_t ts
 	}
 	int64_t told = (int64_t)ticks_ns(tsc - c->anchor_tsc, khz, 0);
 
-	if (told <= 0) /* a time that went on, and this core did not: nothing to learn */
+	if (told <= 0) /* the straight time went on, and this core's TSC did not: nothing to learn */
 		return;
 	int64_t lo = (int64_t)(ref->lo - c->anchor.hi) - 1, hi = (int64_t)(ref->hi - c->anchor.lo) + 1;
 

@@ -105,7 +105,7 @@ bool storm_next(struct storm *s, const enum storm_core *state, unsigned count, u
 		*e = event(s, STORM_OFFLINE, base);
 		return true;
 	}
-	/* What was drawn may be impossible now; a few draws later something is possible, or nothing is. */
+	/* What was drawn may be impossible now. If none of a few draws is possible, nothing is. */
 	for (unsigned draw = 0; draw < 8; draw++) {
 		unsigned odds = (unsigned)random_below(&s->random, 100);
 		enum storm_kind kind = STORM_OFFLINE;
