@@ -7,13 +7,12 @@
  *   R2  the base changes only in take-down, machine stopped
  *
  * To the letter (policy `mail`, for the simulator) it does not keep what it
- * promises; what is done about that in rfc15, each seen to be needed
- * (docs/rfc15.md):
+ * promises. What rfc15 adds, each point shown to be needed (docs/rfc15.md):
  *   - a resync that finds a core between its two notices leaves it alone: its
  *     tempo is not known, and its own notice after synchronises it; likewise a
  *     base between its notices does not resync: its notice after does;
  *   - when the base role moves, the new base leads (or resyncs, if it is not
- *     synchronised itself) whoever counted on the old one;
+ *     synchronised itself) the cores that counted on the old one;
  *   - what a core that left has shown counts when the highest value is sought.
  */
 #include "clock/rfc15.h"
@@ -50,7 +49,7 @@ void rfc15_evict(struct clock *c, uint32_t new_khz)
 	struct clock_core *me = self(c);
 	uint32_t round = atomic_load_explicit(&c->round, memory_order_acquire);
 
-	/* Answered already, by a request for a round that was broken off; this core may have been led since. */
+	/* Answered already, by the request of a round that was broken off; this core may have been led since. */
 	if (!new_khz && round == atomic_load_explicit(&me->evicted, memory_order_relaxed))
 		return;
 	atomic_store_explicit(&me->last_ref_ns, line_read(&me->line, port_tsc()), memory_order_relaxed);
@@ -80,9 +79,9 @@ static void rfc15_after(struct clock *c)
 	unsigned base = clock_base(c);
 
 	/*
-	 * Crosswise with lead: either the base sees that this core is out of its
-	 * transition and leads it, or this core sees that the base is synchronised
-	 * and asks it to.
+	 * Crosswise with lead, seq_cst: either the base sees that this core is out of
+	 * its transition and leads it, or this core sees that the base is synchronised
+	 * and asks to be led.
 	 */
 	atomic_store_explicit(&me->in_transition, 0, memory_order_seq_cst);
 	if (base == port_core())
@@ -93,7 +92,7 @@ static void rfc15_after(struct clock *c)
 
 /*
  * Is the exchange good enough for a line? A round that an emulator's scheduler or
- * an SMI fell into says little: how quick a good one is, earlier ones know.
+ * an SMI fell into says little; earlier exchanges tell how quick a good one is.
  */
 static bool quick_enough(struct clock *c, struct clock_core *me, unsigned base)
 {
@@ -107,7 +106,7 @@ static bool quick_enough(struct clock *c, struct clock_core *me, unsigned base)
 	if (x->rounds < c->rounds_max && any &&
 	    (pair ? 100 * rtt_ns > pair * c->rtt_pair_percent : 100 * rtt_ns > any * c->rtt_any_percent))
 		return false;
-	/* One core follows at a time; should two, a lost minimum is learnt again. */
+	/* One core follows at a time; if two did, a lost minimum would be learned again. */
 	if (!any || rtt_ns < any)
 		atomic_store_explicit(&c->rtt_floor_ns, rtt_ns, memory_order_relaxed);
 	if (!pair || rtt_ns < pair) {
@@ -125,7 +124,7 @@ bool rfc15_exchange(struct clock *c)
 
 	if (flag(&me->synced) || unsettled(c, me))
 		return false;
-	/* Stamps of another base, or of another time, say nothing now. */
+	/* Stamps from another lead don't count: its base, or its base's line, may have been another. */
 	if (led != me->led_begun) {
 		me->led_begun = led;
 		exchange_begin(x);
@@ -138,7 +137,7 @@ void rfc15_join(struct clock *c)
 	const struct clock_core *base = &c->core[clock_base(c)];
 	const struct exchange *x = &self(c)->exchange;
 
-	/* The base's line is stable while it leads: it evicts this core before it writes it. */
+	/* The base's line is stable while it leads: before the base writes it, it evicts this core. */
 	set_line(c, x->best_before + x->best_rtt / 2, line_read(&base->line, x->best_leader),
 		 atomic_load_explicit(&base->generation, memory_order_relaxed));
 }
@@ -151,8 +150,8 @@ static void rfc15_follow(struct clock *c)
 
 /*
  * Synchronise, one after another, each core that is not and may be. A base that
- * is unsynchronised itself leads nobody: whoever it was leading is let go. One
- * pass is enough: a core that ends its transition behind it asks for another.
+ * is unsynchronised itself leads no core, and lets go of the one that it was
+ * leading. One pass is enough: a core passed over in transition asks for another.
  */
 static enum clock_step rfc15_lead(struct clock *c)
 {
@@ -214,7 +213,7 @@ enum clock_step rfc15_resync(struct clock *c)
 
 	if (me != clock_base(c))
 		return CLOCK_NOT_BASE;
-	/* A notice before reached the base: its notice after begins anew. */
+	/* The base has served its own notice before: its notice after begins the resync anew. */
 	if (unsettled(c, &c->core[me])) {
 		c->resync = RESYNC_IDLE;
 		c->waiting_for = 0;
@@ -222,7 +221,7 @@ enum clock_step rfc15_resync(struct clock *c)
 	}
 	switch (c->resync) {
 	case RESYNC_IDLE:
-		/* Release: who serves the evict answers this round. */
+		/* Release: a core that serves the evict answers this round. */
 		atomic_fetch_add_explicit(&c->round, 1, memory_order_release);
 		for (unsigned i = 0; i < c->count; i++)
 			if (clock_online(c, i))
@@ -245,7 +244,7 @@ enum clock_step rfc15_resync(struct clock *c)
 	return CLOCK_DONE;
 }
 
-/* Stopped: who has broken off for a core that is lost has passed over some, and not asked those that come. */
+/* Stopped: a base that broke off as a core was lost has passed over some, and has not asked cores that come now. */
 static void begin_anew(struct clock *c)
 {
 	c->resync = RESYNC_IDLE;
@@ -254,7 +253,7 @@ static void begin_anew(struct clock *c)
 
 void rfc15_take_down(struct clock *c, unsigned core)
 {
-	/* In this order: should this core be lost just now, the other one runs no guest. */
+	/* In this order: should this core die half way, `core` runs no guest. */
 	atomic_store_explicit(&c->core[core].synced, 0, memory_order_relaxed);
 	atomic_store_explicit(&c->core[core].online, 0, memory_order_release);
 	atomic_store_explicit(&c->core[core].in_transition, 0, memory_order_relaxed);
@@ -263,7 +262,7 @@ void rfc15_take_down(struct clock *c, unsigned core)
 	begin_anew(c);
 	if (core != clock_base(c))
 		return;
-	/* A base that was lost may have led. */
+	/* A base that was lost may have been leading. */
 	for (unsigned i = 0; !c->policy->letter && i < c->count; i++)
 		atomic_store_explicit(&c->core[i].led, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < c->count; i++) {
