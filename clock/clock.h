@@ -8,7 +8,7 @@
  *              "my tempo and my line are stable"
  *   base, top  only the base core, at the top of its loop (resync, lead)
  *   stopped    only while the machine is stopped (smp/stop.c): rule R2, so
- *              "not joining a stop" = "the base and who is online are stable"
+ *              "not joining a stop" = "the base and `online` are stable"
  *
  * Barriers: the base's `led` (release; acquire in follow) hands its line and
  * generation to the core that it leads; `evicted` (release; acquire in

@@ -246,8 +246,8 @@ static void keep_gaps(struct clock *c, unsigned other, const struct span *s, uin
 
 /*
  * With `busy`: the gaps with a core not measured just now. If this core moved against the
- * base, it moved against that core by as much. If its old place is `lost`, nobody knows by
- * how much: then they must meet again.
+ * base, it moved against that core by as much. If its old place is `lost`, the distance is
+ * unknown: then they must meet again.
  */
 static void move_gaps(struct clock *c, unsigned other, bool lost, int64_t moved_ns)
 {
@@ -306,7 +306,7 @@ static bool learned(struct clock *c)
 
 /*
  * With `busy`: discard what was measured of each core that has taken a new place since. False: all is
- * void, as the base has, or as the time was lost and restarted meanwhile (which takes `busy`).
+ * void, because the base is one of them, or the time was lost and restarted meanwhile (with `busy`).
  */
 static bool still_true(struct clock *c)
 {
@@ -353,7 +353,7 @@ static bool still_good(struct clock *c)
 		howler_let_go(c);
 		return false;
 	}
-	if (next_partner(c) < c->count) { /* one that was synchronised just now */
+	if (next_partner(c) < c->count) { /* another core has become synchronised meanwhile */
 		h->ready = 0;
 		return false;
 	}

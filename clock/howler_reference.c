@@ -56,7 +56,7 @@ void howler_knee(struct howler *h, uint64_t at_ns, uint64_t ref_ns, int32_t ppb)
 	uint32_t n = atomic_load_explicit(&h->knees, memory_order_relaxed);
 	struct knee *k = &h->knee[n % KNEES];
 
-	atomic_thread_fence(memory_order_release); /* a reader that sees any store below sees `knees` moved on */
+	atomic_thread_fence(memory_order_release); /* a reader that sees a store below also sees `knees` change */
 	atomic_store_explicit(&k->at_ns, at_ns, memory_order_relaxed);
 	atomic_store_explicit(&k->ref_ns, ref_ns, memory_order_relaxed);
 	atomic_store_explicit(&k->ppb, ppb, memory_order_relaxed);

@@ -13,6 +13,6 @@ void page_publish(struct pvclock_vcpu_time_info *page, const struct line *l, uin
 /*
  * Publish the wall time at reference 0, ns since 1970 and before 2106. Writers
  * on several cores at once must bring the same value: it is then right at each
- * even version, and whoever is last leaves an even one.
+ * even version, and the last writer leaves an even one.
  */
 void page_publish_wall(struct pvclock_wall_clock *wall, uint64_t unix_ns);

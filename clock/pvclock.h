@@ -34,7 +34,7 @@ _Static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_to_system_mul) == 24,
 _Static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_shift) == 28, "pvclock ABI");
 _Static_assert(offsetof(struct pvclock_vcpu_time_info, flags) == 29, "pvclock ABI");
 
-/* Wall time, s and ns since 1970, when the clock above stood at 0. The same rule of versions. */
+/* Wall time, s and ns since 1970, when the clock above stood at 0. Read by the same rule. */
 struct pvclock_wall_clock {
 	uint32_t version;
 	uint32_t sec;

@@ -9,7 +9,7 @@
  *
  * A change of tempo takes effect at one raw instant, known to the conductor
  * only: before it the old piece applies, from it on the new one, and the two
- * meet there. Owned by its core; nobody else reads or writes it.
+ * meet there. Only its own core reads or writes it.
  *
  * The rate that is told is not quite the true one: real oscillators err. The
  * error belongs to the core, so it is the same for all its tempos, and it is as
