@@ -4,12 +4,12 @@
  *
  *     core = ((raw * mult) >> 48) + offset      (modulo 2^64)
  *
- * which is the form of VMX TSC scaling with TSC offset (SDM 25.3, 26.6.5), so
+ * which is the form of VMX TSC scaling with TSC offset (SDM vol. 3, 25.6.5, 26.3), so
  * the guest's own RDTSC shows the same value to the bit.
  *
  * A change of tempo takes effect at one raw instant, known to the conductor
  * only: before it the old piece applies, from it on the new one, and the two
- * meet there. Only its own core reads or writes it.
+ * meet there. A struct tempo is read and written by its own core only.
  *
  * The rate that is told is not quite the true one: real oscillators err. The
  * error belongs to the core, so it is the same for all its tempos, and it is as
