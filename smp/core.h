@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One block per core, reached by its owner through %gs (this_core in here.c). Howler runs with
- * interrupts off from its first instruction to its last: the only thing that
- * can happen to it between two instructions is an NMI, and its handler touches
- * nothing but the return address (trap.c). So "owner" fields need no protection
- * at all against the core itself.
+ * One block per core, reached by its owner through %gs (this_core in here.c). Howler runs with interrupts
+ * off (halt_until_interrupt excepted), so only an NMI can come between two instructions, and an NMI handler
+ * that returns has changed only the return address and `nmis` (trap.c). So "owner" fields need no protection
+ * against the core itself.
  */
 #pragma once
 #include <stdatomic.h>
@@ -19,10 +18,10 @@
 
 enum core_state {
 	CORE_OFF,      /* not started, or stopped so that INIT-SIPI brings it back */
-	CORE_STARTING, /* INIT is sent; written by who starts it */
+	CORE_STARTING, /* being started; written by the starter, before it sends INIT */
 	CORE_UP,       /* runs its loop; written by itself */
-	CORE_FENCED,   /* ... and the NMI is sent that halts it: not lost before that had time to come */
-	CORE_LOST,     /* did not answer its start, or makes no progress (watch.c); written by who finds it so; for good */
+	CORE_FENCED,   /* makes no progress: an NMI is sent to halt it, with time to arrive before the core is LOST */
+	CORE_LOST,     /* did not answer its start, or was fenced (watch.c); written by whoever finds it so; final */
 };
 
 struct core {
@@ -35,46 +34,46 @@ struct core {
 
 	/* --- owner only --- */
 	struct tempo tempo;
-	struct watch { /* the core that it watches: how often in a row its beats were the same */
+	struct watch { /* the core that it watches, and how many looks in a row found its beats unchanged */
 		uint32_t core, beats, looks;
 		uint64_t looked_raw;
-		uint32_t nmis_sent; /* then */
+		uint32_t nmis_sent; /* to the owner itself, as of its last look */
 	} watch;
-	uint32_t nmis; /* taken, or come as one with another; its NMI handler writes, too */
+	uint32_t nmis; /* taken, or merged with another one; also written by the owner's NMI handler */
 
 	/* --- owner writes, others read for diagnosis (relaxed) --- */
 	_Atomic(const char *) where;
 	_Atomic uint32_t where_arg;
 
 	/* --- owner writes --- */
-	_Atomic uint32_t beats; /* wherever it loops, release; who watches it reads, acquire */
-	_Atomic uint32_t stop;  /* release/acquire: the state of the stop that it has come to (stop.c); 0: none */
+	_Atomic uint32_t beats; /* incremented wherever it loops (release); read by the watching core (acquire) */
+	_Atomic uint32_t stop;  /* release/acquire: the state of the stop that it has reached (stop.c); 0: none */
 
 	/* --- shared --- */
 	_Atomic uint32_t state; /* enum core_state; writers as said there, release/acquire */
-	_Atomic uint32_t nmis_sent; /* a sender counts before (release), its NMI handler compares (acquire) */
-	/* the conductor writes before REQ_BEFORE: how long after it the tempo changes, raw ticks */
+	_Atomic uint32_t nmis_sent; /* incremented before an NMI is sent (release); read by its NMI handler (acquire) */
+	/* the conductor writes before it sets REQ_BEFORE: raw ticks from serving that to the change of tempo */
 	_Atomic uint64_t effect_delay_raw;
-	/* owner writes when REQ_BEFORE is served (release); the conductor resets it to 0 before */
+	/* owner writes when it serves REQ_BEFORE (effect_raw last, release; the conductor has set that to 0 before) */
 	_Atomic uint64_t before_raw, effect_raw;
-	/* the conductor writes before the start: tempo and TSC to come up with */
+	/* the conductor writes before it starts the core: tempo and core TSC to come up with */
 	uint32_t start_khz;
 	uint64_t start_tsc;
-	/* ... once, before any start: by how much its rate is off every tempo that it is told */
+	/* ... once, before any start: hidden rate error, the same at every tempo (tempo.h) */
 	int32_t error_ppb;
 	/*
-	 * Fixed at boot: the owner writes before it is UP first. Its raw TSC and raw_adjust are the boot core's raw
-	 * TSC, give or take raw_doubt; UINT64_MAX: it was not measured.
+	 * Fixed at boot: written by the owner before it is first UP. Its raw TSC + raw_adjust is the boot core's raw
+	 * TSC, +/- raw_doubt; UINT64_MAX: not measured.
 	 */
 	int64_t raw_adjust;
 	uint64_t raw_doubt;
 	int64_t adjust_found; /* IA32_TSC_ADJUST as the firmware left it */
-	uint64_t smis_found, microcode; /* ... MSRs 34H and 8BH; 0 where there is none */
+	uint64_t smis_found, microcode; /* MSR_SMI_COUNT and IA32_BIOS_SIGN_ID at boot; 0: no such MSR */
 	uint32_t model; /* CPUID 1, EAX */
-	_Atomic bool adjusted; /* owner writes: it holds the boot core's instead */
-	/* written in a stopped machine: stop at the top of the loop */
+	_Atomic bool adjusted; /* owner writes: its TSC_ADJUST holds the boot core's value, not adjust_found */
+	/* written while the machine is stopped: this core shall go off at the top of its loop */
 	bool leave;
-	/* owner writes: when it went on after it was last evicted; 0: it did not yet */
+	/* owner writes: raw_now() when it resumed after its last eviction; 0: it has not resumed yet */
 	_Atomic uint64_t synced_raw;
 
 	/* --- tables of this core, owner only --- */
@@ -100,22 +99,22 @@ extern struct clock the_clock;
 
 struct core *this_core(void);
 
-/* Any core. It must do nothing more; what it is about to do just now it may still do. */
+/* Any core. A fenced core must do nothing more, but may still finish what it was just about to do. */
 static inline bool core_fenced(unsigned core)
 {
 	return atomic_load_explicit(&cores[core]->state, memory_order_acquire) >= CORE_FENCED;
 }
 
-/* Any core. Lost: nobody waits for it, what it holds is taken from it, its vCPUs stay where they are. */
+/* Any core. Nobody waits for a lost core, what it holds (a lock, a stop) is taken over, its vCPUs stay on it. */
 static inline bool core_lost(unsigned core)
 {
 	return atomic_load_explicit(&cores[core]->state, memory_order_acquire) == CORE_LOST;
 }
 
-/* How many have become so: core_become. Relaxed: who sees an old one looks again. */
+/* Number of cores lost so far (core_become). Relaxed: readers poll, so a stale value only delays them. */
 extern _Atomic uint32_t cores_lost;
 
-/* Say where this core is, for who finds it hanging. */
+/* Record what this core is doing, for the report should it hang. */
 static inline void core_at(const char *where, unsigned arg)
 {
 	struct core *c = this_core();

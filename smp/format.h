@@ -28,7 +28,7 @@ struct complaint {
 	char text[256];
 };
 
-/* Replaces the complaint's text; what does not fit is cut off. Always false: for who has nothing else to say. */
+/* Replaces the complaint's text; what does not fit is cut off. Always false, for the caller to return. */
 bool format_complaint(struct complaint *why, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Adds to it, after "; " unless it was empty; what does not fit is cut off. Always false, too. */

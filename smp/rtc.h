@@ -13,7 +13,7 @@ struct rtc {
 	uint8_t status_b; /* how the others are to be read */
 };
 
-/* Boot core. A reading that no update tore; false: there is none within 100000 tries, so no clock. */
+/* Boot core. A reading that no update tore; false: none within 100000 tries, so there is no clock. */
 bool rtc_read(struct rtc *r);
 
 /* Seconds since 1970, or 0 if that is no date from 1970 to 2199. Pure. */

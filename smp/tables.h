@@ -15,16 +15,16 @@
 struct machine {
 	uint32_t core_count;                 /* enabled ones, in the table's order */
 	uint32_t apic_id[MACHINE_CORES_MAX]; /* no two alike; which one runs is not known here */
-	uint32_t surplus;                    /* so many more there was no room for */
-	uint64_t lapic_phys;                 /* as the table says, be it true: the processor knows (apic.c) */
+	uint32_t surplus;                    /* further cores, for which there was no room */
+	uint64_t lapic_phys;                 /* as the table says; not relied on: IA32_APIC_BASE counts (apic.c) */
 	uint16_t pm_timer_port;              /* 0: none, or not in I/O space */
 	bool pm_timer_32bit;                 /* else it wraps at 24 bits */
 	uint64_t hpet_phys;                  /* 0: none */
 	const char *source;                  /* which table named the cores */
 	uint16_t serial_port;                /* of a 16550; 0: none is named */
-	uint16_t pm1_control[2];             /* ports, 0: none, to end the machine by; .. */
-	uint64_t dsdt_phys;                  /* .. 0: none, says with what. .. */
-	uint16_t reset_port;                 /* .. 0: none */
+	uint16_t pm1_control[2];             /* I/O ports to switch off by; 0: none */
+	uint64_t dsdt_phys;                  /* names the value to write there (\_S5); 0: none */
+	uint16_t reset_port;                 /* 0: none */
 	uint8_t reset_value;
 };
 
@@ -43,19 +43,19 @@ enum tables_result {
 const void *phys_at(uint64_t phys, size_t bytes);
 
 /*
- * acpi_read fills *m from ACPI, by the RSDP at `rsdp` if that is sound (0: the door was not told of any), else by one
- * where a BIOS has it. mptable_read puts the cores of the MP table into *m, and leaves the timers. Both return enum
+ * acpi_read fills *m from ACPI, by the RSDP at `rsdp` if that is sound (0: the boot loader named none), else by one
+ * where a BIOS has it. mptable_read puts the cores of the MP table into *m, but no timers. Both return enum
  * tables_result and set *why: empty on TABLES_OK, else one line. On a negative result *m has no cores; it may have timers.
  */
 int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why);
 int mptable_read(struct machine *m, struct complaint *why);
 
-/* What to write to each PM1 control register to switch off, SLP_TYPx of \_S5; false: that is not known, and *why. */
+/* What to write to each PM1 control register to switch off, SLP_TYPx of \_S5; false: unknown, *why says why. */
 bool acpi_s5(const struct machine *m, uint8_t type[2], struct complaint *why);
 
 /* A fresh *m and an empty complaint. */
 void tables_begin(struct machine *m, struct complaint *why);
-/* Adds a core; one whose id is there already is counted in *repeated instead. */
+/* Adds a core; a duplicate id is counted in *repeated instead. */
 void tables_add_core(struct machine *m, uint32_t apic_id, uint32_t *repeated);
 
 /* For the readers only. */

@@ -8,7 +8,7 @@
 #define MIB (1024ull * 1024)
 #define LARGE_PAGE (2 * MIB)
 
-/* Raw ticks from `from` to `now`; 0 if that is earlier: instants that two cores have taken are in no order by themselves. */
+/* Raw ticks from `from` to `now`; 0 if `now` is earlier, as stamps of two cores may be, by their raw_doubt. */
 static inline uint64_t raw_since(uint64_t from, uint64_t now)
 {
 	return (int64_t)(now - from) > 0 ? now - from : 0;

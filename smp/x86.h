@@ -32,7 +32,7 @@
 #define MSR_SYSENTER_EIP    0x176u
 #define MSR_MCG_CAP         0x179u /* then STATUS */
 #define MSR_MISC_ENABLE     0x1a0u
-#define MSR_MC0_CTL         0x400u /* then STATUS, ADDR, MISC; then the next bank's */
+#define MSR_MC0_CTL         0x400u /* then STATUS, ADDR, MISC; then the next bank */
 #define MSR_TSC_DEADLINE    0x6e0u
 #define MSR_PAT             0x277u
 #define MSR_EFER            0xc0000080u
@@ -55,7 +55,7 @@
 #define VECTOR_GP  13
 #define VECTOR_MC  18
 #define VECTOR_TIMER 32 /* the local APIC's */
-#define VECTOR_PIC 0xe0 /* and the next 15: of the 8259s */
+#define VECTOR_PIC 0xe0 /* and the next 15: the 8259s' */
 
 struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
@@ -159,7 +159,7 @@ static inline uint64_t read_idt_base(void)
 	return idtr.base;
 }
 
-/* The NMI's handler, and its IRET. */
+/* Runs the NMI handler; its IRET ends the blocking of NMIs. */
 static inline void int_nmi(void)
 {
 	__asm__ volatile("int $2" : : : "memory");
@@ -190,7 +190,7 @@ static inline void fxrstor(const void *area_512)
 	__asm__ volatile("fxrstor64 (%0)" : : "r"(area_512) : "memory");
 }
 
-/* Bochs has no hypervisor's bit, but a port that is read as its number. Virtual machines count, too. */
+/* Bochs doesn't set CPUID's hypervisor bit, but its port E9H reads as E9H. True in any virtual machine, too. */
 static inline bool in_emulator(void)
 {
 	return cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR || inb(0xe9) == 0xe9;
