@@ -5,12 +5,12 @@
  *   OFF -> STARTING (INIT) -> UP -> ... core_stop -> OFF
  *              '-> LOST <-'  no answer to INIT-SIPI-SIPI, or no progress (watch.c): named, never used again
  *
- * UP means: the core runs its loop, unsynchronised, not online for the clock.
- * Becoming online and ceasing to be happens in a stopped machine (hv/sync.c).
- * A core that stops has switched VMX off, so that INIT reaches it (SDM vol. 3, 25.2:
- * INIT is blocked in VMX root operation). INIT sends the boot core into the
- * firmware instead of waiting for SIPI (SDM vol. 3, 8.4.1), so that one halts
- * and is woken by NMI.
+ * UP means: the core runs its loop, at first unsynchronised and not online for
+ * the clock. It goes online and offline in a stopped machine (hv/sync.c). A core
+ * that stops has switched VMX off, so that INIT reaches it (SDM vol. 3, 25.2:
+ * INIT is blocked in VMX root operation). INIT would send the boot core into the
+ * firmware instead of having it wait for a SIPI (SDM vol. 3, 8.4.1), so that one
+ * halts and is woken by NMI.
  */
 #include "clock/port.h"
 #include "smp/lib.h"
@@ -20,9 +20,9 @@
 #define BOOT_CORE 0u
 #define INIT_WAIT_NS 10000000ull   /* INIT to SIPI, SDM vol. 3, 8.4.4.1 */
 #define SIPI_WAIT_NS 200000ull     /* SIPI to the second one */
-#define ANSWER_WAIT_NS 1000000000ull /* a host may have more to do than to give us a processor */
+#define ANSWER_WAIT_NS 1000000000ull /* a busy host may not give us a processor at once */
 #define PUT_BACK_NS 100000ull
-#define ROUNDS 24u                 /* to measure a raw TSC by: the quickest counts */
+#define ROUNDS 24u                 /* exchanges to measure a raw TSC; the quickest counts */
 #define XAPIC_ALL 0xffu            /* the id that means all cores, SDM vol. 3, 10.6.2.1 */
 #define CPUID7_EBX_TSC_ADJUST (1u << 1)
 
@@ -43,10 +43,10 @@ unsigned core_count;
 
 static struct clock_core clock_cores[CORES_MAX];
 static uint64_t start_page;
-/* One start at a time in the storm; at boot all at once: when each was sent what. */
+/* Per core being started (at boot all at once, later one at a time): what it was sent last, and when. */
 static uint64_t sent_raw[CORES_MAX];
 static uint8_t sent_sipis[CORES_MAX];
-static uint32_t sent_errors[CORES_MAX]; /* of apic_sent */
+static uint32_t sent_errors[CORES_MAX]; /* results of apic_sent, or'ed */
 
 extern const uint8_t ap_start[], ap_end[], ap_cr3[], ap_efer[];
 _Noreturn void core_restart(struct core *c); /* ap.asm: to hv_core on the core's own, empty stack */
@@ -57,7 +57,7 @@ static void complain(int result, const struct complaint *why)
 		print("howler: %s (a fault of the firmware's: is there a newer one?)\n", why->text);
 }
 
-/* Where an xAPIC has 8 bits for an id, another core would get what is meant for these. */
+/* An xAPIC destination has 8 bits: what is meant for these cores would reach others. */
 static void leave_out_far(struct machine *m)
 {
 	uint32_t kept = 0, far = 0;
@@ -201,18 +201,18 @@ static int64_t tsc_adjust(void)
 	return cpuid(0, 0).eax >= 7 && cpuid(7, 0).ebx & CPUID7_EBX_TSC_ADJUST ? (int64_t)rdmsr(MSR_TSC_ADJUST) : 0;
 }
 
-/* At its first start. */
+/* What the firmware left, recorded at the core's first start. */
 static void know(struct core *c)
 {
 	c->adjust_found = tsc_adjust();
-	c->model = cpuid(1, 0).eax; /* which also says to MSR 8BH what update is there (SDM vol. 3, 9.11.7.1) */
+	c->model = cpuid(1, 0).eax; /* also loads the update's revision into IA32_BIOS_SIGN_ID (SDM vol. 3, 9.11.7.1) */
 	msr_read(MSR_BIOS_SIGN_ID, &c->microcode);
 	msr_read(MSR_SMI_COUNT, &c->smis_found);
 }
 
 /*
- * The boot core, its tempo still that of its raw TSC: rounds of core_measure, if it asks for any. A core that gets on
- * is not lost, however slow.
+ * The boot core, its core TSC still equal to its raw TSC: answers core_measure of that core, if it asks. Each answer
+ * restarts the core's time-out: one that makes progress is not lost, however slow.
  */
 static void answer_measure(unsigned core)
 {
@@ -245,9 +245,9 @@ void cores_start(void)
 }
 
 /*
- * By the exchange that the clock uses, with the raw TSCs for counters: the boot core's was read between two readings of
- * this one, so what it is ahead by lies between what it was ahead of the last and of the first, a tick more or less as
- * each is cut. If that may be nothing it is taken to be.
+ * By the clock's own exchange, with raw TSCs for counters: the boot core's was read between two readings of this one,
+ * so its offset lies between (its reading - the last) and (its reading - the first), widened by a tick at each end for
+ * rounding. An interval that contains 0 is taken for 0.
  */
 static void measure(struct core *c)
 {
@@ -257,16 +257,16 @@ static void measure(struct core *c)
 	exchange_begin(x);
 	while (x->rounds < ROUNDS)
 		if (!exchange_round(x) && atomic_load_explicit(&c->state, memory_order_acquire) != CORE_STARTING)
-			halt_forever(); /* given up */
+			halt_forever(); /* the boot core has given this one up */
 	int64_t high = (int64_t)(x->best_leader - x->best_before) + 1, low = high - (int64_t)x->best_rtt - 2;
 	c->raw_adjust = low <= 0 && high >= 0 ? 0 : low + (high - low) / 2;
 	c->raw_doubt = (uint64_t)(high - c->raw_adjust > c->raw_adjust - low ? high - c->raw_adjust : c->raw_adjust - low);
 }
 
 /*
- * The counters of a package began at one reset, and INIT leaves them alone (SDM vol. 3, table 9-1): where firmware has
- * left TSC_ADJUST unequal (17.17.3), the boot core's value makes them equal again. Those of another package may differ by
- * themselves: whatever the package, a core takes that value if it brings it nearer. What it differs by then stays.
+ * The TSCs of a package start at the same reset, and INIT leaves them alone (SDM vol. 3, table 9-1): where firmware has
+ * left different values in TSC_ADJUST (17.17.3), writing the boot core's makes them equal again. Those of another
+ * package may differ anyway, so a core keeps that value only if it reduces its offset; raw_adjust has the rest.
  */
 void core_measure(void)
 {
@@ -323,7 +323,7 @@ void core_started(void)
 	the_clock.core[c->index].tempo_khz = c->start_khz;
 	atomic_store_explicit(&c->synced_raw, 0, memory_order_relaxed);
 	core_at("started", 0);
-	/* The boot core was off. Too late: it is lost. */
+	/* CORE_OFF: the boot core at boot. Neither: the starter has given this core up as lost. */
 	if (!core_become(c->index, CORE_STARTING, CORE_UP) && !core_become(c->index, CORE_OFF, CORE_UP))
 		core_halt();
 }
@@ -351,8 +351,8 @@ _Noreturn void core_stop(void)
 }
 
 /*
- * The NMI stops it where it is, should it ever go on (trap.c). INIT would for sure; but it is blocked in VMX root
- * operation, makes a guest exit (SDM vol. 3, 25.2), and Bochs drops it there. All cores have VMX on, or none.
+ * The NMI halts the core, should it ever go on (trap.c). INIT would be certain, but it is blocked in VMX root operation
+ * and only causes a VM exit in a guest (SDM vol. 3, 25.2), where Bochs drops it. Either all cores have VMX on or none.
  */
 const char *core_shoot(const struct core *c)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the portable files of this floor and of hv/ (request.c, stop.c, sync.c)
- * ask of the processor that they run on. Host tests and the simulator have
- * their own.
+ * What the portable files of smp/ and hv/ (request.c, stop.c, sync.c) ask of the
+ * processor that they run on. Host tests and the simulator have their own.
  */
 #include "smp/smp.h"
 #include "smp/x86.h"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One request word per core. Who wants something of a core sets bits (release)
- * and kicks it by NMI; the core takes them (acquire) in core_serve or at the
- * top of its loop. An NMI reaches a core wherever it is, also a guest that has
- * interrupts off; how none is lost is in trap.c.
+ * One request word per core. A requester sets bits (release) and kicks the
+ * core by NMI; the core takes them (acquire) in core_serve or at the top of its
+ * loop. An NMI reaches a core wherever it is, even in a guest that has
+ * interrupts off; trap.c explains why no kick is lost.
  *
- * No core waits deaf: each wait for another core is wait_until, which serves
- * REQ_NOW in every turn. No core waits for another while it holds a lock, nor for
- * one that is lost: who watches it (watch.c) says so, and no wait has a limit of its own.
+ * No core waits without listening: each wait for another core is wait_until, which
+ * serves REQ_NOW in every turn. No core waits for another while it holds a lock. Waits
+ * have no time-outs of their own: watch.c declares a stuck core lost, and that ends them.
  */
 #include "clock/port.h"
 #include "smp/smp.h"
@@ -20,7 +20,7 @@ static void send_nmi(struct core *c)
 	apic_send(c->apic_id, APIC_NMI);
 }
 
-/* Of those that were sent some come as one with the next: they are more, never less, and watch.c closes the gap. */
+/* NMIs may merge, so fewer are taken than were sent, never more; core_watch makes up the difference. */
 bool core_nmi_strays(void)
 {
 	struct core *c = this_core();
@@ -35,15 +35,15 @@ bool core_nmi_strays(void)
 void core_request(unsigned core, unsigned bits)
 {
 	struct core *c = cores[core];
-	/* seq_cst: the caller's earlier stores are seen by whoever serves the bits. */
+	/* seq_cst: the core that serves the bits sees the caller's earlier stores. */
 	unsigned old = atomic_fetch_or_explicit(&c->requests, bits, memory_order_seq_cst);
 
-	/* A bit that was set already has a kick of its own under way or is being looked at. */
+	/* Bits that were all set already have a kick under way, or the core is looking at them. */
 	if (c != this_core() && (old & bits) != bits)
 		send_nmi(c);
 }
 
-/* REQ_BEFORE: the tempo itself changes a while after the notice was served. */
+/* REQ_BEFORE: the tempo itself changes effect_delay_raw after the notice is served. */
 static void schedule_tempo(struct core *c)
 {
 	uint64_t now = raw_now();
@@ -94,7 +94,7 @@ void core_doze(const char *why, uint64_t raw)
 void core_kick(unsigned core)
 {
 	atomic_fetch_or_explicit(&cores[core]->requests, REQ_WAKE, memory_order_seq_cst);
-	send_nmi(cores[core]); /* though a bit may have been set: its NMI may be lost */
+	send_nmi(cores[core]); /* even if the bit was set: the NMI sent with it may be lost */
 }
 
 _Atomic uint32_t cores_lost;

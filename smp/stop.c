@@ -4,34 +4,33 @@
  * stands still at the top of its loop.
  *
  *   IDLE     nothing
- *   GATHER   asked to come; who is here still serves REQ_NOW, because a core that
- *            is not here yet may be in a resync and wait for just that
- *   STILL    all are here and serve nothing any more; when all said so, the
- *            function runs
+ *   GATHER   all are asked to come; those here still serve REQ_NOW, because a
+ *            core that is not here yet may be in a resync that waits for that
+ *   STILL    all are here and serve nothing any more; when all have said so,
+ *            the function runs
  *
- * `state` is written by the core that stops the others (release) and read by
- * them (acquire): what happened before a state is seen by who sees the state.
- * Each of them says in a word of its own (release; acquire in all_in) to which
- * state it has come. Each stop has a number, so that nobody who is late to leave
- * one is taken for a part of the next.
+ * `state` is written by the stopping core (release) and read by the others
+ * (acquire), so a core that sees a state sees what happened before it. Each of
+ * the others acknowledges a state in its own word, core.stop (release; acquire in
+ * all_in). Stops are numbered, so that a core that is late to leave one stop is
+ * not taken for a participant of the next.
  *
- * A core that is lost is not waited for. If it is the one that has stopped the others,
- * each leaves by itself, and the next stop takes `by` over: what the function was to do may
- * be half done then.
+ * A lost core is not waited for. If the stopping core itself is lost, the others leave by
+ * themselves, and the next stop takes `by` over: the function's work may be half done then.
  */
 #include "clock/port.h"
 #include "smp/smp.h"
 
 struct stop the_stop;
 
-/* Has every other core come to that state, of those that are to? */
+/* Has every other core that takes part reached that state? */
 static bool all_in(void *arg)
 {
 	uint32_t state = *(uint32_t *)arg;
 
 	for (unsigned i = 0; i < core_count; i++) {
 		uint32_t in = atomic_load_explicit(&cores[i]->stop, memory_order_acquire);
-		/* Who came when it gathered is a part of this stop. */
+		/* GATHER: each online core takes part. STILL: each core that joined this stop, by its number. */
 		bool part = state % STOP_NUMBER == STOP_GATHER ? clock_online(&the_clock, i) : (in ^ state) < STOP_NUMBER;
 
 		if (i != this_core()->index && in != state && part && !core_lost(i))
@@ -45,7 +44,7 @@ static void enter(uint32_t state)
 	atomic_store_explicit(&the_stop.state, state, memory_order_release);
 }
 
-/* One stop at a time. Acquire: what the last one did; pairs with the release at its end. */
+/* One stop at a time. The acquire pairs with the release at the end of the last one. */
 static bool begin(void *unused)
 {
 	uint32_t by = atomic_load_explicit(&the_stop.by, memory_order_relaxed);
@@ -70,7 +69,7 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 		if (i != proof.by && clock_online(&the_clock, i))
 			core_request(i, REQ_STOP);
 	wait_until(all_in, &gather, "stop: gathering", UINT32_MAX);
-	core_serve(); /* fn finds no core with something left to serve now */
+	core_serve(); /* so that fn finds no core with REQ_NOW pending */
 	enter(still);
 	wait_until(all_in, &still, "stop: standing still", UINT32_MAX);
 	fn(&proof, arg);
@@ -78,7 +77,7 @@ void stop_run(void (*fn)(const struct stopped *, void *), void *arg)
 	atomic_store_explicit(&the_stop.by, 0, memory_order_release);
 }
 
-/* Is that state over, or nobody there any more to end it? */
+/* Is that state over, or is the core lost that would end it? */
 static bool past(void *state)
 {
 	uint32_t now = atomic_load_explicit(&the_stop.state, memory_order_acquire);
@@ -106,7 +105,7 @@ void stop_join(void)
 		return;
 	atomic_store_explicit(mine, s, memory_order_release);
 	wait_until(past, &s, "stop: joined", UINT32_MAX);
-	core_serve(); /* what was asked before the last one came; nobody asks any more */
+	core_serve(); /* what was requested before the last core came; from here on nothing is */
 	atomic_store_explicit(mine, s - STOP_GATHER + STOP_STILL, memory_order_release);
 	core_at("stop: still", 0);
 	stop_stand();

@@ -2,16 +2,16 @@
 /*
  * A core that makes no progress is found, named and fenced.
  *
- * Each core has a heart: a count that it moves wherever it loops or waits, at least once in a slice of a guest; who
- * sleeps does so for a slice, too. Each watches the next one that is up, so that all are watched, the seat and who has
- * stopped the machine among them, and nobody needs to know who waits for whom. It takes a look at most each LOOK_NS, and
- * counts those in a row that found the other's heart unmoved: not the time between them, in which a host may have
- * taken its own processor away, or the whole machine's.
+ * Each core increments a heartbeat wherever it loops or waits, at least once per slice; guests and sleep last no longer
+ * than a slice. Each core watches the next one that is up. So all are watched, the seat and a core that has stopped the
+ * machine included, and nobody needs to know who waits for whom. A core looks at most every LOOK_NS, and counts the
+ * consecutive looks that found no new beat. It does not measure the time between them, in which a host may have taken
+ * the watcher's own processor away, or the whole machine's.
  *
- * After KICK looks the other is kicked again. After FENCE looks it is fenced, and lost by the next one: should it have
- * come back just then, the NMI has halted it. From then on nobody waits for it, and what it holds is taken from it. It is
- * still online for the clock then: the conductor takes it down in a stop (sync.c). It is never started again, and its
- * vCPUs never run elsewhere.
+ * After KICK such looks it kicks the other core again. After FENCE looks it fences it by NMI, and at the next look
+ * declares it lost: had the core come back, the NMI would have halted it by then. From then on nobody waits for it, and
+ * what it holds is taken over. It stays online for the clock until the conductor takes it down in a stop (sync.c). It
+ * is never started again, and its vCPUs never run elsewhere.
  */
 #include "clock/port.h"
 #include "smp/smp.h"
@@ -19,7 +19,7 @@
 #define LOOK_NS 250000000ull
 enum { KICK = 4, FENCE = 20 };
 
-/* The next one that is up; itself: there is none. */
+/* The next core that is up; `me` if there is none. */
 static struct core *next_core(unsigned me)
 {
 	unsigned i = me;
@@ -45,11 +45,11 @@ void core_watch(void)
 
 	if (core_fenced(me->index))
 		core_halt();
-	/* Release: should this be its last beat, who fences it sees all that it did before. */
+	/* Release, pairs with the watcher's acquire: if this is the last beat, it sees all that came before. */
 	atomic_store_explicit(&me->beats, atomic_load_explicit(&me->beats, memory_order_relaxed) + 1, memory_order_release);
 	if (!core_count || now - w->looked_raw < raw_of_ns(LOOK_NS))
 		return;
-	if ((int32_t)(w->nmis_sent - me->nmis) > 0) /* what was sent by the last look has come, or will never by itself */
+	if ((int32_t)(w->nmis_sent - me->nmis) > 0) /* sent a look ago and not taken: it merged with another one */
 		me->nmis = w->nmis_sent;
 	w->nmis_sent = atomic_load_explicit(&me->nmis_sent, memory_order_relaxed);
 	struct core *other = next_core(me->index);
