@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ACPI: RSDP -> XSDT or RSDT -> MADT for the cores, FADT and HPET for the
- * timers. Section numbers are those of ACPI 6.4. Each table is believed for
- * itself: a damaged one costs what it holds, is told, and the next of its kind is tried.
+ * timers. Section numbers are those of ACPI 6.4. Each table is trusted on its own:
+ * a damaged one costs only what it holds, is reported, and the next of its kind is tried.
  */
 #include "smp/tables.h"
 #include "smp/lib.h"
@@ -20,7 +20,7 @@ enum {
 	FADT_TMR_VAL_EXT = 1 << 8, FADT_HW_REDUCED = 1 << 20, FADT_RESET_REG_SUP = 1 << 10,
 	FADT_RESET_END = 129, FADT_X_DSDT_END = 148,
 	HPET_SIZE = 56,                             /* IA-PC HPET 1.0a, 3.2.4 */
-	SPCR_SIZE = 80, SPCR_16450 = 1, SPCR_16550 = 0x12, /* Microsoft's specification of it; 0 is a 16550, too */
+	SPCR_SIZE = 80, SPCR_16450 = 1, SPCR_16550 = 0x12, /* Microsoft's SPCR specification; 0 is a 16550, too */
 	AML_BYTE = 0x0a, AML_PACKAGE = 0x12,        /* 20.2.3, 20.2.5.4 */
 	GAS_MEMORY = 0, GAS_IO = 1,                 /* 5.2.3.2 */
 };
@@ -52,7 +52,7 @@ static const char *acpi_madt_entry(const uint8_t *e, struct machine *m, uint32_t
 	return NULL;
 }
 
-/* Of a list that ends in damage, what comes before it is good: the sum says that the firmware meant it so. */
+/* Where an entry is malformed, those before it still count: as the checksum is right, the firmware meant them so. */
 static bool acpi_madt(const struct table *t, struct machine *m, struct complaint *why)
 {
 	uint32_t repeated = 0;
@@ -98,7 +98,7 @@ static void acpi_end(const struct table *t, struct machine *m)
 		m->dsdt_phys = tables_u64(p + 140);
 }
 
-/* PM timer, 4.8.3.3. Its extended address counts alone if it is not 0 (5.2.9, X_PM_TMR_BLK). */
+/* PM timer, 4.8.3.3. A non-zero extended address overrides the other one (5.2.9, X_PM_TMR_BLK). */
 static bool acpi_fadt(const struct table *t, struct machine *m, struct complaint *why)
 {
 	uint64_t port = t->bytes[91] == 4 ? tables_u32(t->bytes + 76) : 0; /* PM_TMR_LEN, PM_TMR_BLK */
@@ -149,10 +149,10 @@ enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), ALL_KINDS = 7 /* but SPCR: most
 
 struct search {
 	unsigned taken;        /* a bit for each kind */
-	uint64_t tried[KINDS]; /* the last one: RSDT and XSDT list the same */
+	uint64_t tried[KINDS]; /* the last one tried: RSDT and XSDT list the same tables */
 };
 
-/* All tables of a root (5.2.7, 5.2.8): the first sound one of each kind that no earlier root had. */
+/* The tables of a root (5.2.7, 5.2.8): the first sound one of each kind that no earlier root had. */
 static void acpi_tables(struct table *root, struct search *s, struct machine *m, struct complaint *why)
 {
 	const uint32_t pointer = root->signature[0] == 'X' ? 8 : 4; /* bytes */
@@ -174,7 +174,7 @@ static void acpi_tables(struct table *root, struct search *s, struct machine *m,
 			if (!(s->taken & 1u << k))
 				s->taken |= (unsigned)(tables_open(&t, kinds[k].least, ACPI_TABLE_MAX, why) &&
 						       kinds[k].take(&t, m, why)) << k;
-			else if (kinds[k].take != acpi_hpet) /* of those there may be more than one */
+			else if (kinds[k].take != acpi_hpet) /* a machine may have several HPETs */
 				format_note(why, "%s at 0x%lx: not the first: not used", t.name, phys);
 		}
 	}
@@ -209,7 +209,7 @@ static void acpi_rsdp(uint64_t rsdp, struct search *s, struct machine *m, struct
 		format_note(why, "ACPI: RSDP at 0x%lx leads to no MADT", rsdp);
 }
 
-/* Where a BIOS has it: in [from, end), whole KiB. False: there is none. */
+/* Looks for the RSDP where a BIOS has it: in [from, end), whole KiB. False: there is none. */
 static bool acpi_scan(uint64_t from, uint64_t end, struct search *s, struct machine *m, struct complaint *why)
 {
 	bool any = false;
@@ -242,8 +242,8 @@ int acpi_read(uint64_t rsdp, struct machine *m, struct complaint *why)
 }
 
 /*
- * The first two elements of the package \_S5 (7.4.2.5): 0, 1, or a byte, as compilers write small integers. AML can't be
- * read from the middle: this finds what looks like it.
+ * The first two elements of the package \_S5 (7.4.2.5): 0, 1, or a byte, as compilers write small integers. AML can't
+ * be parsed from the middle: this searches for what looks like it.
  */
 bool acpi_s5(const struct machine *m, uint8_t type[2], struct complaint *why)
 {

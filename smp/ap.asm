@@ -4,8 +4,8 @@
 ; trampoline page, CS = page / 16, interrupts off. core.c copies
 ; ap_start..ap_end there and fills in ap_cr3 and ap_efer. Straight to 64-bit mode
 ; (paging and protection go on with one write to CR0), then to ap_entry in the
-; image. All cores may run through it at once: what it writes is the same for
-; each. With paging on nothing writes to the page; so CS's "accessed" is set.
+; image. All cores may run through it at once: each writes the same values. With
+; paging on the page is read-only, so CS's accessed bit is set beforehand.
 
 %include "asm_abi.inc"
 
@@ -32,7 +32,7 @@ ap_start:
 	mov cr4, eax
 	mov eax, [AT(ap_cr3)]
 	mov cr3, eax
-	mov ecx, 0x277			; PAT: INIT leaves the firmware's; nothing goes by it before paging is on
+	mov ecx, 0x277			; PAT: INIT leaves the firmware's; not used before paging is on
 	mov eax, PAT_LOW
 	mov edx, PAT_HIGH
 	wrmsr
@@ -96,7 +96,7 @@ ap_entry:
 	cmp edx, [rdi + CORE_APIC_ID]
 	jne .next
 
-; core_restart(RDI = struct core *): the same for a core that only slept.
+; core_restart(RDI = struct core *): the same for a core that was only halted.
 core_restart:
 	mov rsp, [rdi + CORE_STACK_TOP]
 	xor ebp, ebp

@@ -16,7 +16,7 @@ enum {
 #define SVR_ENABLE 0x100u
 #define SVR_VECTOR 0xffu
 #define TIMER_BY_1 0xbu
-#define ICR_WAIT_NS 100000000ull /* thousands of times what a message takes */
+#define ICR_WAIT_NS 100000000ull /* thousands of times longer than a send takes */
 
 bool apic_x2; /* written by the boot core before any other runs */
 static volatile uint32_t *page; /* device registers, not memory: volatile is right here */
@@ -56,7 +56,7 @@ uint32_t apic_id(void)
 	return apic_x2 ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 }
 
-/* Until the last message is on its way (SDM 10.6.1, delivery status). An x2APIC does not say. */
+/* Waits until the last IPI is sent (SDM 10.6.1, delivery status; an x2APIC has none). False: it is stuck. */
 static bool idle(void)
 {
 	uint64_t begin = 0;
@@ -89,7 +89,7 @@ void apic_send(uint32_t to, uint32_t command)
 		return;
 	}
 	if (!idle())
-		return; /* whoever waits for an answer says that none comes */
+		return; /* whoever waits for an effect reports that there is none */
 	apic_write(APIC_ICR_HIGH, to << 24);
 	apic_write(APIC_ICR_LOW, command);
 }

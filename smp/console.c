@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log: a ring in memory that one core empties a few bytes at a time to a
- * serial line (115200 8N1, a character takes 87 us) and the screen, so that printing costs
- * the printer nothing but a copy. A text goes in as a whole, so that no other core's
- * comes between. Who fills the ring faster than the line takes it waits for the
- * line: nothing is lost. A guest can't wait; it has a share of the ring, and what
- * does not fit there it has to offer again: Howler's own text always finds room, and
- * never more than GUEST_SHARE of a guest's before it.
+ * The log: a ring in memory, emptied a few bytes at a time to a serial line (115200
+ * 8N1, 87 us per character) and the screen, so that printing costs only a copy. A
+ * text goes in as a whole: no other core's comes between. A core that finds the
+ * ring full waits for the line: nothing is lost. Guests' text must not make a core
+ * wait: it has a share of the ring, and what does not fit there has to be offered
+ * again. So Howler's own text always finds room, behind no more than GUEST_SHARE
+ * bytes of guests' text.
  *
- * Until other cores start, any step may be this machine's last one (a port, a table, an MSR): print comes back when
- * all is out.
+ * Until other cores start, any step may be the machine's last one (a port, a table, an MSR), so print returns only when
+ * all is sent.
  *
- * console_lock protects all that is here and the two devices; a leaf: nothing waits
- * while it is held.
+ * console_lock protects all that is here and the two devices. It is a leaf lock: its
+ * holder never waits.
  */
 #include <stdarg.h>
 
@@ -24,8 +24,8 @@
 enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
 #define LSR_THRE 0x20 /* FIFO empty */
 #define LSR_TEMT 0x40 /* line idle */
-#define LSR_NONE 0xff /* nobody answers: there is no parity error without parity */
-#define VAIN_MAX 1000000u /* readings of it, a microsecond each on a PC; a FIFO full is out after 1.4 ms */
+#define LSR_NONE 0xff /* no device: with 8N1 there are no parity errors */
+#define VAIN_MAX 1000000u /* readings of LSR, a microsecond each on a PC; a full FIFO is sent in 1.4 ms */
 #define UART_FIFO 16
 
 #define RING_SIZE 32768u
@@ -35,13 +35,13 @@ enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UA
 static char ring[RING_SIZE];
 static uint64_t head, tail, shown; /* written at head, sent from tail, on the screen up to shown; free-running */
 static uint16_t port = 0x3f8; /* the UART; 0: none */
-static uint32_t in_vain;      /* readings of its state in a row that found nothing to do */
-static bool at_once = true;   /* print waits; no other core does */
+static uint32_t in_vain;      /* consecutive readings of LSR that found it not ready */
+static bool at_once = true;   /* print waits until all is sent; only the boot core runs */
 uint64_t console_raw;
-static uint64_t guest_end;  /* where a guest's last text ends: when that is sent, it has its whole share again */
-static unsigned guest_left; /* of its share */
+static uint64_t guest_end;  /* where guests' last text ends: when that is sent, they have their whole share again */
+static unsigned guest_left; /* of that share */
 static _Atomic uint32_t console_lock; /* core + 1 */
-static bool hide_line; /* the screen leaves out lines for machines: those that begin with { */
+static bool hide_line; /* the screen omits lines for machines: those that begin with { */
 static bool at_line_start = true;
 static _Atomic uint32_t panicking; /* 1 + APIC id of the first core that panics, or ends the machine */
 
@@ -50,7 +50,7 @@ void console_init(uint32_t serial)
 	static const uint16_t ports[] = { 0x3f8, 0x3f8, 0x2f8, 0x3e8, 0x2e8, 0 }; /* enum options_serial */
 
 	port = serial < ARRAY_SIZE(ports) ? ports[serial] : (uint16_t)serial;
-	tail = 0; /* if there was another, this one gets all that it had */
+	tail = 0; /* a second port gets all that the first one had */
 	if (!port)
 		return;
 	outb(port + UART_IER, 0);
@@ -71,7 +71,7 @@ static void show(char c)
 		screen_put(c);
 }
 
-/* With the lock: so far all is out, on line and screen. */
+/* With the lock: up to where both line and screen have everything. */
 static uint64_t done(void)
 {
 	return screen_there() && shown < tail ? shown : tail;
@@ -83,7 +83,7 @@ static void append(const char *text, unsigned length)
 		ring[head++ % RING_SIZE] = *text++;
 }
 
-/* With the lock. The screen goes on. */
+/* With the lock. Drops the serial port; the screen goes on. */
 static void give_up(uint8_t lsr)
 {
 	char text[128];
@@ -94,7 +94,7 @@ static void give_up(uint8_t lsr)
 	port = 0;
 }
 
-/* Some goes to the screen, and up to a FIFO full to the line if it takes it. True: all is out, and the line idle. */
+/* Shows some bytes, and sends up to a FIFO of them if the UART is ready. True: all is out, and the line idle. */
 static bool drain(bool all)
 {
 	core_lock(&console_lock);
@@ -116,7 +116,7 @@ static bool drain(bool all)
 	return idle;
 }
 
-/* The whole text, or nothing if there is no room for it; then the line gets on. */
+/* Appends the whole text; if there is no room for it, drains a little instead. */
 static bool put(const char *text, unsigned length, bool guest)
 {
 	core_lock(&console_lock);
@@ -135,7 +135,7 @@ static bool put(const char *text, unsigned length, bool guest)
 	return fits;
 }
 
-/* Without the lock. As in each wait others may want something of this core; in a panic they have stopped. */
+/* Without the lock. Serves other cores' requests, as every wait must; in a panic the other cores have stopped. */
 static void wait_line(void)
 {
 	if (core_count && !atomic_load_explicit(&panicking, memory_order_relaxed)) {
@@ -210,7 +210,7 @@ _Noreturn void machine_end(bool pass)
 	cores_put_back();
 	print("howler: %sdone; the machine can be switched off\n", power_end(pass));
 	flush();
-	atomic_store_explicit(&this_core()->state, CORE_OFF, memory_order_release); /* it is not missed */
+	atomic_store_explicit(&this_core()->state, CORE_OFF, memory_order_release); /* no watcher finds it stuck */
 	halt_forever();
 }
 
@@ -218,7 +218,7 @@ void panic_ack(void)
 {
 	uint32_t who = atomic_load_explicit(&panicking, memory_order_acquire);
 
-	if (!who || who == 1 + apic_id()) /* a kick may still come to this one */
+	if (!who || who == 1 + apic_id()) /* a kick may still reach the panicking core itself */
 		return;
 	core_put_back();
 	halt_forever();
@@ -240,7 +240,7 @@ void panic_begin(void)
 	core_unlock(&console_lock); /* its holder has stopped */
 }
 
-/* A call trace by frame pointers: stops at the first that leads out of the stack or back. Then the end. */
+/* A call trace by frame pointers, up to the first that leads backwards or out of the stack; then the end. */
 _Noreturn void panic_end(const uint64_t *frame)
 {
 	for (unsigned depth = 0; depth < 16 && frame && !((uint64_t)frame & 7); depth++) {

@@ -28,7 +28,7 @@ uint64_t counter_step(const struct counter *c, unsigned polls)
 {
 	uint64_t last = c->read(), least = 0;
 
-	/* As quick as can be: what passes between two readings counts as a step. */
+	/* A tight loop: any delay between two readings adds to the step. */
 	for (unsigned steps = 0; steps < STEPS && polls; polls--) {
 		uint64_t now = c->read(), step = (now - last) & c->mask;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables of four levels, a processor's (SDM vol. 3, 4.5) or EPT's (29.3.2), in pages of 2 MiB where they are whole.
- * Their entries have one form: bits 0 and 1 let read and write, bit 2 is for the user or lets execute, bit 7 makes
- * a page of a table. Where a table is met all is let: the pages decide.
+ * Four-level tables, the processor's (SDM vol. 3, 4.5) or EPT (29.3.2), with 2 MiB pages where whole ones are mapped.
+ * Both share one entry format: bit 0 is present or read, bit 1 write, bit 2 user or execute, bit 7 a large page.
+ * Entries that point to tables permit everything: the pages' own bits decide.
  */
 #include "smp/lib.h"
 #include "smp/smp.h"
@@ -17,7 +17,7 @@ uint64_t *map_new(void)
 	return memset(mem_alloc(PAGE_SIZE, PAGE_SIZE), 0, PAGE_SIZE);
 }
 
-/* The table under an entry, made if there is none; that of a large page maps what the page did. */
+/* The table below an entry, made if there is none; in place of a large page, it maps what that did. */
 static uint64_t *below(uint64_t *entry)
 {
 	if ((*entry & (PRESENT | LARGE)) == PRESENT)
@@ -29,7 +29,7 @@ static uint64_t *below(uint64_t *entry)
 	return table;
 }
 
-/* By a table of entries for 1 << shift bytes. */
+/* In a table whose entries map 1 << shift bytes each. */
 static void map_in(uint64_t *table, unsigned shift, uint64_t virt, uint64_t phys, uint64_t bytes, uint64_t bits)
 {
 	uint64_t size = 1ull << shift, leaf = shift == 12 ? bits : bits | LARGE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Machine checks: hardware says that it has failed (SDM vol. 3, 15); without CR4.MCE it resets the machine instead.
- * Most come to all cores at once, and some banks are a core's own: each leaves what it finds before it stops, the
- * first one tells.
+ * Machine checks: hardware reports a failure (SDM vol. 3, 15); without CR4.MCE the processor shuts down instead.
+ * Most are broadcast to all cores, and some banks are per core: each core records what it finds and stops, the first
+ * one prints everything.
  */
 #include "smp/format.h"
 #include "smp/smp.h"
@@ -13,7 +13,7 @@
 
 static struct found {
 	char text[100];
-	_Atomic bool whole; /* release, acquire */
+	_Atomic bool whole; /* `text` is complete: release in look, acquire in mca_end */
 } found[FOUND_MAX];
 
 static void look(void)
@@ -44,7 +44,7 @@ _Noreturn void mca_end(void)
 	uint64_t mcg = 0;
 
 	look();
-	panic_begin(); /* takes long enough for the others */
+	panic_begin(); /* takes long enough for the other cores to record theirs */
 	msr_read(MSR_MCG_CAP + 1, &mcg);
 	print("\nhowler: machine check on core %u (APIC id %u), at \"%s\" %d, MCG_STATUS %lx: hardware has failed: keep these "
 	      "lines; check memory, cooling and power\n", c->index, apic_id(), atomic_load(&c->where),

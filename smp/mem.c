@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Physical memory below 4 GiB, identity-mapped: a physical address is a
- * pointer. Taken from the free ranges of boot_info in ascending order, never
- * given back, closed after boot.
+ * pointer. Allocated from the free ranges of boot_info in ascending order, never
+ * freed; closed after boot.
  *
- * The final page tables are made here, whatever the door used: 2 MiB pages for
- * the low 4 GiB, the image at its link address, devices above; 4 KiB pages
- * where a large one would not be all alike. No page can be both written and
- * executed. Only the image's text (by its link address) and the trampoline are
- * executed; text and rodata can't be written by their physical address either.
+ * The final page tables are made here, whatever the boot path used: 2 MiB pages
+ * for the low 4 GiB, the image at its link address, devices above; 4 KiB pages
+ * where the attributes differ within 2 MiB. No page is both writable and
+ * executable. Only the image's text (at its link address) and the trampoline are
+ * executable; text and rodata are read-only at their physical address, too.
  *
- * Most firmware has the framebuffer uncached: it is mapped write-combining, by an
- * entry of the PAT that no other page goes by.
+ * Most firmware leaves the framebuffer uncached: it is mapped write-combining, by
+ * a PAT entry that no other page uses.
  */
 #include "smp/lib.h"
 #include "smp/smp.h"
@@ -40,7 +40,7 @@ static bool closed;
 static uint64_t *pml4;
 static uint64_t no_execute; /* PTE_NX, a reserved bit where the processor has none */
 
-/* The first range that has room for so much; NULL: none. */
+/* The first range that has room; NULL: none. */
 static struct boot_mem *room(uint64_t bytes, uint64_t align)
 {
 	for (struct boot_mem *r = free_range; r < free_range + free_count; r++) {
@@ -70,13 +70,13 @@ void *mem_alloc(uint64_t bytes, uint64_t align)
 	uint64_t base = r->base, start = ALIGN_UP(base, align);
 	r->base = start + pages;
 	r->size -= r->base - base;
-	/* What alignment skips stays free if there is room to note it. */
+	/* What alignment skips stays free, if there is a slot to record it. */
 	if (start > base && free_count < BOOT_MEM_MAX)
 		free_range[free_count++] = (struct boot_mem){ base, start - base };
 	return (void *)start;
 }
 
-/* Before the other cores start: no TLB but this one knows what was there, and only where it is a single page. */
+/* Runs before the other cores start, so only this TLB may be stale, and only when a single page is remapped. */
 static void map(uint64_t virt, uint64_t phys, uint64_t bytes, uint64_t bits)
 {
 	map_pages(pml4, virt, phys, bytes, bits);
@@ -108,7 +108,7 @@ void mem_init(const struct boot_info *boot)
 	}
 	pml4 = map_new();
 	enable_nx();
-	wrmsr(MSR_PAT, (uint64_t)PAT_HIGH << 32 | PAT_LOW); /* what is mapped as yet has no PWT. The other cores': ap.asm */
+	wrmsr(MSR_PAT, (uint64_t)PAT_HIGH << 32 | PAT_LOW); /* no page so far has PWT. The other cores': ap.asm */
 	map(0, 0, FOUR_GIB, DATA);
 	map(phys, phys, data, RODATA);
 	map(link, phys, rodata, TEXT);
@@ -117,7 +117,7 @@ void mem_init(const struct boot_info *boot)
 	phys = boot->fb_phys & ~(PAGE_SIZE - 1);
 	end = ALIGN_UP(boot->fb_phys + (uint64_t)boot->fb_pitch * boot->fb_height, PAGE_SIZE);
 	map(phys, phys, end - phys, DATA | PTE_PWT);
-	wbinvd(); /* no line and no translation stays of what was of another type (SDM vol. 3, 12.12.4) */
+	wbinvd(); /* no cache line and no translation of another memory type may stay (SDM vol. 3, 12.12.4) */
 	write_cr3((uint64_t)pml4);
 }
 

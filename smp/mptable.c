@@ -20,7 +20,7 @@ enum {
 
 /*
  * Looks for a sound floating pointer structure (4.1) in [from, from + bytes).
- * One that is not sound is kept in *damaged: those four letters may be chance.
+ * The address of an unsound one goes to *damaged: those four letters may be chance.
  */
 static const uint8_t *mptable_scan(uint64_t from, uint32_t bytes, uint64_t *damaged)
 {
@@ -36,7 +36,7 @@ static const uint8_t *mptable_scan(uint64_t from, uint32_t bytes, uint64_t *dama
 	return NULL;
 }
 
-/* The three places where 4 says that it may be. */
+/* The three places where it may be (4). */
 static const uint8_t *mptable_find(uint64_t *damaged)
 {
 	const uint8_t *word = phys_at(BDA_BASE_KIB, 2), *found = NULL;

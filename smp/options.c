@@ -8,8 +8,8 @@ struct options_row {
 	const char *name;
 	size_t offset, bytes; /* of the field: a number or enum, a bool, or a name of OPTIONS_NAME_MAX */
 	uint64_t min, max;    /* numbers: both allowed */
-	const char *choices;  /* the others: a|b|c; of a bool the first is true. With a range, too: or a number */
-	const char *initial;  /* NULL: 0, be it in range or not */
+	const char *choices;  /* words: a|b|c; for a bool the first is true. With a range as well: or a number */
+	const char *initial;  /* NULL: 0, even if out of range */
 };
 
 #define FIELD(f) offsetof(struct options, f), sizeof(((struct options *)0)->f)
@@ -71,7 +71,7 @@ static const char *options_choice(const struct options_row *row, const char *s, 
 	const char *c = row->choices;
 
 	if (strchr(s, '|'))
-		return "unknown choice"; /* else "calm|tempo" would be found */
+		return "unknown choice"; /* or "calm|tempo" would match */
 	for (*value = 0; c; (*value)++) {
 		if (strncmp(c, s, length) == 0 && (c[length] == '|' || !c[length]))
 			return NULL;
@@ -137,7 +137,7 @@ static bool options_word(const char *word, struct options *o, uint64_t *seen, st
 				row->max);
 }
 
-/* Copies the next word, cut at its size; gives its true length, 0 at the end of the line. */
+/* Copies the next word, cut to WORD_MAX; returns its true length, 0 at the end of the line. */
 static size_t options_next(const char **line, char word[WORD_MAX + 1])
 {
 	const char *s = *line;
@@ -146,7 +146,7 @@ static size_t options_next(const char **line, char word[WORD_MAX + 1])
 	while (*s && strchr(" \t\r\n", *s))
 		s++;
 	for (; *s && !strchr(" \t\r\n", *s); s++, length++)
-		if (length < WORD_MAX) /* no byte that is no text reaches a console */
+		if (length < WORD_MAX) /* only printable characters reach a console */
 			word[length] = *s > ' ' && *s < 0x7f ? *s : '?';
 	word[length < WORD_MAX ? length : WORD_MAX] = '\0';
 	*line = s;

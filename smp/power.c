@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the machine ends. Nobody above a hypervisor can be told "done": emulators have a port for it, on real hardware a
- * person reads the screen, or, where nobody watches, end= has it reset or switched off. UEFI's ResetSystem is not asked:
- * Howler maps nothing of the firmware's to be executed.
+ * How the machine ends. There is nothing above Howler to exit to: emulators have a port for it; on real hardware a
+ * person reads the screen, or, unattended, end= has it reset or switched off. UEFI's ResetSystem is not called: Howler
+ * maps no firmware code as executable.
  */
 #include "smp/smp.h"
 #include "smp/x86.h"
@@ -11,7 +11,7 @@
 #define PM1_SLP_EN (1u << 13)
 #define RESET_CONTROL 0xcf9u /* of PC chipsets: 2, then 6 */
 #define KEYBOARD 0x64u
-#define POST 0x80u /* to read it takes a microsecond, and does nothing */
+#define POST 0x80u /* a read takes about a microsecond and has no effect */
 
 static enum options_end wanted;
 static const struct machine *machine;
@@ -52,7 +52,7 @@ static void switch_off(void)
 	}
 }
 
-/* The write asks for it only: chipsets and emulators take their time, and the core runs on meanwhile. Some seconds. */
+/* Some seconds: chipsets and emulators take their time over a reset or power-off, and the core runs on meanwhile. */
 static void wait_for_the_end(void)
 {
 	for (uint64_t since = rdtsc(); rdtsc() - since < UINT64_C(1) << 33;)
@@ -61,7 +61,7 @@ static void wait_for_the_end(void)
 
 const char *power_end(bool pass)
 {
-	wait(); /* TEMT comes a little early, and a machine that goes off drops what its UART still holds */
+	wait(); /* TEMT may be set a little early, and power-off drops what the UART still holds */
 	if (wanted == OPTIONS_END_RESET) {
 		reset();
 		wait_for_the_end();

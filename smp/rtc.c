@@ -35,7 +35,7 @@ bool rtc_read(struct rtc *r)
 			continue;
 		*r = (struct rtc){ cmos(0x00), cmos(0x02), cmos(0x04), cmos(0x07), cmos(0x08), cmos(0x09), cmos(0x32),
 				   cmos(STATUS_B) };
-		/* Twice: firmware may have kept this core in SMM until the next update. */
+		/* Two equal readings: an SMI may have delayed one into the next update. */
 		if (!memcmp(r, &last, sizeof(last)))
 			return true;
 		last = *r;
@@ -43,7 +43,7 @@ bool rtc_read(struct rtc *r)
 	return false;
 }
 
-/* UINT_MAX, which is out of any range: these are no decimal digits. */
+/* UINT_MAX, out of any range, if these are not decimal digits. */
 static unsigned number(uint8_t v, bool binary)
 {
 	if (binary)

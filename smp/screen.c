@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The screen: 80x25 VGA text cells, or a 32-bit framebuffer with an 8x16 PC
- * font. Never scrolls, since reading video memory back is slow: at the bottom
- * it goes on at the top, one blank line ahead of what is new. Writing may be
- * slow, too: of a line that is ours only what is there is cleared.
+ * font. Never scrolls, since reading video memory back is slow: from the bottom
+ * it continues at the top, with a blank line ahead of the newest. Writing may be
+ * slow, too: only the used part of a line is cleared.
  */
 #include "smp/lib.h"
 #include "smp/smp.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A clock of the platform's own that owes the TSC nothing: the HPET where the
- * tables name one, else the ACPI PM timer, else none. Coarse and slow to read,
- * but steady, and the same on every core. Section numbers: HPET those of the
+ * A platform timer that is independent of the TSC: the HPET where the tables
+ * name one, else the ACPI PM timer, else none. Coarse and slow to read, but
+ * steady, and the same for every core. Section numbers: HPET those of the
  * IA-PC HPET specification 1.0a, PM timer those of ACPI 6.4.
  */
 #include "smp/counter.h"
@@ -32,9 +32,9 @@ enum {
 #define PIT_COMMAND 0x43
 #define PORT_B 0x61 /* bit 0: gate of channel 2, bit 1: speaker */
 
-#define POLLS 10000u /* readings: more than any timer's step takes, and a bound if it stands still */
-#define READINGS 8u  /* of which the quickest counts: an SMI, or an emulator's next core, may come in between */
-#define MEASURE_NS 5000000u /* at boot, twice; it goes on while Howler runs */
+#define POLLS 10000u /* readings: enough for a step of any timer; the limit if it stands still */
+#define READINGS 8u  /* of which the quickest counts: an SMI or, in an emulator, another core may come in between */
+#define MEASURE_NS 5000000u /* at boot, twice; refined while Howler runs */
 #define PIT_MEASURE_NS 15000000u /* slow to read; it wraps after 55 ms */
 #define MEASURE_POLLS 200000u /* in all */
 #define TRIES 5u
@@ -44,21 +44,21 @@ enum {
 struct timer {
 	struct counter counter;
 	const char *name; /* NULL: there is none */
-	_Atomic bool out; /* it stopped or jumped; by the seat, relaxed: each reading is looked at before it is used */
+	_Atomic bool out; /* it stopped or jumped; set by the seat, relaxed: each reading is checked before use */
 	uint64_t where;
-	uint32_t late_ns; /* a reading, at most */
-	struct truth *rate; /* what it says of the raw TSC's */
+	uint32_t late_ns; /* a reading is late by at most this */
+	struct truth *rate; /* the raw TSC's rate, by this timer */
 };
 static struct truth other_rate;
 static struct timer timers[] = { { .rate = &the_truth }, { .rate = &other_rate } };
-static struct timer *const best = &timers[0], *const other = &timers[1]; /* which only checks the best one */
-static uint64_t look_raw; /* the next look; the seat's */
-static bool wandered;     /* ... it has said so */
+static struct timer *const best = &timers[0], *const other = &timers[1]; /* `other` only checks `best` */
+static uint64_t look_raw; /* when the next look is due; the seat's */
+static bool wandered;     /* ... a wander has been logged */
 
 static volatile uint64_t *hpet; /* device registers, not memory: volatile is right here */
 static uint16_t pm_port;
 
-/* Its low half: where the bus has 32 bits, one of 64 is two, and the low half may wrap in between (2.4.7). */
+/* The low half only: a 32-bit bus splits a 64-bit read in two, and the low half may wrap in between (2.4.7). */
 static uint64_t hpet_read(void)
 {
 	return *(volatile uint32_t *)&hpet[HPET_COUNTER];
@@ -69,7 +69,7 @@ static uint64_t pm_read(void)
 	return inl(pm_port);
 }
 
-/* Three steps, so no timer for many cores. It counts down. */
+/* Three port accesses, so not usable by several cores at once. It counts down. */
 static uint64_t pit_read(void)
 {
 	outb(PIT_COMMAND, 0x80); /* latch channel 2 */
@@ -93,7 +93,7 @@ static const char *unused(const char *name, uint64_t where, const char *why)
 	return 0;
 }
 
-/* The next timer that there is, if it runs. */
+/* Registers a timer, if it runs: as the best one, or as the other one if there is a best one already. */
 static void find(const char *name, uint64_t where, uint64_t (*read)(void), unsigned bits, uint32_t num, uint32_t den)
 {
 	struct timer *t = best->name ? other : best;
@@ -119,7 +119,7 @@ static void find_hpet(uint64_t phys)
 		unused("HPET", phys, "there is none");
 		return;
 	}
-	/* What the firmware had it interrupt for is over. */
+	/* No interrupts that the firmware had set up. */
 	for (unsigned i = 0; i <= HPET_LAST_TIMER(capabilities); i++)
 		hpet[HPET_TIMER + i * HPET_TIMER_NEXT] &= ~HPET_TIMER_INTERRUPT;
 	hpet[HPET_CONFIG] = (hpet[HPET_CONFIG] & ~HPET_LEGACY) | HPET_ENABLE;
@@ -131,7 +131,7 @@ static bool in_use(const struct timer *t)
 	return t->name && !atomic_load_explicit(&t->out, memory_order_relaxed);
 }
 
-/* What it showed, as time. Before its rate is known it may not have wrapped. */
+/* A reading as time. Until the raw TSC's rate is known, the timer must not have wrapped. */
 static uint64_t time_of(const struct timer *t, uint64_t shown, uint64_t raw)
 {
 	uint64_t first = counter_ns(&t->counter, t->counter.mask / 2 + 1);
@@ -139,7 +139,7 @@ static uint64_t time_of(const struct timer *t, uint64_t shown, uint64_t raw)
 	return counter_time(&t->counter, shown, truth_middle(t->rate) ? truth_expect(t->rate, raw) : first);
 }
 
-/* What a timer shows now: of some readings, the quickest. Any core. */
+/* What a timer shows now: the quickest of some readings. Any core. */
 static void look(const struct timer *t, struct instant *now)
 {
 	uint64_t least = UINT64_MAX;
@@ -157,7 +157,7 @@ static void look(const struct timer *t, struct instant *now)
 	now->raw_hi += this_core()->raw_doubt;
 }
 
-/* Over ns, twice. A timer that isn't steady, though asked again in case that the host was away, is none. */
+/* Over `ns`, twice. Retried, as a host may have been away; a timer that stays unsteady is not used. */
 static void measure(uint32_t ns)
 {
 	struct instant at[ARRAY_SIZE(timers)][3];
@@ -185,10 +185,10 @@ const char *timebase_find(const struct machine *m)
 	if (m->hpet_phys)
 		find_hpet(m->hpet_phys);
 	pm_port = m->pm_timer_port;
-	do { /* once more if the first is no good and the second one is */
+	do { /* again if the first timer was dropped and the second one was not: that becomes the best */
 		other->name = 0;
 		if (pm_port)
-			find("ACPI PM timer", pm_port, pm_read, 24, PM_NUM, PM_DEN); /* some say that they have 32 bits, and don't */
+			find("ACPI PM timer", pm_port, pm_read, 24, PM_NUM, PM_DEN); /* some claim 32 bits and don't have them */
 		measure(MEASURE_NS);
 	} while (!best->name && other->name);
 	if (best->name)
@@ -200,7 +200,7 @@ const char *timebase_find(const struct machine *m)
 	find("PIT", PIT_CH2, pit_read, 16, 1000000000, PIT_HZ);
 	measure(PIT_MEASURE_NS);
 	const char *pit = best->name;
-	best->name = 0; /* it has no more to say */
+	best->name = 0; /* good for calibration only: no timebase */
 	return pit;
 }
 
@@ -226,7 +226,7 @@ void timebase_look(uint64_t now_raw)
 
 	if (!in_use(best) || (int64_t)(now_raw - look_raw) < 0)
 		return;
-	/* Twice if need be: one reading may be bad. */
+	/* A reading that seems to jump is repeated once: a single one may be bad. */
 	for (unsigned i = 0; i < 2; i++)
 		for (unsigned n = 0; in_use(&timers[i]) && n < 2 && (!n || jump[i]); n++) {
 			look(&timers[i], &now[i]);
@@ -238,7 +238,7 @@ void timebase_look(uint64_t now_raw)
 
 		if (!in_use(t))
 			continue;
-		/* The raw TSC is believed, unless both contradict it. */
+		/* A timer that alone contradicts the raw TSC is dropped; if both do, it is the raw TSC. */
 		if (jump[i] && !jump[!i]) {
 			atomic_store_explicit(&t->out, true, memory_order_relaxed);
 			print("howler: %s at 0x%lx stopped or jumped: it is %ld us off what the raw TSC says: not used any more%s\n", t->name,
@@ -257,7 +257,7 @@ bool timebase_ns(uint64_t *ns, uint32_t *resolution, uint64_t *raw_before, uint6
 	const struct core *me = this_core();
 
 	*resolution = best->late_ns;
-	for (unsigned n = 0; n < 2; n++) { /* twice if need be */
+	for (unsigned n = 0; n < 2; n++) { /* a single reading may be bad */
 		*raw_before = rdtsc_ordered();
 		uint64_t shown = best->counter.read();
 		*raw_after = rdtsc_ordered();

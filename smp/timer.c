@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rate of the raw TSC, measured against a timer of known rate; only where there is none, as the processor says.
+ * The rate of the raw TSC, measured against a timer of known rate; only where there is none, as CPUID tells it.
  */
 #include "smp/smp.h"
 #include "smp/x86.h"
@@ -23,8 +23,8 @@ uint64_t ns_of_raw(uint64_t raw)
 }
 
 /*
- * The raw TSC's rate as the processor says, or 0: by its crystal, or by its base frequency, to 1 % (SDM vol. 3, 18.7.3). In an
- * emulator that is another processor's.
+ * The raw TSC's rate by CPUID, or 0: from the crystal, or from the base frequency, to 1 % (SDM vol. 3, 18.7.3). Not in
+ * an emulator, whose CPUID describes another processor.
  */
 static uint32_t told_khz(void)
 {
@@ -44,7 +44,7 @@ const char *timer_calibrate(const struct machine *m)
 	uint64_t start = rdtsc();
 	uint32_t told = told_khz();
 
-	apic_timer(UINT32_MAX); /* runs along; it outlasts this, but no timer that is dead */
+	apic_timer(UINT32_MAX); /* runs meanwhile; long enough, unless a timer is dead */
 	const char *source = timebase_find(m);
 	if (!source && told) {
 		source = "CPUID";

@@ -86,8 +86,8 @@ halt_until_interrupt:
 	cli
 	ret
 
-; bool msr_read(uint32_t msr, uint64_t *value): RDMSR where there may be no such MSR: a
-; window of no length is an instruction that may fault, and its way out.
+; bool msr_read(uint32_t msr, uint64_t *value): RDMSR of an MSR that may not exist: an
+; empty window marks an instruction that may cause #GP, and its way out.
 msr_read:
 	mov ecx, edi
 .at:	rdmsr

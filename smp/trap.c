@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Exceptions in Howler itself are bugs: report once, stop the machine. NMI is
- * the kick: whoever set a request makes the core look at it.
+ * Exceptions in Howler itself are bugs: report once, stop the machine. An NMI is
+ * the kick by which a requester makes a core look at its request word.
  *
  * The kick race is closed here. A core checks its request word and then enters
- * a guest or halts; a kick between the two would be lost, since NMIs do not
- * wait for anybody. Each such stretch of code is a window (section `windows`);
- * an NMI inside one continues at the window's way out instead. From the
- * VM-entry on, the NMI makes the guest exit; from HLT on, it wakes the core.
+ * a guest or halts; a kick between the two would be lost, since an NMI can't be
+ * held off. Each such stretch of code is a window (section `windows`): an NMI
+ * inside one resumes at the window's way out instead. From VM entry on, the NMI
+ * makes the guest exit; from HLT on, it wakes the core.
  *
- * A core that was fenced has an NMI to come, too: it halts before it does anything more, but for what
- * it does while NMIs are blocked.
+ * A fenced core has an NMI pending, too: it halts before it does anything more, except for what it
+ * does while NMIs are blocked.
  */
 #include "smp/lib.h"
 #include "smp/smp.h"
@@ -45,7 +45,7 @@ void trap_handler(struct trap_frame *f);
 _Noreturn void panic_end(const uint64_t *frame);
 
 static uint64_t idt[VECTORS][2];
-static _Atomic uint32_t strays; /* NMIs that nobody has sent: any core's handler counts, the seat reads; relaxed: a number */
+static _Atomic uint32_t strays; /* NMIs that Howler did not send: any core's handler counts, the seat reads; relaxed */
 
 static const char *const names[VECTOR_TIMER] = {
 	[0] = "#DE divide error", [1] = "#DB debug", [3] = "#BP breakpoint", [4] = "#OF overflow",
@@ -55,7 +55,7 @@ static const char *const names[VECTOR_TIMER] = {
 	[19] = "#XM SIMD error",
 };
 
-/* #GP is where one may come, at an instruction; an NMI may come in all of a window. */
+/* A window for NMIs spans some instructions; an empty one is an instruction that may cause #GP. */
 static bool lead_out(struct trap_frame *f)
 {
 	for (const struct window *w = __start_windows; w < __stop_windows; w++)
@@ -76,7 +76,7 @@ static void take_nmi(struct trap_frame *f)
 		atomic_fetch_add_explicit(&strays, 1, memory_order_relaxed);
 }
 
-/* Each time that they are twice as many: what sends them without end must not fill the log. */
+/* Only when their number has doubled: an endless source must not fill the log. */
 void trap_tell(void)
 {
 	static uint32_t told; /* the seat's */
@@ -100,8 +100,8 @@ void trap_handler(struct trap_frame *f)
 	if (f->vector == VECTOR_MC)
 		mca_end();
 	/*
-	 * The APIC timer ended a core_doze, or came too late to; others the firmware left behind, or an 8259's line was
-	 * let go too early. No other is in service: an EOI too many ends nothing.
+	 * The APIC timer, which ended a core_doze or came too late to; or one that the firmware left pending; or a
+	 * spurious one of an 8259. No other is in service, so a superfluous EOI does no harm.
 	 */
 	if (f->vector >= VECTOR_TIMER) {
 		if (f->vector != VECTOR_SPURIOUS)
@@ -132,8 +132,8 @@ void trap_init(void)
 		idt[v][1] = stub >> 32;
 	}
 	/*
-	 * All 8259 lines off: no device interrupt ever comes. But a line that is let go too early comes as the last one, which
-	 * may have any vector by now. ICW1 to ICW4, by port and value: vectors above exceptions, no EOI.
+	 * All 8259 lines are masked: no device interrupt ever comes. But a spurious one still comes, as IRQ 7 or 15, by
+	 * whatever vector the firmware chose. ICW1 to ICW4, by port and value: vectors above exceptions, automatic EOI.
 	 */
 	static const uint16_t pic[] = { 0x2011, 0x2100 | VECTOR_PIC, 0x2104, 0x2103, 0x21ff,
 					0xa011, 0xa108 | VECTOR_PIC, 0xa102, 0xa101, 0xa1ff };
@@ -152,7 +152,7 @@ void trap_load(struct core *c)
 			      (sizeof(c->tss) - 1);
 	c->gdt[SEL_TSS / 8 + 1] = tss >> 32;
 	c->tss.io_map = sizeof(c->tss);
-	wrmsr(MSR_GS_BASE, (uint64_t)c); /* first: an NMI's handler asks for it */
+	wrmsr(MSR_GS_BASE, (uint64_t)c); /* first: the NMI handler uses it */
 	__asm__ volatile("lgdt %0; lidt %1; ltr %w2"
 			 : : "m"(gdt), "m"(idt_pointer), "r"(SEL_TSS) : "memory");
 	write_cr0((read_cr0() | CR0_NE | CR0_WP | 2) & ~4ull); /* MP, no EM: FXSAVE works */

@@ -5,14 +5,14 @@
 #define PPB 1000000000
 #define PPB_MAX 200000000
 
-/* Of the raw TSC. Below is an emulator at a crawl, above no processor: the timer is no clock. */
+/* Rates of a raw TSC: below would be an emulator at a crawl, above no processor, so the timer is no clock. */
 #define MHZ_MIN 10000000000ull
 #define MHZ_MAX 10000000000000ull
 
-#define LOOK_PARTS 16u /* a look when so much of the time since the first one has passed again, .. */
-#define LOOK_NS_MIN 1000000u    /* .. but not more often, .. */
-#define LOOK_NS_MAX 1000000000u /* .. nor less */
-#define WANDER_PARTS 1000 /* of that time: far more than a crystal's wander */
+#define LOOK_PARTS 16u /* the interval between readings is this part of the time since the first one, .. */
+#define LOOK_NS_MIN 1000000u    /* .. at least this, .. */
+#define LOOK_NS_MAX 1000000000u /* .. at most this */
+#define WANDER_PARTS 1000 /* part of that interval; a crystal wanders far less */
 
 #define get(p) atomic_load_explicit(p, memory_order_relaxed)
 
