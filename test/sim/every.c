@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every order of steps of one configuration, without a bound on how often cores are preempted: a search in
- * depth through the states of the machine, from each of which it goes on once. The cores run the code itself,
- * from one access to a word that others use to the next. What a move has changed, stacks included, is noted and
- * undone when the search comes back.
+ * Every order of steps of one configuration, without a bound on preemptions: a depth-first search through the
+ * states of the machine, each of which is expanded once. The cores run the code itself, from one access to a
+ * shared word to the next. What a move has changed, stacks included, is recorded, and undone when the search
+ * backtracks.
  *
  * Moves: a core goes on until just before its next ordered access; the oldest store of a core's buffer reaches
  * memory (x86-TSO); true time passes; the conductor begins an event, or goes on with one.
  *
- * What is left out, as no other order of it can be told from the one that is tried:
- *   - other orders of accesses to words that only one uses, or nobody writes, and of reading what only oneself
- *     writes. Who uses a word is found out: when it turns out that somebody was taken for alone wrongly, the
- *     search starts over.
- *   - a store that reaches memory, or time that passes, before anybody is about to use that word.
- * With sim.plain all of these are tried, too: the same ends must come of it.
+ * Left out, as they can't be distinguished from an order that is tried (partial-order reduction):
+ *   - other orders of accesses to words that only one core uses or no core writes, and of a core's reads of what
+ *     only it writes. Which cores use a word is learned on the way: when one was wrongly taken for the only one,
+ *     the search starts over.
+ *   - a store that reaches memory, or time that passes, before another core is about to use that word.
+ * With sim.plain all of these are tried, too, and must lead to the same ends.
  *
- * What is taken for granted, beside what a simulator is anyway:
- *   - What is no atomic object is used by one core at a time, so that it goes along with the atomic access
- *     before it; test/threads holds that against ThreadSanitizer.
- *   - Time passes sim.ticks times, 1 us each, whenever that matters, and stands still in between: no interval
- *     decides anything in rfc15. Tempos change when their notice is served. Kicks arrive at once.
- *   - A guest reads once when it is entered, and again when time has passed; without ticks it doesn't.
- *   - A follower gives a round up because it takes long once in a lead, and for a request always.
- *   - Two states are one if their 64 bits of hash are.
+ * Assumed, beside what makes it a simulator:
+ *   - Objects that are not atomic are used by one core at a time, so that their accesses go along with the
+ *     atomic one before; test/threads checks that with ThreadSanitizer.
+ *   - Time passes sim.ticks times, 1 us each, at any moment where that matters, and stands still in between: no
+ *     interval decides anything in rfc15. Tempos change when their notice is served. Kicks arrive at once.
+ *   - A guest reads once when it is entered, and again when time has passed; without ticks not at all.
+ *   - A follower gives up a round for being slow once per lead; for a request, always.
+ *   - States with equal 64-bit hashes are equal.
  */
 #include "every.h"
 #include "litmus.h"
@@ -37,12 +37,12 @@ enum { WORD_SLOTS = 4096, REGIONS_MAX = 64, FIRST_SLOTS = 1 << 20, STACK_WORDS =
 static struct word {
 	const volatile void *p;
 	uint32_t readers, writers; /* of cores, and of the conductor */
-	uint64_t ordered; /* ... of them, those who must not go on unnoticed: readers << 32 | writers */
+	uint64_t ordered; /* ... whose access must be a move of its own: readers << 32 | writers */
 } words[WORD_SLOTS];
-static bool anew, quiet; /* start over; nothing is noted yet */
+static bool anew, quiet; /* the search must start over; it has not begun: nothing is recorded */
 static uint64_t ticks; /* how often time has passed */
 
-/* The machine's memory, in words, and what it was before the last move. */
+/* The machine's memory, in words of 64 bits, and its image as of the last move. */
 static struct region {
 	uint64_t *p;
 	size_t words;
@@ -50,7 +50,7 @@ static struct region {
 static unsigned region_count;
 static uint64_t *image, hash;
 static size_t image_words;
-static uint64_t *used[64]; /* the stacks, from there on */
+static uint64_t *used[64]; /* a stack is in use from there up */
 static bool is_deep[64];
 
 static struct undo {
@@ -58,17 +58,17 @@ static struct undo {
 } *undo;
 static size_t undos, undo_room;
 
-/* A state on the way from the first one. */
+/* A state on the path from the first one. */
 static struct frame {
 	uint64_t moves; /* left to be tried */
 	size_t undo;    /* where the next frame's changes begin */
 	unsigned went;  /* the move that led there */
-	uint32_t index, low; /* Tarjan's: a component that nothing leads out of, and that is no end, goes on for ever */
+	uint32_t index, low; /* Tarjan's: a component without a way out that is no end is a livelock */
 	bool out, end;
 } *path;
 static size_t depth, path_room;
 
-/* All states met: hash, and index while its component is not complete. */
+/* All states met: hash, and index until its component is complete. */
 static struct met {
 	uint64_t hash;
 	uint32_t index; /* 0: it is complete */
@@ -77,7 +77,7 @@ static size_t met_slots, states;
 static uint64_t *open_states;
 static size_t opens, open_room;
 static uint64_t moves_made, deepest, settled;
-static uint64_t *end, all_ends; /* different ones, and their sum */
+static uint64_t *end, all_ends; /* hashes of distinct end states, and their sum */
 static size_t ends, end_room;
 
 static void *grow(void *p, size_t *room, size_t need, size_t size)
@@ -91,11 +91,11 @@ static void *grow(void *p, size_t *room, size_t need, size_t size)
 	return p;
 }
 
-/* Of those who read it, or write it: whose accesses can be told from one in another order? */
+/* Of the cores that read or write it: whose accesses could, in another order, have another result? */
 static uint64_t ordered(const struct word *w)
 {
 	uint32_t all = w->readers | w->writers;
-	/* One writer: its own reading is no matter of order. One who uses it at all: nor is its writing. */
+	/* A single writer's own reads have no order that matters; nor have the writes of a word's single user. */
 	uint32_t read = w->writers & (w->writers - 1) ? w->readers : w->writers ? w->readers & ~w->writers : 0;
 
 	return (uint64_t)read << 32 | (all & (all - 1) ? w->writers : 0);
@@ -117,13 +117,13 @@ bool every_hot(const volatile void *p, bool write)
 		w->readers |= write ? 0 : who;
 		w->writers |= write ? who : 0;
 		w->ordered = ordered(w);
-		/* Somebody has used it as if it weren't so. */
+		/* A core's earlier access should have been a move of its own. */
 		anew = anew || (w->ordered & ~before & known);
 	}
 	return w->ordered >> (write ? 0 : 32) & who;
 }
 
-/* The running core has come to its next move: where in the source it is. */
+/* The running core has begun its next move, with this access. */
 void every_did(const volatile void *p, bool write, const char *at)
 {
 	if (sim.log && !quiet && p == &sim.raw)
@@ -158,7 +158,7 @@ static void compare(uint64_t *live, uint64_t *old, size_t n)
 			changed(&live[i], &old[i]);
 }
 
-/* What is only counted decides nothing. */
+/* Mere statistics are no part of the state. */
 static void forget(void)
 {
 	for (unsigned i = 0; i < sim.cores; i++) {
@@ -170,8 +170,8 @@ static void forget(void)
 }
 
 /*
- * Of a stack only what is in use belongs to the state; the image of the rest is zero. The rest itself is
- * wiped as far as it is likely to be used next, so that who leaves something uninitialised finds the same there.
+ * Only the part of a stack in use belongs to the state; the image of the rest is zero. The rest itself is wiped
+ * as far as it is likely to be used next, so that uninitialised variables and padding are reproducible.
  */
 static void note_stack(unsigned core)
 {
@@ -186,7 +186,7 @@ static void note_stack(unsigned core)
 	compare(low, old + (low - stack), (size_t)(top - low));
 }
 
-/* Note what the last move has changed. */
+/* Record what the last move has changed. */
 static void note(unsigned m)
 {
 	uint64_t *old = image;
@@ -277,8 +277,8 @@ static void more_slots(void)
 /* --- moves --- */
 
 /*
- * Does it matter to anybody but its core whether this store has reached memory? It may as well come just before
- * somebody else uses the word, or has a store to it in its own buffer; its own core finds it in any case.
+ * Does it matter to another core whether this store has reached memory? If none is about to use the word, or has a
+ * store to it in its own buffer, it may as well be done later; its own core sees it in any case.
  */
 static bool matters(unsigned core, const volatile void *p)
 {
@@ -308,7 +308,7 @@ static bool drains(unsigned core)
 	return false;
 }
 
-/* Bit i: core i goes on; cores + i: its oldest store reaches memory; 2 * cores: time passes; the others: the conductor's. */
+/* Bit i: core i goes on; cores + i: its oldest store reaches memory; 2 * cores: time passes; above: the conductor's. */
 static uint64_t possible(void)
 {
 	uint64_t m = conductor_moves() << (2 * sim.cores + 1), all = 0;
@@ -343,7 +343,7 @@ static void move(unsigned m)
 	}
 }
 
-/* A state that was not met before? Then the search goes on from it. */
+/* True: the state is new, and the search goes on from it. */
 static bool enter(uint64_t moves)
 {
 	struct met *s = find(hash);
@@ -369,7 +369,7 @@ static bool enter(uint64_t moves)
 	return true;
 }
 
-/* All that follows from the last state is known. False: it goes on for ever, and nothing comes of it. */
+/* All successors of the last state are explored. False: it belongs to a livelock. */
 static bool leave_state(void)
 {
 	struct frame f = path[--depth];
@@ -393,7 +393,7 @@ static bool leave_state(void)
 	return true;
 }
 
-/* Until all rests and the first event can begin: by one order, in which all have their turns. */
+/* Until everything rests and the first event can begin: by one order, round robin. */
 static void settle_first(void)
 {
 	unsigned last = 0;
@@ -448,7 +448,7 @@ static bool again(void)
 	return hash == there;
 }
 
-/* The move of the last frame's that comes next. The core that has just run goes on, if it can. */
+/* The last frame's next move: preferably by the core that has just run. */
 static unsigned next_move(void)
 {
 	struct frame *f = &path[depth - 1];
@@ -459,7 +459,7 @@ static unsigned next_move(void)
 	return f->went;
 }
 
-/* What the machine has come to, whatever its cores remember of how; the same in each process. */
+/* The machine's end state without its history; the same hash in each process. */
 static void note_end(void)
 {
 	uint64_t h = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The simulator's memory is x86-TSO: each of these programs runs through all schedules that there are, and its
- * outcomes are those of tso.c; through many at random, which show no other ones, and the same one again when
- * they are replayed. Names: Sewell et al., CACM 53 (2010), and the diy tool's families.
+ * The simulator's memory is x86-TSO: each of these programs runs in all schedules, with exactly the outcomes of
+ * tso.c, and in many random ones, which show no others, and the same one again when they are replayed. Names:
+ * Sewell et al., CACM 53 (2010), and the diy tool's families.
  */
 #include "litmus.h"
 
@@ -138,7 +138,7 @@ static void do_op(const struct litmus_op *op)
 	}
 }
 
-/* A run is over, and all stores are done: how did it end? All becomes as the next one is to find it. */
+/* A run has ended, and all stores are done: record its outcome and reset everything for the next one. */
 static void note(void)
 {
 	uint64_t o = 0;

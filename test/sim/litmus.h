@@ -7,8 +7,8 @@
 
 enum {
 	LITMUS_CORES = 4,
-	LITMUS_OPS = 6,        /* ... of a core, and a LITMUS_END */
-	LITMUS_WORDS = 4,      /* x y z w, 0 at first */
+	LITMUS_OPS = 6,        /* of a core, besides LITMUS_END */
+	LITMUS_WORDS = 4,      /* x y z w, initially 0 */
 	LITMUS_REGISTERS = 8,  /* a to h, of all cores together */
 	LITMUS_OUTCOMES = 256,
 };
@@ -19,7 +19,7 @@ struct litmus_op {
 		LITMUS_STORE,  /* x=1 */
 		LITMUS_LOAD,   /* a=x */
 		LITMUS_FENCE,  /* mfence */
-		LITMUS_SET,    /* x=1!   XCHG, and nobody wants the old value */
+		LITMUS_SET,    /* x=1!   XCHG, the old value discarded */
 		LITMUS_SWAP,   /* a=x!1  the old value of x, which becomes 1 */
 		LITMUS_ADD,    /* a=x+1 */
 		LITMUS_CAS,    /* a=x?1  ... becomes 1 if it was 0 */
@@ -32,8 +32,8 @@ struct litmus {
 };
 
 /*
- * What was read, and what is left in memory at the end: 4 bits a register, then 4 bits a word. In
- * ascending order, each once.
+ * The registers and the final memory: 4 bits per register, then 4 bits per word. In ascending order,
+ * without duplicates.
  */
 struct outcomes {
 	unsigned count;
@@ -41,10 +41,10 @@ struct outcomes {
 };
 void outcomes_add(struct outcomes *o, uint64_t outcome);
 
-/* tso.c: all that x86-TSO allows; returns in how many states the machine may be meanwhile. */
+/* tso.c: all outcomes that x86-TSO allows; returns the number of states explored. */
 unsigned tso_outcomes(const struct litmus *l, struct outcomes *o);
-/* litmus.c: all programs; 0: the simulator shows these outcomes and no others, of each. */
+/* litmus.c: runs all programs; 0: of each, the simulator shows exactly these outcomes. */
 int litmus(void);
-/* every.c: one run of it is over; what belongs to its state. */
+/* For every.c: a run has ended; what belongs to the state. */
 void litmus_ends(void);
 void litmus_memory(void (*add)(void *p, size_t bytes));

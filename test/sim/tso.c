@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x86-TSO as the abstract machine of Owens, Sarkar and Sewell (TPHOLs 2009, section 3): from each state
- * of the whole machine every rule that can be taken is taken, until no new state is found. Written
- * apart from machine.c, which it judges: nothing here knows of steps, fibers or schedules.
+ * x86-TSO as the abstract machine of Owens, Sarkar and Sewell (TPHOLs 2009, section 3): every rule that
+ * applies is applied to each state of the whole machine, until no new state is found. Independent of
+ * machine.c, which it judges: nothing here knows of steps, fibers or schedules.
  *
- * A locked instruction is one rule here, which needs an empty buffer, as MFENCE's does: while it
- * has the lock nobody else reads or writes memory.
+ * A locked instruction is a single rule here, which like MFENCE's needs an empty buffer: while a core
+ * holds the lock no other core can read or write memory.
  */
 #include "litmus.h"
 
@@ -15,7 +15,7 @@
 
 enum { STATES_MAX = 1 << 16, SLOTS = 2 * STATES_MAX };
 
-/* All bytes count, and there are no gaps: states are compared as such. */
+/* No padding: states are compared byte by byte. */
 struct state {
 	uint8_t memory[LITMUS_WORDS], reg[LITMUS_REGISTERS];
 	struct {
