@@ -16,7 +16,7 @@ extern const struct policy pre15_policy;
 struct planned {
 	struct storm_event event;
 	unsigned by; /* the core that carries it out */
-	uint32_t gap_ns; /* not before so long after the event before it began */
+	uint32_t gap_ns; /* the least time since the event before it began */
 };
 
 #define DEAD_NS 1000000000ull
@@ -58,7 +58,7 @@ static void draw_error(struct core *c)
 	c->error_ppb += sim.told_ppb + (int32_t)((int64_t)c->error_ppb * sim.told_ppb / 1000000000);
 }
 
-/* Events as the storm draws them, against a model of who is online. */
+/* Events as the storm draws them, against a model of which cores are online. */
 static void make_plan(void)
 {
 	static enum storm_core state[CORES_MAX];
@@ -77,7 +77,7 @@ static void make_plan(void)
 		p->by = (unsigned)random_below(&storm.random, sim.cores);
 		/* To find faults events come in one rush; to measure, with the pauses that they have on metal. */
 		p->gap_ns = sim.gap_parts ? (uint32_t)(storm_gap_ns(&storm) / sim.gap_parts) : 0;
-		if (sim.every) /* at once, or when it comes to that */
+		if (sim.every) /* when a change takes effect is a choice of the search */
 			p->event.effect_ns = p->event.after_ns = 0;
 		if (p->event.kind == STORM_TEMPO)
 			continue;
@@ -109,7 +109,7 @@ static bool online(unsigned core)
 	return the_clock.core[core].online;
 }
 
-/* Online, or whoever took it down was lost half way. */
+/* Online, or half taken down by a core that was lost. */
 static bool present(unsigned core)
 {
 	return online(core) || !cores[core]->leave;
@@ -120,7 +120,7 @@ static bool lost(unsigned core)
 	return cores[core]->state == CORE_LOST;
 }
 
-/* An online core without a task, `wish` if it can be; -1: none. It may be dead, as long as nobody has found that. */
+/* An online core without a task, preferably `wish`; -1: none. It may be dead, if that was not found yet. */
 static int executor(unsigned wish)
 {
 	for (unsigned n = 0; n < sim.cores; n++) {
@@ -147,7 +147,7 @@ static void over(struct flight *f)
 	sim.events_done++;
 }
 
-/* How many others are online, stay so, and are neither dead nor as good as that. */
+/* How many other cores are online and stay so, and are neither dead nor late by DEAD_NS or more. */
 static unsigned others_live(unsigned core)
 {
 	unsigned others = 0;
@@ -180,7 +180,7 @@ bool conductor_can_spare(unsigned core)
 	return booted == 2 && cores[core]->state == CORE_UP && others_live(core) >= 2;
 }
 
-/* A core was lost that had something to do, or is online: what is there to be done now? -1: nothing. */
+/* A lost core that has a task or a change, or is online, if another core can deal with that now; -1: none. */
 static int lost_work(void)
 {
 	for (unsigned i = 0; sim.sick && i < sim.cores; i++)
@@ -189,7 +189,7 @@ static int lost_work(void)
 	return -1;
 }
 
-/* The other cores' tasks that it did not get to, or that nobody can say of whether it did, and its own ends. */
+/* For a lost core, one at a time: ends its own change, passes on its task unless known to be done, takes it down. */
 static void carry_on(unsigned core)
 {
 	struct sim_core *c = &sim.core[core];
@@ -267,7 +267,7 @@ static bool flight_ready(const struct flight *f, unsigned core, uint64_t *raw)
 	}
 }
 
-/* The flight that can go on, first in time; -1: none. */
+/* The flight that can go on earliest; -1: none. */
 static int due_flight(uint64_t *when)
 {
 	int best = -1;
@@ -430,7 +430,7 @@ void conductor_act(void)
 		begin();
 }
 
-/* The words that it looks at, 0 behind the last one; of each core the first is one that it writes, too. */
+/* The words that it reads, 0-terminated; the first one of each core it also writes. */
 enum { LOOKED = 5 };
 static const volatile void *looked(unsigned n)
 {

@@ -9,14 +9,14 @@ enum { SHRINK_STEPS = 300000000 };
 uint32_t explore_next;
 
 static enum { REPLAY, RANDOM, RECORD } mode;
-static struct schedule now;        /* what is replayed, or what was taken */
+static struct schedule now;        /* the one being replayed, or the decisions taken so far */
 static unsigned position, hold_position; /* in it */
 static struct random chance;
 static uint64_t mean;              /* steps from one decision to the next; 0: see `ahead` */
 static uint32_t ahead[64];         /* PCT: the steps of the decisions, descending */
 static unsigned ahead_count;
 
-/* RECORD: what else could have gone on at each step after the last decision. */
+/* RECORD: the decisions that could have been taken at each step after the last one. */
 struct choice {
 	uint32_t step;
 	uint16_t what;
@@ -91,7 +91,7 @@ static bool is_drain(uint16_t what)
 	return what < DECISION_HOLD && what & DECISION_DRAIN;
 }
 
-/* What comes after all decisions: from the step after the last one on; after a drain anything may happen at the same step. */
+/* Where choices are recorded: from the step after the last decision on; after a drain, from the same step on. */
 static uint32_t record_from(void)
 {
 	return now.count ? now.decision[now.count - 1].step + !is_drain(now.decision[now.count - 1].what) : 1;
@@ -129,7 +129,7 @@ bool explore_decide(void)
 	return false;
 }
 
-/* May the store at this step, or what is left of those before it, stay in its core's buffer? */
+/* Shall the store at this step, or what a pause finds in the buffer, stay there? */
 bool explore_hold(void)
 {
 	uint32_t step = (uint32_t)sim.steps;
@@ -140,7 +140,7 @@ bool explore_hold(void)
 		take(step, DECISION_HOLD);
 		return true;
 	}
-	/* Who goes on by the last decision may hold its store at the same step. */
+	/* The core that the last decision chose may hold its store at the same step. */
 	const struct decision *last = now.count ? &now.decision[now.count - 1] : 0;
 
 	if (mode == RECORD && position == now.count &&
@@ -233,7 +233,7 @@ uint64_t explore_all(unsigned bound, bool (*found)(const struct schedule *), uin
 	return all(&s, bound, found, most, &stop);
 }
 
-/* Leave out ever smaller parts as long as the violation stays (delta debugging), and as long as that is worth the wait. */
+/* Delta debugging: leaves out ever smaller parts while the violation stays, within SHRINK_STEPS. */
 void explore_shrink(struct schedule *s)
 {
 	enum violation_kind kind = sim.violation;

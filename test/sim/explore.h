@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ways through the schedules of one configuration. The configuration is in `sim`. */
+/* Explores the schedules of one configuration, which is in `sim`. */
 #pragma once
 #include "sim.h"
 
@@ -16,7 +16,7 @@ void explore_replay(const struct schedule *s);
 /*
  * One run with decisions drawn from `seed`: `few` decisions at random steps of
  * the first `length` (PCT), or, with few = 0, one in each `length` steps on
- * average. The decisions that were taken are left in *taken.
+ * average. *taken gets the decisions made.
  */
 void explore_random(uint64_t seed, unsigned few, uint64_t length, struct schedule *taken);
 /*
@@ -24,8 +24,8 @@ void explore_random(uint64_t seed, unsigned few, uint64_t length, struct schedul
  * true: go on. Returns how many schedules were run.
  */
 uint64_t explore_all(unsigned bound, bool (*found)(const struct schedule *), uint64_t most);
-/* Shorter, with the same kind of violation; the result replaces *s. */
+/* Replaces *s by a shorter schedule with the same kind of violation. */
 void explore_shrink(struct schedule *s);
 
-/* swarm.c: one run of the mix that this seed draws, which is told if asked for, or if it fails: false. The policy is in `sim`. */
+/* swarm.c: one run of this seed's mix, with the policy in `sim`. False: it failed. Prints the mix then, or if `tell`. */
 bool swarm_run(uint64_t seed, bool tell, struct schedule *taken);

@@ -12,8 +12,8 @@
 
 enum {
 	AWAIT_POLLS = 6, QUIET_STEPS = 20000, BUSY_STEPS = 8000000, JOIN_STEPS = 10000, HANG_LOOK_STEPS = 64,
-	DEAD_QUIET_STEPS = 400000, /* of each core; who leads looks around for who is lost now and then only */
-	DEAD_TIMES = 4, /* it takes 5 s to find that a core is dead, and all may be held against the base each ms meanwhile */
+	DEAD_QUIET_STEPS = 400000, /* per core; a leader looks for lost cores now and then only */
+	DEAD_TIMES = 4, /* to find a dead core takes 5 s, in which all others may be checked against the base each ms */
 	PAIRS_MAX = 64, LOOKS = 32, TURNS = 512, SLICE_NS = 100000000, NAPS_MAX = 64, LOOK_NS = 10000000,
 	PART_BYTES = 8, NEWS_CORES_MAX = 128, IDLE_LOOKS = 3,
 };
@@ -32,17 +32,17 @@ static struct core nobody = { .index = UINT32_MAX }; /* the conductor is no core
 static void *main_sp;
 static bool on_fiber;
 static int wanted = -1;        /* a decision's core */
-static bool called;            /* who runs now does by a decision */
+static bool called;            /* the running core was chosen by a decision */
 static jmp_buf violated;
 static uint64_t progress_step; /* when memory last changed, or the conductor acted */
-static unsigned naps;          /* how often it was late since, and time passed at once */
+static unsigned naps;          /* how often sleeper_wakes has let time jump since */
 static uint64_t acted_step;    /* when the conductor last acted */
-static uint64_t still_raw;     /* true time when memory last changed by more than by looking */
+static uint64_t still_raw;     /* true time when memory last changed, other than by polling */
 static uint64_t *due;          /* [cores]: settle() */
 static uint8_t *states;        /* [cores] */
 static unsigned waiting;       /* cores, for a message */
-static uint32_t looks, *look;  /* all; [cores]: which of them is a core's present one */
-static uint32_t *looked;       /* [part * cores + core]: its last one there */
+static uint32_t looks, *look;  /* looks so far; [cores]: the number of a core's present one */
+static uint32_t *looked;       /* [part * cores + core]: the number of its last one there */
 static uint64_t calm_raw;      /* ... when something last happened from outside: the conductor, a core that is back */
 
 /* fiber_switch(&from, to): callee-saved registers on the old stack, then the other one's. */
@@ -61,9 +61,9 @@ void sim_start_fiber(unsigned i)
 	struct sim_core *c = &sim.core[i];
 	void **sp = (void **)(c->stack + STACK_BYTES - 16);
 
-	if (__asan_unpoison_memory_region) /* whoever was here before has not returned */
+	if (__asan_unpoison_memory_region) /* the functions that ran on it before have not returned */
 		__asan_unpoison_memory_region(c->stack, STACK_BYTES);
-	*--sp = 0; /* nobody returns from there */
+	*--sp = 0; /* a core's main function never returns */
 	*--sp = (void *)(uintptr_t)(sim.life ? sim.life : world_core);
 	for (unsigned r = 0; r < 6; r++)
 		*--sp = 0;
@@ -78,8 +78,8 @@ void sim_start_fiber(unsigned i)
 }
 
 /*
- * What the quickest message from core to core takes: unlike from pair to pair, and
- * from one direction to the other. Handed on by a third core it may be quicker.
+ * The least delays from core to core: different for each pair and direction. Where a relay
+ * by a third core is quicker, that counts.
  */
 static void place_cores(void)
 {
@@ -117,7 +117,7 @@ void machine_reset(void)
 		look = realloc(look, sim.cores * sizeof(*look));
 		due = realloc(due, sim.cores * sizeof(*due));
 		states = realloc(states, sim.cores);
-		free(looked); /* of so many cores each look is news */
+		free(looked); /* with more than NEWS_CORES_MAX every look is news */
 		looked = sim.cores <= NEWS_CORES_MAX ? calloc(parts * sim.cores, sizeof(*looked)) : 0;
 		made = sim.cores;
 	}
@@ -152,9 +152,9 @@ void machine_reset(void)
 	still_raw = calm_raw = sim.raw;
 	the_clock.howler.rates.bound_ppb = sim.tempo_error * 1000;
 	clock_pairs(&the_clock, sim.cores <= PAIRS_MAX ? gaps : 0, spans, placed, bounds);
-	/* Here a round trip has no least time that others could be held against. */
+	/* Without delays there is no minimum round trip to compare others with. */
 	the_clock.rtt_pair_percent = the_clock.rtt_any_percent = UINT32_MAX;
-	if (sim.far) { /* here it has */
+	if (sim.far) {
 		the_clock.rtt_pair_percent = 104;
 		the_clock.rounds_max = 128;
 	}
@@ -167,7 +167,7 @@ void machine_reset(void)
 
 static void resume(unsigned i)
 {
-	if (sim.core[i].late_raw) { /* whatever came meanwhile, it looks at it now */
+	if (sim.core[i].late_raw) { /* whatever happened meanwhile, it sees now */
 		sim.core[i].late_raw = 0;
 		sim.core[i].local_raw = still_raw = calm_raw = sim.raw;
 	}
@@ -204,7 +204,7 @@ void sim_late(uint64_t ns)
 {
 	struct sim_core *c = &sim.core[sim.current];
 
-	drain(c); /* what it has stored is seen: whatever holds it up, its buffer runs empty */
+	drain(c); /* whatever delays it, its store buffer drains meanwhile */
 	c->late_raw = ns == NEVER ? NEVER : sim.raw + ns;
 	leave();
 }
@@ -219,7 +219,7 @@ void sim_deaf(uint64_t ns)
 		c->kick_raw = c->deaf_raw;
 }
 
-/* Is it a word of an exchange? Then it is a message. */
+/* The message in this word; NULL: it is no word of an exchange, or messages take no time. */
 static struct message *message(const volatile void *p)
 {
 	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks), size = sizeof(*clocks);
@@ -232,7 +232,7 @@ static struct message *message(const volatile void *p)
 	       at == offsetof(struct clock_core, exchange.answer) ? &c->answer : 0;
 }
 
-/* Mostly a little late, one in 8 up to 16 times as much: a heavy tail. */
+/* A message's delay beyond the least: mostly small, one in 8 up to 16 times as much: a heavy tail. */
 static uint64_t late_ns(void)
 {
 	uint64_t d = random_below(&sim.random, 4) ? random_below(&sim.random, 40) : 0;
@@ -240,7 +240,7 @@ static uint64_t late_ns(void)
 	return random_below(&sim.random, 8) ? d : d * (1 + random_below(&sim.random, 16));
 }
 
-/* Written again and again by who only looks: nothing has happened yet. */
+/* Words that polling cores write again and again: to change them is no progress. */
 static bool fleeting(const volatile void *p)
 {
 	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks), in = at % sizeof(*clocks);
@@ -253,7 +253,7 @@ static bool fleeting(const volatile void *p)
 		 in == offsetof(struct clock_core, howler.partner)));
 }
 
-/* What others may wait for while one core has it: a part of the clock, the machine stopped, its own requests. */
+/* What others may wait for while one core has it: parts of the clock, the stopped machine, its own requests. */
 static bool contended(const volatile void *p)
 {
 	const struct howler *h = &the_clock.howler;
@@ -278,7 +278,7 @@ static uint64_t fetch(const volatile void *p, unsigned size)
 	return v;
 }
 
-/* Of whose change is it news? Each word of the clock is a part of memory, each core's own is one, and so is the rest. */
+/* The part of memory that p is in: each word of the clock is one, so is each core's block, and all the rest. */
 static size_t part_of(const volatile void *p)
 {
 	size_t at = (size_t)((const volatile char *)p - (const volatile char *)clocks);
@@ -296,7 +296,7 @@ static void look_at(const volatile void *p)
 		looked[part_of(p) + (unsigned)sim.current] = look[sim.current];
 }
 
-/* It changes there: who has looked finds something new, and who did it isn't idle. */
+/* Memory changes at p: that is news for cores that have looked there, and the writer isn't idle. */
 static void change(const volatile void *p)
 {
 	if (sim.current >= 0)
@@ -331,7 +331,7 @@ static void apply(const struct store *s)
 		sick_near();
 }
 
-/* As far as others can tell it is that core which does it now. */
+/* To the others it is as if that core made the store just now. */
 static void drain_one(struct sim_core *c)
 {
 	struct store oldest = c->buffer[0];
@@ -376,8 +376,8 @@ static void hang(void)
 }
 
 /*
- * They look and look, and nothing happens: who waits for a time waits for many looks. Let the next one pass that somebody
- * waits for; again and again is a hang all the same.
+ * Cores poll and nothing happens, but one may wait for a time that is many polls away: let time jump to the earliest
+ * such. If that happens again and again, it is a hang all the same.
  */
 static bool sleeper_wakes(void)
 {
@@ -397,7 +397,7 @@ static bool sleeper_wakes(void)
 
 static void look_for_hang(void)
 {
-	/* All may come online at once, one after another, and each has to meet all, while the others look. */
+	/* All cores may be brought online in a row, and each has to measure all others, while the rest poll. */
 	uint64_t most = (sim.sick ? DEAD_TIMES : 1) * BUSY_STEPS + JOIN_STEPS * (uint64_t)sim.cores * sim.cores * (16 + sim.cores) / 16;
 
 	if ((sim.steps - progress_step > QUIET_STEPS + (sim.sick & SICK_DEAD ? DEAD_QUIET_STEPS : 2000) * (uint64_t)sim.cores && !sleeper_wakes()) || sim.steps - acted_step > most)
@@ -405,8 +405,8 @@ static void look_for_hang(void)
 }
 
 /*
- * every.c: the running core uses this word next. If others can see that, or it can see what they do, whatever they do
- * before it is done now. Locked: its buffer drains with it.
+ * every.c: the running core accesses this word next. If the order of that and other cores' accesses matters, its move
+ * ends here, and it goes on when chosen again. Locked: the access also drains its buffer.
  */
 void sim_touch(const volatile void *p, bool write, bool locked)
 {
@@ -450,7 +450,7 @@ void sim_yield(void)
 	struct sim_core *c = &sim.core[sim.current];
 
 	sim_step();
-	/* PAUSE drains nothing; but who looks again and again has its stores seen. */
+	/* PAUSE drains nothing; but while a core polls its stores do reach memory. */
 	if (c->stores && !sim.every && !explore_hold())
 		drain(c);
 	c->state = FIBER_YIELDED;
@@ -460,7 +460,7 @@ void sim_yield(void)
 
 void sim_rest(enum fiber_state s)
 {
-	/* What wakes it, an interrupt or a VM exit, drains it (SDM 3A, 12.10); but not to wait for a message. */
+	/* An interrupt or VM exit wakes it and drains its buffer (SDM 3A, 12.10); a wait for a message doesn't. */
 	struct sim_core *c = &sim.core[sim.current];
 
 	if (s != FIBER_WAITING && c->stores && !sim.every) {
@@ -486,7 +486,7 @@ bool sim_kicked(void)
 	return true;
 }
 
-/* When can this core go on, unless it only looks again and again? UINT64_MAX: not before somebody kicks it. */
+/* When can this core go on, be it only to poll? UINT64_MAX: not before it is kicked. */
 static uint64_t wake_of(const struct sim_core *c)
 {
 	uint64_t at = UINT64_MAX;
@@ -510,13 +510,13 @@ static bool polling(const struct sim_core *c)
 	return c->state == FIBER_YIELDED && c->late_raw <= sim.raw;
 }
 
-/* Would it find the same again? Not who gives up after a while; and when nothing happens at all, all look. */
+/* Would a poll find the same again? Not if the core gives up after some polls; if nothing happens at all, all poll. */
 static bool idle(const struct sim_core *c)
 {
 	return !c->news && !c->gives_up && c->idle >= IDLE_LOOKS && sim.steps - progress_step < QUIET_STEPS / 4;
 }
 
-/* What the loops over all cores ask of each, side by side: when it can run, unless it only polls; what it does. */
+/* Keeps in arrays what loops over all cores need: when each can run (UINT64_MAX if it only polls), and its state. */
 static void settle(const struct sim_core *c)
 {
 	unsigned i = (unsigned)(c - sim.core);
@@ -552,7 +552,7 @@ static int next_core(int from)
 	return poller;
 }
 
-/* Does anybody still wait for something that was sent to it? Timers go on for ever, and nobody waits for who is lost. */
+/* Can a core still run, or is a kick on its way? Timers don't count, as they go on for ever, nor do lost cores. */
 static bool message_pending(void)
 {
 	for (unsigned i = 0; i < sim.cores; i++) {
@@ -635,7 +635,7 @@ bool machine_obey(uint16_t what)
 	return !called;
 }
 
-/* Who can run only looks again and again: true time passes until a message, or a kick, arrives. */
+/* Only polling cores can run: true time passes until a message or a kick arrives. */
 static bool pass_until_message(void)
 {
 	uint64_t until = UINT64_MAX;
@@ -659,9 +659,9 @@ static bool pass_until_message(void)
 }
 
 /*
- * ... for one that is late, or dead: the longer nothing happens, the longer a look takes. So
- * hundreds of looks fit in, of which each may see what others have done meanwhile; and thousands
- * of turns of who goes round and round.
+ * ... while a core is late or dead: the longer nothing happens, the longer a poll takes. So such
+ * a time costs hundreds of polls, each of which may see what others did meanwhile, or thousands
+ * of turns of a core that loops without a wait.
  */
 static void pass_slowly(void)
 {
@@ -679,7 +679,7 @@ static void pass_slowly(void)
 	sim.raw = until;
 }
 
-/* Is a core late, not fenced yet, or has it not yet heard what it was kicked for? Others may wait for it: that is no hang. */
+/* Is a core late, or a kick on its way to one, and it is not lost yet? Others may wait for it: that is no hang. */
 static bool anybody_sick(void)
 {
 	for (unsigned i = 0; i < sim.cores; i++) {
@@ -723,7 +723,7 @@ void machine_memory(void (*add)(void *p, size_t bytes))
 
 void machine_run(void)
 {
-	volatile int last = -1; /* lives over the longjmp */
+	volatile int last = -1; /* survives the longjmp */
 
 	if (setjmp(violated))
 		return;
@@ -812,7 +812,7 @@ void sim_log(const char *fmt, ...)
 	putchar('\n');
 }
 
-/* --- memory: x86-TSO (Owens, Sarkar, Sewell). Each access is a step, at whose end it is done. --- */
+/* --- memory: x86-TSO (Owens, Sarkar, Sewell). Each access is a step, and takes place at its end. --- */
 
 uint64_t sim_distance(unsigned from, unsigned to)
 {
@@ -820,8 +820,8 @@ uint64_t sim_distance(unsigned from, unsigned to)
 }
 
 /*
- * A message is read when it is here; the next stamp is taken then. A newer one
- * may be sent while this core waits: then it is that one.
+ * Waits until the message has arrived, which is when the next stamp is taken. If
+ * a newer one is sent meanwhile, that one counts.
  */
 static uint64_t receive(const struct message *m)
 {
@@ -835,7 +835,7 @@ static uint64_t receive(const struct message *m)
 	return here;
 }
 
-/* What the running core itself reads there. */
+/* What the running core reads there: its own buffered stores come first. */
 static uint64_t peek(const volatile void *p, unsigned size)
 {
 	if (sim.current >= 0) {
@@ -899,7 +899,7 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, memory_order ord
 	sim_step();
 	check_base_change(p);
 	if (p == (volatile void *)&the_clock.base && !(value & BASE_CLAIMED) && sim.current >= 0 && !sim.truth.lines++) {
-		/* The first line of all begins the time; it was made just now. */
+		/* The very first line, made just now, defines the origin of the reference. */
 		struct core *me = &sim.core[sim.current].core;
 
 		sim.start_ns = (int64_t)(line_read(&the_clock.core[me->index].line, tempo_tsc(&me->tempo, sim.raw)) -
@@ -1011,7 +1011,7 @@ static uint64_t delay_ns(uint64_t typical)
 	return random_below(&sim.random, 16) ? d : d * (1 + random_below(&sim.random, 16));
 }
 
-/* watch.c calls it so: it costs steps, which other runs do without. */
+/* smp/watch.c's is called watch() here. It costs steps, so only runs with dead cores have it. */
 void core_watch(void)
 {
 	if (sim.sick & SICK_DEAD)
@@ -1023,7 +1023,7 @@ uint64_t sim_slice(void)
 	return sim.sick & SICK_DEAD ? sim.raw + SLICE_NS : 0;
 }
 
-/* The NMI; and half of those that were only late come back just then. */
+/* The NMI; half of the cores that were only late come back at about the same time. */
 const char *core_shoot(const struct core *who)
 {
 	struct sim_core *c = &sim.core[who->index];
@@ -1140,8 +1140,8 @@ void port_request(unsigned core, unsigned bits)
 }
 
 /*
- * every.c: is this the time to give up? Who looks at a word in vain any number of times and then finds it
- * changed has as well just not run meanwhile. But a follower whose leader is slow asks anew, once in a lead.
+ * every.c: give up polling this word? To poll in vain any number of times and then find it changed is the same as
+ * not to have run meanwhile. But a follower whose leader is slow asks anew, once per lead.
  */
 static bool give_up(struct sim_core *c, const _Atomic uint32_t *word)
 {
@@ -1178,6 +1178,6 @@ bool port_await_change(const _Atomic uint32_t *word, uint32_t old)
 		sim_yield();
 		c->gives_up = false;
 	}
-	c->news = true; /* it does something else now */
+	c->news = true; /* it stops polling and does something else */
 	return !sim.far && sim_load(word, sizeof(*word)) != old;
 }

@@ -4,29 +4,29 @@
  *	the three races of the mail, before and after it
  * sim storm POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO [TEMPO_ERROR [late+deaf+dead|none [TOLD_ERROR]]]]
  *	long random storms; stops at a violation, shortens and shows it. Cores may be late, deaf or dead;
- *	all rates may be off what is told by so many ppm
+ *	TOLD_ERROR: limit of the rate error that all cores have in common, ppm
  * sim find, as storm
  *	... and shortens nothing
  * sim optimum, sim whole, as storm
- *	... and a bound that is published narrower than the stamps taken allow is a violation (optimum.h); whole: that
- *	is held against all paths through all stamps, too, for short storms
+ *	... and a published bound that is tighter than the stamps taken allow is a violation (optimum.h); whole: that
+ *	optimum is checked against the whole graph of stamps, too; for short storms
  * sim swarm POLICY FIRST_SEED SEEDS
- *	short storms, each seed with its own mix of cores, scenario, delays, rates, timers and what they lie; stops at a
- *	violation, tells the mix, shortens and shows it. Of one seed the mix is told always
+ *	short storms, each seed with its own mix of cores, scenario, delays, rates, timers and their lies; stops at a
+ *	violation, prints the mix, shortens and shows it. With SEEDS = 1 the mix is always printed
  * sim truth POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
- *	how far the reference is carried from the truth
+ *	how far the reference drifts from the truth
  * sim score POLICY CORES EVENTS FIRST_SEED SEEDS [SCENARIO]
- *	any policy against true time, and its bounds against the narrowest that its stamps allow (optimum.h):
+ *	any policy against true time, and its bounds against the tightest that its stamps allow (optimum.h):
  *	a line of JSON, and two of histograms
  * sim trace POLICY CORES EVENTS SEED 1 [SCENARIO]
  *	each reading of one storm: true time, core, its error, the bounds of skew and drift (or -)
  * sim every POLICY CORES EVENTS TICKS SEED [SCENARIO [boot+plain]]
- *	every order of steps, however often cores are preempted (every.c); from when all are up and rest, or, with
- *	boot, from the start; true time passes TICKS times; plain: without reduction
+ *	every order of steps, however often cores are preempted (every.c); from a state in which all are up and rest or,
+ *	with boot, from the start; true time passes TICKS times; plain: without reduction
  * sim all POLICY CORES EVENTS BOUND SEED [SCENARIO]
  *	every schedule with at most BOUND decisions
  * sim litmus
- *	what small programs can show of the simulator's memory: just what x86-TSO allows
+ *	litmus tests: the simulator's memory shows exactly what x86-TSO allows
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ static void configure(const char *policy, unsigned cores, unsigned events, const
 	}
 }
 
-/* Shorten what was found and show what each core did. */
+/* Shortens the schedule that was found and shows what each core did. */
 static void show(struct schedule *s)
 {
 	unsigned before = s->count;
@@ -94,7 +94,7 @@ static void show(struct schedule *s)
 	sim.log = false;
 }
 
-/* Steps from one decision to the next: of many cores most only wait for others, or read. */
+/* Mean steps between decisions: with many cores, most of them only wait for others, or read. */
 static uint64_t storm_mean(void)
 {
 	return STORM_MEAN * (1 + (sim.cores < 128 ? sim.cores : 128) / 16);
@@ -151,7 +151,7 @@ static int swarm(const char *policy, uint64_t first, uint64_t seeds)
 	return 0;
 }
 
-/* Watches for nothing: the mail to the letter is measured, too. */
+/* Watches for no violation: rfc15 is measured, too. */
 static int truth(const char *policy, unsigned cores, unsigned events, uint64_t first, uint64_t seeds,
 		 const char *scenario)
 {

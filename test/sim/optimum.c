@@ -8,41 +8,41 @@
 
 #include "clock/port.h"
 
-#define EXACT_NS 0.01    /* multipliers are cut to 48 bits, and these are doubles */
+#define EXACT_NS 0.01    /* tolerance: multipliers are rounded to 48 bits, and these are doubles */
 #define NS_PER_MS 1e6
 
 enum {
-	FLOOR_NS = 1,            /* line_read cuts: two readings' difference is off by less */
+	FLOOR_NS = 1,            /* line_read rounds down: the difference of two readings is off by less */
 	CORES_FEW = 64,
 	LOOK_NS = 5000,
 };
 
-/* Skew is published by what cores told each other; the timebase says more of that, too. */
+/* Published skew uses only stamps that cores exchanged; the timebase constrains it, too, but only in ALL_STAMPS. */
 enum graph { EXCHANGES, ALL_STAMPS, GRAPHS };
 
-/* A core's last stamp; since then it was told of these tempos. */
+/* A core's last stamp, and the tempos that it was told of since. */
 struct last {
 	enum { NONE, ANEW, KNOWN } is;
 	uint64_t tsc;
 	uint32_t khz_min, khz_max, khz, changes;
-	unsigned seen;           /* the node of the message that it has seen since; 0: none */
+	unsigned seen;           /* the node of the message that it has received since; 0: none */
 	uint32_t seen_number;
-	bool looked;             /* it has read the timebase since, at that distance from the first reading */
+	bool looked;             /* it has read the timebase since, looked_ns after the first reading */
 	double looked_ns;
 };
 
-/* Both words of an exchange, each with the last message and the one before it, which may still be seen. */
+/* A word of an exchange, with its last message and the one before it, which may still be read. */
 struct word {
 	uint32_t number[2];
 	unsigned next;
 };
 
-/* A core whose clock can be read, and the instant at which its counter became what it is now. */
+/* A core whose clock can be read, and the instant at which its counter reached its present value. */
 struct shown {
 	unsigned core;
 	double ns;               /* the clock then */
-	double lo, hi;           /* so much later than its last stamp */
-	double raw;              /* in truth */
+	double lo, hi;           /* that instant, after its last stamp */
+	double raw;              /* ... in true time */
 };
 
 /* Both bounds. */
@@ -50,29 +50,29 @@ struct pair {
 	double skew_ns, drift_ns;
 };
 
-/* All of them, sorted in the end. */
+/* All values of a figure, sorted at the end. */
 struct series {
 	float *value;
 	size_t n, room;
 };
 
 static struct {
-	unsigned nodes, room, timebase, truth; /* the last two: their numbers; cores have their own */
-	double *most;            /* [(graph * nodes + p) * nodes + q]: t_p - t_q */
-	unsigned *live, lives;   /* nodes that are */
+	unsigned nodes, room, timebase, truth; /* the last two: their nodes' numbers; a core's node has the core's */
+	double *most;            /* [(graph * nodes + p) * nodes + q]: the most that t_p - t_q can be */
+	unsigned *live, lives;   /* nodes in use */
 	struct last *last;       /* [cores] */
 	struct word *word;       /* [2 * cores]: ask, answer */
 	double truth_ns, truth_raw; /* the reference at the node, and true time */
 	uint64_t timebase_ns;    /* its first reading, at the node */
 	bool published;
 	struct pair bounds;      /* on the page */
-	uint64_t look_raw;       /* they are not looked at again before */
+	uint64_t look_raw;       /* the next check of them, at the earliest */
 	struct shown shown[CORES_MAX];
 } now;
 
-/* The graph as it grew, for the check: edges of stamps, t_from - t_to <= ns. */
+/* The whole graph, to check the reduced one: edges between stamps, t_from - t_to <= ns. */
 static struct {
-	unsigned *stamp;         /* [nodes]: the stamp that a node is by now */
+	unsigned *stamp;         /* [nodes]: the stamp that a node stands for at present */
 	unsigned stamps;
 	struct edge {
 		unsigned from, to;
@@ -83,11 +83,11 @@ static struct {
 } whole;
 
 static struct {
-	uint64_t published, outside, below, unlike; /* publications; and of those, the three kinds of fault */
+	uint64_t published, outside, below, unlike; /* publications, and the three kinds of faults among them */
 	/*
-	 * What was published, by the optimum; that, when no core's radius was carried over from another base; and the
-	 * optimum as sums, by itself. The optimum by what it were if the timebase served for skew, too, and for the
-	 * best lines.
+	 * Ratios. skew, drift: published / optimum; fresh: the same for skew, while no core's radius was carried over
+	 * from another base; sums: the optimum as sums of radii / the optimum; without_timebase, lines: the optimum /
+	 * what it would be if the timebase served for skew, too, or with the best possible lines.
 	 */
 	struct series skew, drift, fresh, skew_sum, drift_sum, without_timebase, lines;
 	struct series skew_ns, drift_ns; /* the optimum */
@@ -122,7 +122,7 @@ static void whole_edge(unsigned from, unsigned to, double ns, enum graph least)
 	whole.edge[whole.edges++] = (struct edge){ from, to, ns, least };
 }
 
-/* A stamp of which nothing is known. */
+/* Adds a node for a new stamp, without constraints. */
 static void begin(unsigned node)
 {
 	for (enum graph g = 0; g < GRAPHS; g++) {
@@ -134,7 +134,7 @@ static void begin(unsigned node)
 	whole.stamp[node] = whole.stamps++;
 }
 
-/* The same stamp under another number. */
+/* Node `to` becomes the same stamp as `from`. */
 static void copy(unsigned to, unsigned from)
 {
 	if (lives(to))
@@ -150,7 +150,7 @@ static void copy(unsigned to, unsigned from)
 	whole.stamp[to] = whole.stamp[from];
 }
 
-/* A new stamp takes its place, which is later by that. Nobody else knows of it yet. */
+/* The node becomes a new stamp, lo to hi later than the old one. No other constraint involves it yet. */
 static void move(unsigned node, double lo, double hi)
 {
 	for (enum graph g = 0; g < GRAPHS; g++)
@@ -180,7 +180,7 @@ static void shorten(enum graph g, unsigned p, unsigned q, double ns)
 	}
 }
 
-/* t_p - t_q <= ns, in this graph and those after it. */
+/* Adds t_p - t_q <= ns to this graph and those after it. */
 static void know(unsigned p, unsigned q, double ns, enum graph least)
 {
 	if (sim.whole)
@@ -214,11 +214,11 @@ void optimum_reset(void)
 	whole.edges = 0;
 }
 
-/* How much time passes on a core from its last stamp until its counter is `tsc`. */
+/* The time from a core's last stamp until its counter is `tsc`, as an interval. */
 static void passed(const struct last *l, uint64_t tsc, double *lo, double *hi)
 {
 	double ticks = (double)(int64_t)(tsc - l->tsc), own = sim.tempo_error * 1e-6, told = sim.told_error * 1e-6;
-	double error = own + told + own * told, slack = l->changes * NS_PER_MS / l->khz_min; /* a change cuts to a tick */
+	double error = own + told + own * told, slack = l->changes * NS_PER_MS / l->khz_min; /* a change of tempo rounds to a tick */
 	double a = ticks * NS_PER_MS / (l->khz_max * (1 + error)), b = ticks * NS_PER_MS / (l->khz_min * (1 - error));
 
 	*lo = fmin(a, b) - slack;
@@ -252,7 +252,7 @@ void optimum_stamp(uint64_t tsc)
 
 	if (m && lives(m) && now.word[slot / 2].number[slot % 2] == l->seen_number) {
 		know(m, me, 0, EXCHANGES);
-		die(m); /* to see it again, later, says nothing new */
+		die(m); /* a later receipt of the same message would say nothing new */
 	}
 	l->seen = 0;
 	if (l->looked)
@@ -260,7 +260,7 @@ void optimum_stamp(uint64_t tsc)
 	l->looked = false;
 }
 
-/* The word of an exchange that it is, or NULL; and of whom. */
+/* The exchange's word at p, or NULL; *of: whose it is. */
 static struct word *word(const volatile void *p, unsigned *of)
 {
 	size_t at = (size_t)((const volatile char *)p - (const volatile char *)the_clock.core);
@@ -284,7 +284,7 @@ void optimum_load(const volatile void *p, uint64_t value)
 	unsigned of, me = (unsigned)sim.current;
 	struct word *w = sim.current < 0 ? 0 : word(p, &of);
 
-	if (!w || (of == me) != (w - now.word) % 2) /* questions are for others, answers for itself */
+	if (!w || (of == me) != (w - now.word) % 2) /* `ask` is a message to other cores, `answer` one to its owner */
 		return;
 	for (unsigned i = 0; i < 2; i++)
 		if (w->number[i] == value && lives(node_of(w, i))) {
@@ -307,7 +307,7 @@ void optimum_timebase(uint64_t ns, uint32_t late_ns)
 	know(me, now.timebase, l->looked_ns + late_ns, ALL_STAMPS);
 }
 
-/* True time at which this core's counter became so many ticks less than it is now. */
+/* True time at which this core's counter reached its present value minus `ticks`. */
 static double became(unsigned core, uint64_t ticks)
 {
 	const struct tempo_piece *t = tempo_at(&sim.core[core].core.tempo, sim.raw);
@@ -331,14 +331,14 @@ void optimum_start(void)
 
 static void add(struct series *s, double value)
 {
-	if (!isfinite(value)) /* nothing is known */
+	if (!isfinite(value)) /* unknown */
 		return;
 	if (s->n == s->room)
 		s->value = realloc(s->value, (s->room = 2 * s->room + 1024) * sizeof(*s->value));
 	s->value[s->n++] = (float)value;
 }
 
-/* The most that p's instant is later than q's. */
+/* The most that p's instant can be later than q's. */
 static double later(enum graph g, const struct shown *p, const struct shown *q)
 {
 	return p == q ? 0 : *most(g, p->core, q->core) + p->hi - q->lo;
@@ -389,7 +389,7 @@ static double drift_of(const struct shown *s, unsigned n)
 	return worst;
 }
 
-/* What they would be as sums, as they are published: what two cores are off the base; what one is, and the base. */
+/* The optimum as the protocol sums it: skew, the two largest radii; drift, the base's plus the largest radius. */
 static struct pair sums_of(const struct shown *s, unsigned n)
 {
 	double radius[2] = { 0 };
@@ -409,8 +409,8 @@ static struct pair sums_of(const struct shown *s, unsigned n)
 }
 
 /*
- * With the best lines that there could be: as much as the worst way round through some cores takes, on average of
- * its legs (Attiya, Herzberg and Rajsbaum; Karp 1978).
+ * The least skew that any choice of lines could have: the maximum mean weight of a cycle of cores (Attiya, Herzberg
+ * and Rajsbaum 1996; Karp 1978).
  */
 static double best_of(const struct shown *s, unsigned n)
 {
@@ -436,7 +436,7 @@ static double best_of(const struct shown *s, unsigned n)
 	return best;
 }
 
-/* Is what was what can have been? */
+/* Do the true instants violate the constraints? */
 static bool outside(const struct shown *s, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
@@ -452,7 +452,7 @@ static bool outside(const struct shown *s, unsigned n)
 	return false;
 }
 
-/* By Bellman and Ford, over all that was ever known: how far is each stamp from this one? */
+/* Bellman-Ford over the whole graph: the distance of each stamp from this one. */
 static void whole_paths(enum graph g, unsigned to, double *far)
 {
 	bool nearer = true;
@@ -490,7 +490,7 @@ static bool unlike(void)
 	return result;
 }
 
-/* Was every core held against the base that is? */
+/* Was every core measured against the present base, so that nothing is carried over? */
 static bool fresh(const struct shown *s, unsigned n)
 {
 	const struct howler *h = &the_clock.howler;
@@ -508,7 +508,7 @@ static void fault(uint64_t *count, const char *what, const struct pair *is, cons
 		      what, is->skew_ns, is->drift_ns, least->skew_ns, least->drift_ns);
 }
 
-/* That is promised now: is it true? */
+/* Checks the promised bounds and the truth against the optimum. */
 static void hold(const struct shown *s, unsigned n, const struct pair *is, const struct pair *least)
 {
 	if (outside(s, n))
@@ -528,7 +528,7 @@ void optimum_reading(uint64_t skew_ns, uint64_t drift_ns)
 {
 	struct pair is = { (double)skew_ns, (double)drift_ns };
 
-	/* Who has the bounds in hand may have a line by now that is for what it is about to publish. */
+	/* A core that holds `busy` may already have the line to which the bounds belong that it is about to publish. */
 	if (the_clock.howler.busy || sim.raw < now.look_raw || !lives(now.truth))
 		return;
 	now.look_raw = sim.raw + LOOK_NS;
@@ -538,7 +538,7 @@ void optimum_reading(uint64_t skew_ns, uint64_t drift_ns)
 	hold(now.shown, n, &is, &least);
 }
 
-/* Both bounds are published, and the line is taken that they are for. */
+/* Both bounds are published, and the line is in use to which they belong. */
 static void published(const struct pair *is)
 {
 	const struct shown *s = now.shown;

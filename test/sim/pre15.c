@@ -10,10 +10,10 @@
  *   - the work runs in process context: between two cpus anything may happen,
  *     a stopped machine too; work of a core that dies goes on at another.
  *
- * What the mail changes, as found here:
+ * What the mail changes, in its state before:
  *   - resync runs in the IPI itself (after), so it interrupts readers on the base;
- *   - tempo_khz and synced of a core are written by whoever carries the notice;
- *   - nobody else is evicted by a resync, and the work is held by a plain flag;
+ *   - tempo_khz and synced of a core are written by the core that carries the notice;
+ *   - a resync evicts no other core, and a plain flag says that the work is scheduled;
  *   - the base moves when a take-down is prepared, with the machine running.
  */
 #include "sim.h"
@@ -125,7 +125,7 @@ static void pre15_follow(struct clock *c)
 	atomic_store_explicit(&me->led, 0, memory_order_release);
 }
 
-/* Every online core that the work has passed is of its resync's generation. */
+/* Each online core that the work has passed must have its resync's generation. */
 static void work_over(struct clock *c)
 {
 	for (unsigned i = 0; i < c->count; i++)

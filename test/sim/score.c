@@ -10,7 +10,7 @@
 
 enum { EIGHTHS = 8, BUCKETS = 62 * EIGHTHS };
 
-/* Eight buckets an octave: a quantile is right to one part in 16; below 8, to the unit. */
+/* Eight buckets per octave: a quantile is right to one part in 16; below 8, exact. */
 struct histogram {
 	uint64_t n, sum, worst;
 	uint32_t bucket[BUCKETS];
@@ -45,7 +45,7 @@ static void note(struct histogram *h, uint64_t v)
 	h->worst = v > h->worst ? v : h->worst;
 }
 
-/* The middle of the bucket in which that share of all lies. */
+/* The middle of the bucket that contains this percentile. */
 static uint64_t quantile(const struct histogram *h, unsigned percent)
 {
 	uint64_t left = (h->n * percent + 99) / 100;
@@ -65,7 +65,7 @@ static bool known(uint64_t bound_ns)
 
 void score_reading(const struct reading *r, unsigned v, uint64_t skew_ns, int64_t error_ns)
 {
-	struct sim_core *c = &sim.core[v]; /* each vCPU is told by the core that it began on */
+	struct sim_core *c = &sim.core[v]; /* a vCPU's record is that of the core with its number */
 	uint64_t drift_ns = (uint64_t)(error_ns < 0 ? -error_ns : error_ns);
 
 	if (c->error_known && error_ns > c->error_ns && (uint64_t)(error_ns - c->error_ns) > all.worst_step_ns)
@@ -86,7 +86,7 @@ void score_reading(const struct reading *r, unsigned v, uint64_t skew_ns, int64_
 	printf(known(r->drift_ns) ? " %lu\n" : " -\n", (unsigned long)r->drift_ns);
 }
 
-/* Only to do something for the conductor, or for nothing? That is no fault of the policy's. */
+/* `errand`: it is out only for the conductor, or for nothing, which is not the policy's fault. */
 void score_out(bool due)
 {
 	struct sim_core *c = &sim.core[sim.current];
@@ -108,7 +108,7 @@ void score_in(void)
 {
 	struct sim_core *c = &sim.core[sim.current];
 
-	/* The conductor's own pauses between its two notices are no policy's doing. */
+	/* The conductor's own pauses between its two notices are not the policy's doing, either. */
 	if (c->out_raw && c->after_raw > c->out_raw)
 		note(&all.own, sim.raw - c->after_raw);
 	else if (c->out_raw && !c->errand)

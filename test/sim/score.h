@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The scoreboard: what a policy gives its guest, against true time. Nothing here
- * ends a run, so that policies can be compared that promise unlike things.
+ * ends a run, so that policies with different promises can be compared.
  */
 #pragma once
 #include "sim.h"
 
-/* A reading that is complete: how far it was off the others', and off the truth. */
+/* A completed reading: its skew against other cores' clocks, its error against the truth. */
 void score_reading(const struct reading *r, unsigned v, uint64_t skew_ns, int64_t error_ns);
 
-/* The running core leaves its guest (due: of its own accord); is without a line; is about to enter a guest; has none. */
+/* The running core leaves its guest (due: by its own timer); has no usable line; is about to enter one; has none. */
 void score_out(bool due);
 void score_unsynced(void);
 void score_in(void);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cores that are late, deaf or dead, drawn from the seed and counted by each core's own
- * steps, so that most of it stays where it is while a schedule is shortened.
+ * Cores that are late, deaf or dead: drawn from the seed and timed by each core's own
+ * steps, so that most faults stay in place while a schedule is shortened.
  */
 #include "sim.h"
 
 #include <stdlib.h>
 
 enum {
-	MEAN_STEPS = 6000,             /* of a core's own, from one to the next */
-	NEAR_ODDS = 16, NEAR_STEPS = 48, /* who takes what others may wait for is late while it has it: one in so many times */
+	MEAN_STEPS = 6000,             /* of a core's own steps between its faults */
+	NEAR_ODDS = 16, NEAR_STEPS = 48, /* 1 in NEAR_ODDS: a fault soon after a core takes what others may wait for */
 	SHORTEST_NS = 50, DOUBLINGS = 23, LONGEST_NS = 300000000,
 	DEAD_ODDS = 4,
 };
-/* Of those that die, some come back after a while, if nobody was faster. */
+/* Half of those that die come back within that, if they are not fenced by then. */
 #define AS_GOOD_AS_DEAD_NS 10000000000ull
 
 static struct sick {
@@ -29,7 +29,7 @@ void sick_reset(void)
 	}
 }
 
-/* As often of any order of magnitude as of any other. */
+/* Log-uniform. */
 static uint64_t length_ns(struct random *r)
 {
 	uint64_t ns = (uint64_t)SHORTEST_NS << random_below(r, DOUBLINGS);
@@ -56,7 +56,7 @@ void sick_step(void)
 		sim_log("is dead%s", for_good ? "" : ", or very late");
 		sim_late(ns);
 	} else if (conductor_done()) {
-		return; /* all is to come to rest */
+		return; /* all events are over: let everything come to rest */
 	} else if (sim.sick & SICK_LATE && (!(sim.sick & SICK_DEAF) || random_below(&s->random, 2))) {
 		sim_log("is late for %lu ns", (unsigned long)ns);
 		sim_late(ns);

@@ -275,7 +275,7 @@ void world_reset(void);
 _Noreturn void world_core(void); /* a core's whole life */
 void world_base_moves(void);     /* sync=rfc15: it is about to */
 void world_settled(void);        /* everything is quiet: what must hold then */
-bool world_dark(unsigned core);  /* its clock can't be read: it is offline, unsynchronised or dead, or its line expired */
+bool world_dark(unsigned core);  /* its clock can't be read: it is offline, unsynchronised or dead, or its line is over */
 void world_memory(void (*add)(void *p, size_t bytes));
 
 /* conductor.c */

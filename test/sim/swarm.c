@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A swarm: each seed draws its own mix of what storms can be made of, so that each of a great many short ones looks
- * where none of the others does (Groce and others, Swarm Testing, 2012).
+ * Swarm testing (Groce and others, 2012): each seed draws its own mix of the features of a storm, so that a great many
+ * short storms each look where the others don't.
  */
 #include "sim.h"
 
@@ -22,7 +22,7 @@ static uint64_t between(uint64_t lo, uint64_t hi)
 	return lo + random_below(&mix, hi - lo + 1);
 }
 
-/* From 2^lo to below 2^hi, as often of any order of magnitude as of any other. */
+/* From 2^lo to below 2^hi, log-uniform. */
 static uint64_t magnitude_of(unsigned lo, unsigned hi)
 {
 	uint64_t least = 1ull << between(lo, hi - 1);
@@ -35,7 +35,7 @@ static int64_t either_way(uint64_t v)
 	return one_in(2) ? (int64_t)v : -(int64_t)v;
 }
 
-/* Nine of ten have 2 to 8 cores, one of a hundred more than 16. */
+/* Nine in ten have 2 to 8 cores, one in a hundred more than 16. */
 static unsigned draw_cores(void)
 {
 	uint64_t n = random_below(&mix, 100);
@@ -43,7 +43,7 @@ static unsigned draw_cores(void)
 	return (unsigned)(n < 90 ? between(2, 8) : n < 99 ? between(9, 16) : 16 + magnitude_of(0, 4));
 }
 
-/* Most timers are right, some of them roughly; of those that lie most do so in one way. */
+/* Half of the timers are right, if rough; most of the others lie in one way only. */
 static void draw_timer(struct timer_mix *t)
 {
 	static const struct { uint32_t num, den, bits; } kinds[] = {
@@ -99,19 +99,19 @@ static void draw(uint64_t seed)
 	sim.read_ns = sim.gap_parts ? magnitude_of(12, 17) : 0;
 	sim.near_ns = one_in(2) ? 20 : (uint32_t)magnitude_of(2, 10);
 	sim.spread_ns = one_in(2) ? 200 : (uint32_t)magnitude_of(2, 12);
-	/* howler.md, section 10: with hidden rates many cores in a rush may break the order; rfc15 knows of none. */
+	/* howler.md, section 10: with rate errors many cores in a rush may break the order; rfc15 ignores them. */
 	sim.tempo_error = one_in(4) && exact && sim.cores <= (sim.gap_parts ? 16 : 8) ? (uint32_t)between(1, 200) : 0;
 	sim.told_error = one_in(4) ? (uint32_t)between(1, 500) : 0;
 	sim.timers = exact && !sim.told_error && !one_in(4);
 	sim.sick = one_in(exact ? 4 : 8) ? (unsigned)between(1, SICK_LATE | SICK_DEAF | SICK_DEAD) : 0;
-	/* howler.md, section 10: many of those who are hard to reach, and with hidden rates, may never get done. */
+	/* howler.md, section 10: many cores that are hard to reach and have rate errors may never finish. */
 	if (sim.tempo_error && sim.cores > 6)
 		sim.sick = 0;
 	for (unsigned i = 0; i < TIMERS; i++) {
 		sim.timer[i] = (struct timer_mix){ .bits = 0 };
 		if (sim.timers && !one_in(i ? 2 : 8))
 			draw_timer(&sim.timer[i]);
-		if (sim.sick || sim.tempo_error) /* ... and what a lie has done to hidden rates, or to who hears of it late, nobody judges */
+		if (sim.sick || sim.tempo_error) /* ... a lie's effect on learned rates or late cores can't be judged */
 			tell_truth(&sim.timer[i]);
 	}
 	if (sim.timers && !sim.timer[0].bits)
@@ -158,7 +158,7 @@ bool swarm_run(uint64_t seed, bool verbose, struct schedule *s)
 	draw(seed);
 	unsigned mean = means[random_below(&mix, sizeof(means) / sizeof(means[0]))];
 
-	/* While rates are learned, or until a dead core is found, nothing happens for long: who is woken at each turn looks for ever. */
+	/* While rates are learned or a dead core is not found yet, decisions only make cores poll, for a long time. */
 	if (sim.tempo_error || sim.sick)
 		mean *= sim.cores;
 	explore_random(seed, 0, mean, s);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers, as struct timer_mix says, and smp/timebase.c, truth.c and counter.c as they are, which measure them at boot
- * and then believe them or not. Here are only the registers that they read, in place of find_hpet's and pm_read's, and
- * the judge: what the clock is told may be off by what the timer lies, and that no more than a wander is believed.
+ * Timers as in struct timer_mix, and the real smp/timebase.c, truth.c and counter.c, which measure them at boot and
+ * then believe them or not. Here are only the registers that these read, in place of find_hpet's and pm_read's, and the
+ * judge: the clock may be off by what the timer lies, but of that no more than a wander must be believed.
  *
- * The raw TSC is true time in ns; what is called true is that by the best timer's rate, as that one's second is the second.
+ * The raw TSC is in ns of the simulation; "true" is that by the best timer's rate, as its second is the second.
  */
 #include "optimum.h"
 
@@ -17,23 +17,23 @@
 #include "smp/timebase.c"
 
 #define PPB 1000000000
-#define EPOCH_NS (1ll << 40) /* so old is a timer when the machine begins: a step back goes no further */
+#define EPOCH_NS (1ll << 40) /* a timer's age when the machine begins: no step back is longer */
 
 enum {
-	EXACT_NS = 100,             /* of the exact timer */
-	STEADY_PPB = 1000000,       /* main.c: two that are further apart are no timebase */
-	BOOT_HOP_NS = 400000,       /* nobody is there yet: between readings more time passes than they take */
-	NONE_DOUBT_PPB = 110000,    /* of the rate where no timer runs: what the PIT says in 10 ms */
-	WANDER_PARTS = 1000,        /* howler.md: a timer may wander by that part of the time from one look to the next */
-	DISBELIEVED_TIMES = 4, SLACK_NS = 2000, /* who lies by more than so many wanders must be found by the next look */
+	EXACT_NS = 100,             /* resolution of the exact timer */
+	STEADY_PPB = 1000000,       /* hv/main.c: two timers further apart than that are no timebase */
+	BOOT_HOP_NS = 400000,       /* at boot, when no core runs, time is let pass between readings */
+	NONE_DOUBT_PPB = 110000,    /* of the rate if no timer runs: that of a calibration by PIT, in 10 ms */
+	WANDER_PARTS = 1000,        /* howler.md: a timer may wander by this part of the time between two looks */
+	DISBELIEVED_TIMES = 4, SLACK_NS = 2000, /* a lie beyond so many times the believable must be found */
 };
 
 struct truth the_truth;
 static struct random rough;
 static unsigned seat, readings;
-static const struct timer_mix *second; /* whose second is the truth's; NULL: nobody's */
+static const struct timer_mix *second; /* the timer whose second is the truth's; NULL: none's */
 static int32_t second_ppb;
-static int64_t zero_ns, lied_first, lied_lo, lied_hi; /* what it showed at the start of its time; how much of what it said was not so */
+static int64_t zero_ns, lied_first, lied_lo, lied_hi; /* true time at its 0; its readings' errors */
 static uint64_t booted;
 static bool lied;
 
@@ -53,7 +53,7 @@ uint64_t timebase_true(uint64_t raw)
 	return sim.timers ? elapsed(raw, second_ppb) : raw;
 }
 
-/* By how much it is ahead of what it would show if it ran on as it did; but for what a single reading may be off. */
+/* By how much its steps, stops and bends have put it ahead of a steady course; noise and tearing aside. */
 static int64_t lie(const struct timer_mix *m, uint64_t raw)
 {
 	int64_t ahead = 0;
@@ -67,7 +67,7 @@ static int64_t lie(const struct timer_mix *m, uint64_t raw)
 	return ahead;
 }
 
-/* It was measured until then: whatever it did before, its rate is what it was there. */
+/* Its rate at `raw`, until when it was measured: a bend before that is no lie. */
 static int32_t rate_at(const struct timer_mix *m, uint64_t raw)
 {
 	return m->ppb + (m->bend_at && m->bend_at <= raw ? m->bend_ppb : 0);
@@ -89,7 +89,7 @@ static bool lies(const struct timer_mix *m, uint64_t from, uint64_t raw)
 	       since(m->go_at, from, raw);
 }
 
-/* All bits that it would have, if it had all. */
+/* The count now, not yet cut to its bits. */
 static uint64_t count(const struct timer_mix *m, int64_t off_ns)
 {
 	uint64_t ns = elapsed(sim.raw, m->ppb) + (uint64_t)(EPOCH_NS + lie(m, sim.raw) + off_ns);
@@ -128,7 +128,7 @@ static const struct timer_mix *mix_of(const struct timer *t)
 	return &sim.timer[t->counter.read == show_second];
 }
 
-/* By how much a reading of the best timer is another than it can have been, ns; by the judge, who takes no time. */
+/* By how much a reading of the best timer is off what was possible, ns. */
 static int64_t off(uint64_t ns, uint32_t late_ns, uint64_t before, uint64_t after)
 {
 	uint64_t shown = ns + (uint64_t)zero_ns;
@@ -137,7 +137,7 @@ static int64_t off(uint64_t ns, uint32_t late_ns, uint64_t before, uint64_t afte
 	return ahead > 0 ? ahead : behind < 0 ? behind : 0;
 }
 
-/* As timebase_find does, but for the PIT, which is read no more later. */
+/* As timebase_find, but without the PIT, which only calibrates. */
 static void find_timers(void)
 {
 	const struct timer_mix *m = sim.timer;
@@ -152,7 +152,7 @@ static void find_timers(void)
 	} while (!best->name && other->name);
 }
 
-/* No timer runs: of its rate is known what a PIT would have said. */
+/* No timer runs: the rate is known as well as by a PIT. */
 static void find_none(void)
 {
 	struct instant now = { .raw_lo = sim.raw, .raw_hi = sim.raw };
@@ -162,7 +162,7 @@ static void find_none(void)
 	truth_begin(&the_truth, &now, lo, lo + doubt);
 }
 
-/* On metal all rates are told by this second; here they are off what is told by what it is off. */
+/* On metal nominal rates use this second; here they are fixed, and so off by what the second is off. Not too far? */
 static bool playable(void)
 {
 	int32_t lo, hi;
@@ -197,7 +197,7 @@ void timebase_boot(void)
 	the_clock.howler.use_timebase = any && t.off_ppb >= -STEADY_PPB && t.off_ppb <= STEADY_PPB;
 	if (!any)
 		return;
-	/* What it had counted when its time began, by what it shows now: that is less than a wrap ago. */
+	/* Its count when its time began, from what it shows now: that was less than a wrap ago. */
 	uint64_t first = the_truth.first.raw_lo, n = count(second, 0);
 	uint64_t counted = (n - best->counter.start) & best->counter.mask;
 	uint64_t at = (uint64_t)((unsigned __int128)(n - counted - second->start) * second->num / second->den);
@@ -208,7 +208,7 @@ void timebase_boot(void)
 	look_raw = sim.raw;
 }
 
-/* By so much the time since the first reading is another by what is known of the rate than by the timer's own. */
+/* By how much the time since the first reading differs between what was measured of the rate and the timer's own. */
 static uint64_t rate_lied(const struct timer *timer, uint64_t raw, int32_t ppb)
 {
 	uint64_t passed = raw - timer->rate->first.raw_lo, is = elapsed(passed, ppb), least, most;
@@ -225,7 +225,7 @@ uint64_t timebase_lied(uint64_t raw)
 	return sim.timers && lied ? (uint64_t)(lied_hi - lied_lo) + rate_lied(best, raw, second_ppb) : 0;
 }
 
-/* How much of a lie is believed: what it can have wandered since a look, and what its rate is in doubt by. */
+/* How large a lie may be believed: the wander since a look, plus the rate's uncertainty. */
 static uint64_t believable(const struct timer *timer, uint64_t raw)
 {
 	const struct truth *t = timer->rate;
@@ -240,7 +240,7 @@ bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint
 	struct random r = { sim.seed ^ 0x74696d6562617365 };
 	struct tempo *t = &this_core()->tempo;
 
-	if (!sim.timers) { /* true time, but coarse, and from another beginning in each seed */
+	if (!sim.timers) { /* true time, but coarse, and with another origin for each seed */
 		*before = port_tsc();
 		sim_step();
 		*ns = (sim.raw + random_below(&r, 1ull << 40)) / EXACT_NS * EXACT_NS;
@@ -271,8 +271,8 @@ bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint
 }
 
 /*
- * With the exact timer as one who measures on and on comes to know it: what a reading is in doubt by, over what has
- * passed; off to one side.
+ * With the exact timer: as a measurement that goes on would know it, i.e. to a reading's uncertainty over the time
+ * that has passed; the true value is anywhere in that interval.
  */
 void port_rate(int32_t *slower_lo, int32_t *slower_hi)
 {
@@ -299,7 +299,7 @@ void timebase_sit(void)
 	core_request(seat, REQ_WAKE);
 }
 
-/* After a look at both, which began then: is who is right in use, and who is not is not? */
+/* After a look at both timers, begun at since_raw: is a right one still in use, and is one that lies not? */
 static void check_looked(unsigned i, bool was_out, uint64_t since_raw)
 {
 	uint64_t first = timers[i].rate->first.raw_lo, least;

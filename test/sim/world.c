@@ -12,7 +12,7 @@ enum {
 	ROUNDING_NS = 2,
 	PIECE_CUT_NS = 3, /* line.h: by the old line 1, by the new one 2 */
 	PULL_PPB_MAX = 400000,
-	/* from the TSC of a reading on to that of one that knows of it, beside the message: tell, see, read the page */
+	/* from a reading's TSC to that of one that depends on it, beside the message's delay: tell, see, read page */
 	READ_PATH_NS = 8 * STEP_NS,
 };
 
@@ -81,7 +81,7 @@ static void score(struct sim_core *c, const struct clock_core *cc)
 	sim.resyncs++;
 }
 
-/* Two bounds are promised, and no warp at all on any path that takes a message's time. */
+/* Does the policy promise both bounds, and no warp on any path that takes at least a message's delay? */
 static bool exact(void)
 {
 	return sim.policy->first_base != 0;
@@ -92,7 +92,7 @@ static bool scales(void)
 	return sim.policy->scales;
 }
 
-/* So much the reference gains or loses in `ns` at most: by how far off all rates are, and by a pull. */
+/* The most that the reference can gain or lose in `ns`: by rate errors and by a pull. */
 static uint64_t gain_most(uint64_t ns)
 {
 	uint64_t told_ppb = sim.timers ? TOLD_PPB_MAX : 1000 * sim.told_error;
@@ -121,8 +121,8 @@ static uint32_t measured(const struct clock_core *cc)
 }
 
 /*
- * With sync=scale: what a guest reads goes on as well, at the instant at which the line
- * was made. It may be less by what is cut off: no guest is out for so short a time.
+ * With sync=scale the guest's TSC is continuous, too, at the instant at which the line was
+ * made. It may lose what rounding takes, as every guest is out for longer than that.
  */
 static void check_piece(struct sim_core *c, const struct clock_core *cc, uint64_t out)
 {
@@ -139,9 +139,9 @@ static void check_piece(struct sim_core *c, const struct clock_core *cc, uint64_
 }
 
 /*
- * A line continues the one before it, unless the core was out in between: then it is where it
- * ought to be, and that is not further ahead than was published when it ran last (and as that grows while it is out:
- * when a pull begins, of which it isn't told yet) or now. (No reading of its own is below one before it: check_order.)
+ * Unless the core was out in between, a line continues the one before it: exactly, but for rounding, if nothing was
+ * measured since; else within the skew bound as published when it last ran a guest (a pull that began since may have
+ * raised it) or now. (That no reading of its own is below an earlier one, check_order checks.)
  */
 static void note_exact(struct sim_core *c, const struct clock_core *cc)
 {
@@ -151,7 +151,7 @@ static void note_exact(struct sim_core *c, const struct clock_core *cc)
 		uint64_t old = line_read(&c->shown, cc->line.tsc), new = cc->line.ref_ns;
 		uint64_t now = skew_bound(&the_clock.howler.page, old), then = skew_bound(&c->shown_page, old), most = then > now ? then : now;
 
-		/* If nothing was measured since, it goes on; but for what the reference has gained since nobody could read it. */
+		/* An expired line could not be read: the reference may have gained or lost a little since. */
 		most = (measured(cc) == c->shown_measured ? ROUNDING_NS : most) +
 		       (old > c->shown_until ? gain_most(old - c->shown_until) : 0);
 		step = new > old ? new - old : old - new;
@@ -176,7 +176,7 @@ static uint64_t half_round_trip(const struct clock_core *cc)
 	return cc->exchange.best_rtt * 1000000 / cc->tempo_khz / 2 + ROUNDING_NS;
 }
 
-/* Of the base, though its line, from the base before it, may not be seen yet. */
+/* The base's slack, even if note_line has not seen its line yet, which is from the base before it. */
 static uint64_t base_slack_ns(void)
 {
 	const struct sim_core *c = &sim.core[the_clock.base & BASE_CORE];
@@ -185,7 +185,7 @@ static uint64_t base_slack_ns(void)
 	return c->lines_seen != cc->line_count && cc->exchange.rounds ? c->left_slack_ns + half_round_trip(cc) : c->slack_ns;
 }
 
-/* Who has a line that is not seen yet got it from this base. */
+/* A core with a line that note_line has not seen yet got it from the base that moves away now. */
 void world_base_moves(void)
 {
 	uint64_t slack_ns = base_slack_ns();
@@ -194,19 +194,19 @@ void world_base_moves(void)
 		struct sim_core *c = &sim.core[i];
 
 		if (c->left_line == the_clock.core[i].line_count)
-			continue; /* from the one before it */
+			continue; /* it is from an earlier base */
 		c->left_line = the_clock.core[i].line_count;
 		c->left_slack_ns = slack_ns;
 	}
 }
 
-/* A line that was got from an exchange is true to half its round trip and to what its leader's is. */
+/* A line from an exchange is accurate to half its round trip plus its leader's slack. */
 static void note_line(struct sim_core *c, const struct clock_core *cc)
 {
 	if (c->lines_seen == cc->line_count)
 		return;
 	c->lines_seen = cc->line_count;
-	if (!sim.truth.lines++) { /* the first of all begins the time */
+	if (!sim.truth.lines++) { /* the very first one defines the origin of the reference */
 		unsigned base = the_clock.base & BASE_CORE;
 
 		sim.start_ns = (int64_t)(line_read(&the_clock.core[base].line,
@@ -240,7 +240,7 @@ bool world_dark(unsigned core)
 	       (c->howler.until_ns && line_read(&c->line, tsc) >= c->howler.until_ns);
 }
 
-/* How the clocks of all cores are now, to be held against the reading of this instant. */
+/* Records the clocks of all cores now, to compare the reading of this instant with. */
 static void look(struct reading *r)
 {
 	const struct bound_page *p = &the_clock.howler.page;
@@ -292,7 +292,7 @@ static void check_bounds(const struct reading *r, uint64_t ns, unsigned v)
 			      sim.current, (unsigned long)ns, (long)error, (unsigned long)r->drift_ns);
 }
 
-/* No reading is smaller than one whose message could have been here before it. */
+/* No reading is smaller than one of which a message could have arrived before it. */
 static void check_order(const struct reading *r, uint64_t ns, unsigned v)
 {
 	struct sim_core *me = &sim.core[r->core];
@@ -417,7 +417,7 @@ static void check_entry(unsigned v)
 			      tempo_at(&c->core.tempo, sim.raw)->khz, cc->tempo_khz);
 }
 
-/* The first of the two. 0: never. */
+/* The earlier of the two. 0: never. */
 static uint64_t sooner(uint64_t a, uint64_t b)
 {
 	return a && (!b || a < b) ? a : b;
@@ -450,7 +450,7 @@ static void run_guest(unsigned v)
 	uint64_t due_raw = due();
 
 	self()->wake_raw = due_raw;
-	if (sim.every && !sim.ticks) { /* there is nothing to be seen */
+	if (sim.every && !sim.ticks) { /* time stands still: a reading would show nothing */
 		while (!sim_kicked())
 			sim_rest(FIBER_RESTING);
 		return;
@@ -623,7 +623,7 @@ _Noreturn void world_core(void)
 			do_task(c);
 			if (!me->leave)
 				run_something(c);
-			if (sim.sick && me->requests & REQ_TOP) /* it asks itself, until somebody has done something */
+			if (sim.sick && me->requests & REQ_TOP) /* to itself, until another core makes progress */
 				sim_yield();
 		}
 		sim_log("off");
@@ -634,7 +634,7 @@ _Noreturn void world_core(void)
 			core_halt();
 		me->state = CORE_OFF;
 		score_idle();
-		c->came = true; /* next time */
+		c->came = true; /* when it is brought up again */
 		sim_rest(FIBER_OFF);
 	}
 }

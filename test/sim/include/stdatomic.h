@@ -3,7 +3,7 @@
  * <stdatomic.h> for code under simulation, which finds this one first: each
  * atomic access is a call to the simulator, a step at which any other core may
  * go on, and a store may stay in its core's buffer for a while, as on x86
- * (total store order). Only what Howler uses. Where in the source it is made is told, for who shows a schedule.
+ * (total store order). Only what Howler uses. Passes the access's place in the source, for logs.
  */
 #pragma once
 #include <stdbool.h>
@@ -32,7 +32,7 @@ enum sim_rmw { SIM_OR, SIM_AND, SIM_ADD, SIM_XCHG };
 uint64_t sim_rmw(volatile void *p, unsigned size, enum sim_rmw op, uint64_t value);
 
 #define atomic_init(p, v) ((void)(*(p) = (v)))
-/* The comma: of what type the value is, not the object. */
+/* The comma: the type of the value, unqualified, not that of the object. */
 #define atomic_load_explicit(p, order) ((void)(order), SIM_AT(__LINE__), (__typeof__(((void)0, *(p))))sim_load(p, sizeof(*(p))))
 #define atomic_load(p) (SIM_AT(__LINE__), sim_load(p, sizeof(*(p))))
 #define atomic_store_explicit(p, v, order) (SIM_AT(__LINE__), sim_store(p, sizeof(*(p)), (uint64_t)(v), order))
