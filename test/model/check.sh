@@ -103,7 +103,7 @@ build poll-forever '-O0 -DNP' '' protocol.pml 's/:: lead_moves/:: true/'
 try poll-forever fails 'I5: no cycle' 0 'core1=0 changes1=1' '-m200000 -l'
 
 # sync=howler: two cores in every order; three, too, or in every order of a few switches between
-# them (and then by hash only, 2^28 bits): more is too much.
+# them (and then by hash only, 2^28 bits): more is not feasible.
 top=howler.pml every='S1 R2 S3 end'
 hidden='props|change0|change1|change2|stays|checks_max|goes|returns|boot|timebase'
 build howler-2 '-O2 -DSAFETY' '-DCORES=2 -DSTOP'
@@ -120,7 +120,7 @@ few='-m3000 -w28 -k2 -L4'
 build howler-few '-O2 -DSAFETY -DBITSTATE -DBCS' ''
 try howler-few holds "$every" 7 'stays=3 change0=2 change1=1 change2=1' "$few"
 try howler-few holds "$every" 7 'change0=1 change1=1 change2=1' "$few"
-# To the same word by way of another, which settle could not tell.
+# ABA: the base word is the same again by way of another, which settle could not detect.
 build howler-uncounted '-O2 -DSAFETY -DBITSTATE -DBCS' -DUNCOUNTED
 try howler-uncounted fails R2 2 'change0=1 change1=1 change2=1' "$few"
 build howler-told '-O2 -DSAFETY -DBITSTATE -DBCS' -DTELLS=skip

@@ -2,36 +2,35 @@
 /*
  * The base role of sync=howler (clock/howler_role.c), step by step, every order of
  * steps of three cores. Each inline is the C function of its name; a step is one
- * access to what another core may touch then, and what goes with it on this core
- * alone.
+ * access to what another core may touch at that time, with what goes along with it
+ * on this core alone.
  *
- * What is left out, on purpose:
- *   - Time. A line is the number of the new line that it goes back to, `era`; who
- *     measured itself against a core has a line of the same. `eras` is the number
- *     of the last one. How good a line is, decide.c knows.
- *   - The exchange: one question, one answer. To meet others than the base, and
- *     who was moved meanwhile (`placed`): a line that is only worse is not wrong
- *     here. The timebase (but see `timebase`), bounds, pull: `busy` is all that
- *     is left of them, and `checks`, the generations that the base begins itself.
+ * Left out on purpose:
+ *   - Time. A line is represented by the number of the new line from which it
+ *     derives, `era`; a core that measures itself against another inherits that
+ *     one's. `eras` is the latest number. The quality of lines is decide.c's.
+ *   - The exchange is one question and one answer. Measuring against cores other
+ *     than the base, and cores moved meanwhile (`placed`): a line that is merely
+ *     worse is not wrong here. Of the timebase (but see `timebase`), bounds and pull
+ *     only `busy` is left, and `checks`, the generations that the base begins itself.
  *   - Weak memory: a statement is a step, and all cores see the same order.
- *   - Polling: who polls sleeps here until what it polls can have changed. So
- *     no run may end half way, and how it may end, `settled` checks. That no run
- *     is endless is not checked.
- *   - The stop (STOP): who is taken down or brought up is, at once, while every
- *     core is at the top of its loop. Of requests only REQ_SYNC is there, which
- *     comes with the store that it tells of; a core's notices come when they like,
- *     at the top of its loop and while it leads.
- *   - Guests: a core that is synchronised may be in one, so what holds of their
- *     lines holds of what guests see. S1 is checked where a
- *     core becomes synchronised.
- * `hidden` below, check.sh lets the verifier take from the environment.
+ *   - Polling: a polling core sleeps here until what it polls may have changed. So
+ *     no run may end half way; `settled` checks how runs may end. That no run is
+ *     endless is not checked.
+ *   - The stop (STOP): a core is taken down or brought up in one step, while every
+ *     core is at the top of its loop. The only request is REQ_SYNC, which comes
+ *     with the store that it announces; a core's notices come at any time at the
+ *     top of its loop and while it leads.
+ *   - Guests: a synchronised core may be in one, so what holds of lines holds of
+ *     what guests see. S1 is checked where a core becomes synchronised.
+ * check.sh makes the verifier take the `hidden` variables from the environment.
  */
 #define N 3
 #ifndef CORES
 #define CORES N /* 2: the third one is never there */
 #endif
 
-#define S1 1 /* never two times */
+#define S1 1 /* never two clocks of different eras at once */
 #define R2 2 /* the base role is taken only from a core that is not synchronised */
 #define S3 4 /* when all is quiet, all are synchronised, and none is missed */
 
@@ -40,12 +39,12 @@ hidden byte change0, change1, change2; /* tempo changes of each core */
 hidden byte stays;                     /* a bit for each core: its last change never ends */
 hidden byte checks_max;
 hidden byte goes, returns;             /* core + 1: it is taken down; and comes back */
-hidden byte boot;                      /* at the start no core is synchronised, and there is no time */
-hidden byte timebase;                  /* whoever is out may begin a new line */
+hidden byte boot;                      /* at the start no core is synchronised, and there is no line */
+hidden byte timebase;                  /* any core that is out may begin a new line */
 
 #define CHECK(p, cond) assert((props & (p)) == 0 || (cond))
 
-/* The base word: a core, and what is the matter with it. */
+/* The base word: a core, and flags. */
 #define CORE     3
 #define LOST     4
 #define CLAIMED  8
@@ -55,11 +54,11 @@ hidden byte timebase;                  /* whoever is out may begin a new line */
 byte base, newest;
 bit busy;
 bit synced[N], online[N], led[N], had_line[N];
-bit in_transition[N];                  /* only its own core looks at it */
+bit in_transition[N];                  /* read by its own core only */
 byte generation[N];
 byte partner[N];                       /* core + 1 */
 bit answered[N];
-byte measured[N];                      /* what the line is of that the partner told of */
+byte measured[N];                      /* the era of the line in the partner's answer */
 bit req[N];                            /* REQ_SYNC */
 bit leading[N];                        /* lead() said NOT_YET: call it again */
 byte waits_for[N];
@@ -68,7 +67,7 @@ byte eras, era[N];
 byte changes[N], checks;
 bit inside[N], gone;                   /* not at the top of its loop */
 
-/* The number of moves that is in the base word, too; UNCOUNTED: as if it were not. */
+/* The number of moves, which in C is a part of the base word; UNCOUNTED: without it. */
 #ifdef UNCOUNTED
 #define SAME
 #define MOVED skip
@@ -80,7 +79,7 @@ byte moves;
 #define SEEN seen = moves
 #endif
 
-/* Broken on purpose, or as it once was: check.sh. */
+/* Replaced by check.sh to break the protocol, or to make it what it once was. */
 #ifndef COMPARES
 #define COMPARES true
 #endif
@@ -96,7 +95,7 @@ byte moves;
 
 mtype = { NOTHING, CONCLUDE, BEGIN, TAKE, TOOK, SETTLE };
 
-/* The lowest core that carries, looked at one after another; N: none. */
+/* The lowest core that carries, by one read after another; N: none. */
 #define SCAN do :: atomic { heir < N && !carries(heir) -> heir++ } :: else -> break od
 
 inline settle()
@@ -143,26 +142,26 @@ inline after()
 	if :: !synced[me] -> led[me] = 1 :: else fi
 }
 
-/* In: the line is of `line`, and generation gen. */
+/* In: the line's era is `line`, its generation `gen`. */
 inline take()
 {
 	atomic {
 		era[me] = line; generation[me] = gen; synced[me] = 1;
 		CHECK(S1, !first || ((me == 0 || !synced[0]) && (me == 1 || !synced[1]) && (me == 2 || !synced[2])))
 	};
-	/* `busy` is held: nobody else comes here, and no new line begins. */
+	/* `busy` is held: no other core comes here, and no new line begins. */
 	atomic { had_line[me] = 1; busy = 0; CHECK(S1, era[me] == eras); act = TOOK };
 	settle();
 	req[me] = 1
 }
 
-/* The one that it may be, as of now: what may_restart says, and why follow or lead come here. */
+/* May this core begin a new line now? may_restart, with the conditions under which follow or lead call it. */
 #define may_restart(w) \
 	(((w) & LOST) && !((w) & CLAIMED) && !in_transition[me] && \
 	 (newest == 0 -> me == ((w) & CORE) : timebase || had_line[me] || !(KNOWS(0) || KNOWS(1) || KNOWS(2))))
 #define KNOWS(i) (online[i] && had_line[i])
 
-/* restart, until its line is there. */
+/* restart, up to its new line. */
 inline begin()
 {
 	act = NOTHING;
@@ -324,7 +323,7 @@ go_on:		do
 		od;
 		atomic { line = 0; gen = 0; since = 0; TOP(0) }
 #ifdef STOP
-	/* take_down and bring_up, by whoever it is: the machine is stopped. */
+	/* take_down and bring_up, by any core: the machine is stopped. */
 	:: atomic { goes == me + 1 && online[me] && !gone && all_stand ->
 		gone = 1; online[me] = 0; in_transition[me] = 0; led[me] = 0; let_go(); synced[me] = 0;
 		settle();

@@ -6,7 +6,7 @@
 bit work_scheduled, working;
 byte work_next, work_generation;
 byte led_begun[N];
-byte carried; /* notices under way: who carries one comes to no stop */
+byte carried; /* notices under way: a core that carries one joins no stop */
 
 #define can_follow (led[me] && (led[me] != led_begun[me] || asked[me] == NOTHING || asked[me] == ANSWERED))
 #define lead_moves true

@@ -9,21 +9,21 @@
  *   pre15.pml   the code before the mail, test/sim/pre15.c;  -DPRE15
  *
  * What is left out, on purpose:
- *   - Time. `line` is how far a core's clock is ahead of the truth, at one
- *     instant for all: 1 is a line that is off by one unseen tempo change, in
- *     either direction. So a reading below one that was shown is a warp.
+ *   - Time. `line` is how far a core's clock is ahead of the truth, at the same
+ *     instant for all: one unseen tempo change puts it off by 1, in either
+ *     direction. So a reading below one that was shown is a warp.
  *   - Weak memory: a statement is a step, and all cores see the same order. Store
- *     buffers are the simulator's matter.
+ *     buffers are left to the simulator.
  *   - The exchange: one question, one answer, which carries the leader's value.
- *   - Polling: who polls sleeps here until what it polls can have changed. So no
- *     run may be endless, however unfair the scheduler, nor end half way: I5.
+ *   - Polling: a polling core sleeps here until what it polls may have changed. So
+ *     no run may be endless, however unfair the scheduler, nor end half way: I5.
  *
  * Requests are served only where the C code serves them: at the top of the loop
- * and in every wait. A guest reads whenever that would show something new, also
+ * and in every wait. A guest reads whenever that would show something new, even
  * after the request that will bring it out (a kick takes its time).
  *
- * What is done to the cores, `hidden` below, check.sh lets the verifier take from
- * the environment: one compilation for many configurations.
+ * What is done to the cores is in `hidden` variables, which check.sh makes the
+ * verifier take from the environment: one compilation for many configurations.
  */
 #define N 3
 
@@ -63,7 +63,7 @@ byte base, newest, round, left_ns, waiting_for;
 mtype resyncing = IDLE;
 bit synced[N], online[N], in_transition[N];
 byte line[N], generation[N], evicted[N], last_ref[N], led[N];
-/* struct exchange: the question and the answer, and of which generation it is */
+/* struct exchange: the question, the answer, and the answer's generation */
 mtype asked[N] = NOTHING;
 byte stamp[N], stamp_of[N];
 /* struct core, struct stop */
@@ -76,7 +76,7 @@ byte task[N]; /* 1 + core: take that core down; TASK_UP: bring up */
 #define TASK_UP (N + 1)
 #define START 4 /* of all lines: no run makes more changes than that */
 bit flight[N], effect_due[N];
-/* seen by the checks only */
+/* for the checks only */
 byte shown;    /* the highest reading of any guest */
 bit untrue[N]; /* the tempo is not what the clock code believes */
 byte stands[N]; /* in a stop: 1 has come, 2 stands still */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * clock/rfc15.c, step by step. LETTER: the mail to the letter, as policy `mail`.
- * A step is one access to what another core may touch then, and what goes with
- * it on this core alone.
+ * A step is one access to what another core may touch at that time, with what goes
+ * along with it on this core alone.
  */
 #ifdef LETTER
 #define unsettled(c) false
@@ -10,7 +10,7 @@
 #define unsettled(c) in_transition[c]
 #endif
 
-/* led != led_begun: the numbers of leads never repeat, so one bit says it all. */
+/* led != led_begun: the numbers of leads never repeat, so one bit is enough. */
 bit fresh[N];
 
 #define can_follow (led[me] && !synced[me] && !unsettled(me) && (fresh[me] || asked[me] != ASKED))
@@ -36,7 +36,7 @@ inline evict(new_khz)
 
 inline set_line(value, gen)
 {
-	/* One step: nobody reads the line of a core that is not synchronised; follow checks that. */
+	/* One step: no core reads the line of one that is not synchronised; follow checks that. */
 	d_step {
 		line[me] = value;
 		generation[me] = gen;

@@ -27,5 +27,5 @@ uint64_t explore_all(unsigned bound, bool (*found)(const struct schedule *), uin
 /* Replaces *s by a shorter schedule with the same kind of violation. */
 void explore_shrink(struct schedule *s);
 
-/* swarm.c: one run of this seed's mix, with the policy in `sim`. False: it failed. Prints the mix then, or if `tell`. */
+/* swarm.c: a run of this seed's mix, with the policy in `sim`. False: it failed. Prints the mix then, or if `tell`. */
 bool swarm_run(uint64_t seed, bool tell, struct schedule *taken);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A storm from a thread that is no core: it lets any online core carry out any
- * step, be it the base or not, in its resync or not. hv/conduct.c can't do that:
- * its seat moves as the base does. The conductor takes from all cores (acquire)
- * and gives to none but the one that it starts, so that it orders nothing.
+ * step, base or not, in a resync or not. hv/conduct.c can't do that: its seat
+ * moves with the base. The conductor acquires from all cores, but releases only to
+ * the one that it starts, so that it creates no order between cores.
  */
 #include "clock/port.h"
 #include "threads.h"
@@ -20,7 +20,7 @@ enum phase { PHASE_NONE, PHASE_BEFORE, PHASE_AFTER, PHASE_DOWN, PHASE_START, PHA
 
 struct flight {
 	enum phase phase;
-	unsigned by; /* who carries out the present step */
+	unsigned by; /* the core that carries out the present step */
 	uint64_t after_ns;
 };
 
@@ -52,7 +52,7 @@ static struct task task_of(unsigned core)
 static void look(void)
 {
 	machine_pause(random_below(&chance, LOOK_NS));
-	for (unsigned i = 0; i < core_count; i++) /* it may halt, and no request says why it should not */
+	for (unsigned i = 0; i < core_count; i++) /* a task sets no request, so the core may have halted */
 		if (task_of(i).kind)
 			machine_kick(i);
 }
@@ -62,7 +62,7 @@ static void give(unsigned by, struct task t)
 	atomic_store_explicit(&task[by], t, memory_order_relaxed);
 }
 
-/* Some online core without a task that does not leave; -1: there is none now. */
+/* A random online core that has no task and isn't leaving; -1: none now. */
 static int executor(void)
 {
 	unsigned wish = (unsigned)random_below(&chance, core_count);
@@ -95,7 +95,7 @@ static void draw(void)
 	drawn = storm_next(&storm, states, core_count, clock_base(&the_clock), hotplug, &next);
 }
 
-/* False: not yet. A core leaves when no step is its own or meant for it. */
+/* False: not yet. A core is taken down only when no task is its own or concerns it. */
 static bool begin(const struct storm_event *e)
 {
 	struct flight *f = &flight[e->core];
@@ -160,7 +160,7 @@ static void step(struct flight *f, unsigned core)
 	figures.over++;
 }
 
-/* Every online core has read that often. */
+/* Has every online core made that many readings? */
 static bool all_read(uint64_t than)
 {
 	for (unsigned i = 0; i < core_count; i++)
@@ -169,7 +169,7 @@ static bool all_read(uint64_t than)
 	return true;
 }
 
-/* When all have read on for a while, some core ends it. */
+/* When all cores have made some more readings, one of them ends the run. */
 static void finish(void)
 {
 	uint64_t most = 0;
@@ -260,6 +260,6 @@ void conduct_poll(void)
 	default:
 		world_end();
 	}
-	/* Release: to the conductor, who passes nothing on. */
+	/* Release, pairs with task_of: to the conductor, which passes nothing on. */
 	atomic_store_explicit(mine, (struct task){ .kind = TASK_NONE }, memory_order_release);
 }

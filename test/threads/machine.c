@@ -35,7 +35,7 @@ static void kick(const _Atomic uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
-/* While *word is value, or until a kick. */
+/* Sleeps while *word is `value`, until a kick. */
 static void halt(const _Atomic uint32_t *word, uint32_t value)
 {
 	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
@@ -75,7 +75,7 @@ void machine_start(const struct policy *p, unsigned count)
 	clock_pairs(&the_clock, gaps, spans, placed, bounds);
 	the_clock.howler.use_timebase = true;
 	atomic_init(&the_clock.howler.check_ns, CHECK_NS); /* more often: a storm is soon over */
-	/* Who shares a processor with its leader is never quick: take what there is, and be less certain. */
+	/* A follower that shares a processor with its leader has no quick round trip: accept any, if uncertain. */
 	the_clock.rounds_min = the_clock.rounds_first = p->bounds ? 4 : 16;
 	the_clock.rtt_pair_percent = the_clock.rtt_any_percent = UINT32_MAX;
 	for (unsigned i = 0; i < count; i++) {
@@ -84,7 +84,7 @@ void machine_start(const struct policy *p, unsigned count)
 	}
 	sigemptyset(&limit);
 	sigaddset(&limit, SIGPROF);
-	pthread_sigmask(SIG_BLOCK, &limit, 0); /* it is the main thread's */
+	pthread_sigmask(SIG_BLOCK, &limit, 0); /* only the main thread takes it */
 	for (unsigned i = 0; i < count; i++)
 		CHECK(!pthread_create(&thread[i], 0, life, cores[i]));
 	pthread_sigmask(SIG_UNBLOCK, &limit, 0);
@@ -141,7 +141,7 @@ uint64_t raw_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Seconds are limits of waits. A busy machine knows none: only main() does, by processor time. */
+/* Seconds are time-outs, which a busy host must not trigger: only main() has one, in processor time. */
 uint64_t raw_of_ns(uint64_t ns)
 {
 	return ns < 1000000000u ? ns : UINT64_MAX;
@@ -202,7 +202,7 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
 	_exit(1);
 }
 
-/* Of a guest's last words, and of who is lost. */
+/* Messages about a stuck guest, and about lost cores. */
 void print(const char *fmt, ...)
 {
 	va_list args;
@@ -246,7 +246,7 @@ bool port_timebase(uint64_t *ns, uint32_t *resolution_ns, uint64_t *before, uint
 	return true;
 }
 
-/* Rates are as told here, but for `tempo_error`. */
+/* All true rates are nominal here. */
 void port_rate(int32_t *slower_lo, int32_t *slower_hi)
 {
 	*slower_lo = *slower_hi = 0;
@@ -257,7 +257,7 @@ void port_request(unsigned core, unsigned bits)
 	core_request(core, bits);
 }
 
-/* In vain: let another thread have the processor, it may be the one that is waited for. */
+/* After polling in vain it yields: the thread that it waits for may need this processor. */
 bool port_await_change(const _Atomic uint32_t *word, uint32_t old)
 {
 	for (unsigned i = 0; i < AWAIT_POLLS; i++)

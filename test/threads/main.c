@@ -2,10 +2,10 @@
 /*
  * threads (or seat) POLICY CORES EVENTS SEED [SCENARIO [SECONDS]]
  *
- * A storm over cores that are threads. Which events there are is drawn from the
- * seed, who runs when is up to the processors. It ends well when every event is
- * over, every online core is synchronised by the newest resync, no reading
- * stepped back and ThreadSanitizer found nothing; after SECONDS (240) of processor time it hangs.
+ * A storm over cores that are threads. Its events are drawn from the seed; the
+ * schedule is up to the host. It passes if every event is over, every online core
+ * is synchronised by the newest resync, no reading stepped back and
+ * ThreadSanitizer found nothing; after SECONDS (240) of processor time it counts as hung.
  */
 #include <inttypes.h>
 #include <signal.h>

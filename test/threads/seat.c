@@ -49,7 +49,7 @@ void report_decision(unsigned core, const struct trace_record *r)
 	(void)core, (void)r;
 }
 
-/* On the seat, at the top of its loop; it does not go back there. */
+/* On the seat, at the top of its loop, to which it does not return. */
 _Noreturn void report_end(const char *failure)
 {
 	struct core *me = this_core();

@@ -6,7 +6,7 @@
 #include "clock/pvclock.h"
 #include "threads.h"
 
-enum { BATCH = 64, TICKS_NS = 12 }; /* an exchange is true to three ticks, besides its round trip */
+enum { BATCH = 64, TICKS_NS = 12 }; /* an exchange's rounding, three ticks, beside half its round trip */
 enum { LINES = 1 << 16, FOLLOW_TURNS = 16 };
 
 struct world world;
@@ -14,9 +14,9 @@ _Atomic uint32_t reader_batches[CORES_MAX]; /* as in hv/reader.c: complete ones 
 static struct vcpu vcpus[CORES_MAX];
 static struct pvclock_vcpu_time_info pages[CORES_MAX];
 static const struct policy *real;
-static struct policy watched; /* the real one, looked at */
-static _Atomic uint64_t highest_of[LINES]; /* the highest reading while the bounds were these: half of their version */
-static _Atomic int64_t start_ns; /* the reference less true time, at the first line of all; 0: there is none yet */
+static struct policy watched; /* `real`, wrapped in checks */
+static _Atomic uint64_t highest_of[LINES]; /* [version / 2 of the bounds]: the highest reading under them */
+static _Atomic int64_t start_ns; /* reference - true time at the very first line; 0: there is none yet */
 
 void *guest_at(uint64_t gpa, uint64_t bytes)
 {
@@ -44,13 +44,13 @@ static uint64_t aged(uint64_t width_ns, uint64_t age_ns)
 	return width_ns + (age_ns >> 31);
 }
 
-/* Does the policy promise bounds? Then they are what it is held against. */
+/* Does the policy promise bounds? Then it is judged by them. */
 static bool bounded(void)
 {
 	return real->bounds;
 }
 
-/* The first line of all begins the time. */
+/* The very first line defines the origin of the reference. */
 static void note_start(const struct clock_core *me)
 {
 	if (!bounded() || !me->line_count || atomic_load_explicit(&start_ns, memory_order_relaxed))
@@ -62,8 +62,8 @@ static void note_start(const struct clock_core *me)
 }
 
 /*
- * A core that followed is off its base by half of the round trip at most, and
- * its base may be off the line that all go back to. With a resync all begins anew.
+ * A core that has followed is off its base by half the round trip at most, in addition
+ * to the base's own uncertainty. A resync starts over with 0.
  */
 static void watch_follow(struct clock *c)
 {
@@ -122,7 +122,7 @@ const struct policy *world_start(const struct policy *p, unsigned count)
 	return &watched;
 }
 
-/* A reading by the reader's rule of pvclock.h. Who writes a page is who reads it: it is never seen half done. */
+/* A reading by the reader's rule of pvclock.h. The same thread writes and reads a page: it is never torn. */
 static uint64_t read_page(const struct pvclock_vcpu_time_info *p, uint64_t *raw, uint64_t *tsc)
 {
 	uint32_t version = p->version;
@@ -142,7 +142,7 @@ struct published {
 	uint32_t skew_ppb, drift_ppb;
 };
 
-/* Have the bounds been the same since *p was read? Odd: they were just written. */
+/* Are the bounds still those of *p? An odd version: they were being written. */
 static bool still(const struct published *p)
 {
 	return !(p->version & 1) &&
@@ -150,8 +150,8 @@ static bool still(const struct published *p)
 }
 
 /*
- * Relaxed, as ThreadSanitizer must not take it for an order; x86 keeps these in
- * order, and the compiler by the fences.
+ * Relaxed, so that ThreadSanitizer sees no ordering here; x86 does these loads in
+ * program order, and the fences make the compiler do so.
  */
 static struct published published(void)
 {
@@ -174,7 +174,7 @@ static void count_warp(uint64_t by_ns)
 	raise(&world.worst_ns, by_ns);
 }
 
-/* Within the drift bound? Before the first line is on record, nobody can tell. */
+/* Within the drift bound? Unknown until note_start has recorded the first line. */
 static void check_drift(const struct published *b, uint64_t ns, uint64_t raw)
 {
 	int64_t start = atomic_load_explicit(&start_ns, memory_order_relaxed), error = (int64_t)(ns - raw) - start;
@@ -190,9 +190,9 @@ static void check_drift(const struct published *b, uint64_t ns, uint64_t raw)
 }
 
 /*
- * Two clocks are never apart by more than the skew bound of that time. So no
- * reading is less than an earlier one by more than that, while it is the same;
- * over many bounds, by no more than that of then and that of now.
+ * Two clocks never differ by more than the skew bound of that time. So under the same
+ * published bounds no reading is below an earlier one by more than that; under
+ * different ones, by no more than the sum of the old bound and the new one.
  */
 static void check_bounds(const struct core *me, const struct vcpu *v)
 {
@@ -246,7 +246,7 @@ static void check_reading(const struct core *me, const struct vcpu *v)
 	raise(&world.highest, ns);
 }
 
-/* As a guest: in it until something is asked of this core, or others want the processor. */
+/* As a guest: readings until a request arrives, or BATCH are done. */
 static void run_guest(struct core *me, struct vcpu *v)
 {
 	const struct clock_core *cc = &the_clock.core[me->index];
@@ -302,7 +302,7 @@ bool world_synced(void)
 	return true;
 }
 
-/* Stopped: what must hold then, and all leave; or a core has fallen behind since, and all go on. */
+/* Stopped: checks what must hold then and ends the run; or, if a core has fallen behind since, does nothing. */
 static void end(const struct stopped *s, void *arg)
 {
 	uint64_t raw = raw_now(), low = UINT64_MAX, high = 0, skew = UINT64_MAX;
@@ -339,7 +339,7 @@ static void end(const struct stopped *s, void *arg)
 void world_end(void)
 {
 	while (!atomic_load_explicit(&world.ended, memory_order_relaxed)) {
-		/* A base that holds all against itself now and then makes them all behind for a moment. */
+		/* When the base begins a check of all others, they are all behind for a moment. */
 		while (!world_synced()) {
 			CHECK(sync_turn());
 			core_relax();
