@@ -7,7 +7,7 @@
  *
  * UP means: the core runs its loop, at first unsynchronised and not online for
  * the clock. It goes online and offline in a stopped machine (hv/sync.c). A core
- * that stops has switched VMX off, so that INIT reaches it (SDM vol. 3, 25.2:
+ * that stops has switched VMX off, so that INIT reaches it (SDM vol. 3, 24.8:
  * INIT is blocked in VMX root operation). INIT would send the boot core into the
  * firmware instead of having it wait for a SIPI (SDM vol. 3, 8.4.1), so that one
  * halts and is woken by NMI.
@@ -352,7 +352,7 @@ _Noreturn void core_stop(void)
 
 /*
  * The NMI halts the core, should it ever go on (trap.c). INIT would be certain, but it is blocked in VMX root operation
- * and only causes a VM exit in a guest (SDM vol. 3, 25.2), where Bochs drops it. Either all cores have VMX on or none.
+ * and only causes a VM exit in a guest (SDM vol. 3, 26.2), where Bochs drops it. Either all cores have VMX on or none.
  */
 const char *core_shoot(const struct core *c)
 {
