@@ -69,7 +69,7 @@ void clock_note(struct clock *c)
 
 bool clock_follows(const struct clock *c, unsigned core)
 {
-	return atomic_load_explicit(&c->core[core].led, memory_order_acquire) &&
+	return atomic_load_explicit(&c->core[core].led, memory_order_acquire) && clock_online(c, core) &&
 	       (c->policy->checks || !clock_synced(c, core));
 }
 

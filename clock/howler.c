@@ -231,25 +231,32 @@ static void forget_bounds(struct clock *c)
 	bound_done(c);
 }
 
+/*
+ * The order matters: should this core be lost half way, the machine runs on before all this is repeated. So `core` first
+ * runs no guest; what other cores may wait for is released while a leader still sees a lost core online (sync.c); and
+ * `core` takes no line while its tempo is unknown.
+ */
 static void howler_take_down(struct clock *c, unsigned core)
 {
 	struct clock_core *gone = &c->core[core];
+	struct howler_core *h = &gone->howler;
 	uint32_t joiner = core + 1, base = atomic_load_explicit(&c->base, memory_order_relaxed);
 	uint64_t shown = atomic_load_explicit(&gone->last_ref_ns, memory_order_relaxed);
 
-	set(&gone->synced, 0); /* first: should this core die half way, `core` runs no guest */
-	atomic_store_explicit(&gone->online, 0, memory_order_relaxed);
-	atomic_store_explicit(&gone->in_transition, 0, memory_order_relaxed);
-	atomic_store_explicit(&gone->led, 0, memory_order_relaxed);
-	atomic_store_explicit(&gone->howler.partner, 0, memory_order_relaxed);
+	set(&gone->synced, 0);
+	h->tsc = h->ready = h->meets = 0;
+	atomic_store_explicit(&h->partner, 0, memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(&c->howler.joiner, &joiner, 0, memory_order_relaxed, memory_order_relaxed);
 	/* What a lost core leaves behind; one that leaves in order has none of these. */
-	atomic_store_explicit(&gone->howler.answers, 0, memory_order_relaxed);
+	atomic_store_explicit(&h->answers, 0, memory_order_relaxed);
 	if (base & BASE_CLAIMED && (base & BASE_CORE) == core)
 		set(&c->base, (base & ~BASE_CLAIMED) | BASE_LOST);
 	if (atomic_load_explicit(&c->howler.busy, memory_order_relaxed) == core + 1)
 		forget_bounds(c);
-	atomic_compare_exchange_strong_explicit(&c->howler.joiner, &joiner, 0, memory_order_relaxed, memory_order_relaxed);
 	c->left_ns = shown > c->left_ns ? shown : c->left_ns;
+	atomic_store_explicit(&gone->online, 0, memory_order_release);
+	atomic_store_explicit(&gone->in_transition, 0, memory_order_relaxed);
+	atomic_store_explicit(&gone->led, 0, memory_order_relaxed);
 	howler_settle(c);
 }
 
@@ -261,7 +268,7 @@ static void howler_bring_up(struct clock *c, unsigned core)
 	atomic_store_explicit(&new->last_ref_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&h->had_line, 0, memory_order_relaxed);
 	howler_forget_gaps(c, core);
-	h->tsc = h->ready = h->meets = h->out_khz_max = 0;
+	h->out_khz_max = 0;
 	h->out_khz_min = UINT32_MAX;
 	if (!h->lines) {
 		rate_unknown(&c->howler.rates, &h->rate);
@@ -269,8 +276,9 @@ static void howler_bring_up(struct clock *c, unsigned core)
 	}
 	h->rate.anchor_tsc = 0;
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
-	atomic_store_explicit(&new->online, 1, memory_order_release);
+	/* In this order: should this core be lost in between, the other one is led once it is online. */
 	atomic_store_explicit(&new->led, 1, memory_order_release);
+	atomic_store_explicit(&new->online, 1, memory_order_release);
 	port_request(core, REQ_FOLLOW);
 }
 
