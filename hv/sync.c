@@ -168,12 +168,16 @@ static void bring_up(const struct stopped *s, void *arg)
 
 /*
  * Stopped: a lost core can't note itself what it has shown: at most what its line says now. That line is consistent
- * unless the core was lost while holding `busy`, when it may have been changing it.
+ * unless the core was lost while holding `busy`, when it may have been changing it: then, at most what any core may show.
  */
 static void note_lost(unsigned gone)
 {
-	if (clock_synced(&the_clock, gone) && atomic_load(&the_clock.howler.busy) != gone + 1)
-		atomic_store_explicit(&the_clock.core[gone].last_ref_ns, sync_read(gone, raw_now()), memory_order_relaxed);
+	const struct howler *h = &the_clock.howler;
+
+	if (!clock_synced(&the_clock, gone))
+		return;
+	uint64_t shown = atomic_load(&h->busy) == gone + 1 ? howler_reference(h, h->lease_ns) : sync_read(gone, raw_now());
+	atomic_store_explicit(&the_clock.core[gone].last_ref_ns, shown, memory_order_relaxed);
 }
 
 /* Stopped: core *arg leaves. Its base role and, unless it is lost, its vCPUs move to other cores. */
