@@ -30,6 +30,16 @@ static uint64_t last_ref_ns(const struct clock *c, unsigned core)
 	return atomic_load_explicit(&c->core[core].last_ref_ns, memory_order_relaxed);
 }
 
+/*
+ * On the base, or stopped: a base that broke a resync off, as a core was lost, has passed over some cores, has not asked
+ * those that come, and may have no line itself any more.
+ */
+static void begin_anew(struct clock *c)
+{
+	c->resync = RESYNC_IDLE;
+	c->waiting_for = 0;
+}
+
 enum clock_step rfc15_notice_before(struct clock *c, unsigned core, uint32_t khz)
 {
 	atomic_store_explicit(&c->core[core].notice_khz, khz, memory_order_release);
@@ -84,10 +94,13 @@ static void rfc15_after(struct clock *c)
 	 * and asks to be led.
 	 */
 	atomic_store_explicit(&me->in_transition, 0, memory_order_seq_cst);
-	if (base == port_core())
+	if (base == port_core()) {
+		if (!c->policy->letter)
+			begin_anew(c);
 		port_request(base, REQ_RESYNC);
-	else if (flag(&c->core[base].synced))
+	} else if (flag(&c->core[base].synced)) {
 		port_request(base, REQ_SYNC);
+	}
 }
 
 /*
@@ -215,8 +228,7 @@ enum clock_step rfc15_resync(struct clock *c)
 		return CLOCK_NOT_BASE;
 	/* The base has served its own notice before: its notice after begins the resync anew. */
 	if (unsettled(c, &c->core[me])) {
-		c->resync = RESYNC_IDLE;
-		c->waiting_for = 0;
+		begin_anew(c);
 		return rfc15_lead(c);
 	}
 	switch (c->resync) {
@@ -244,13 +256,6 @@ enum clock_step rfc15_resync(struct clock *c)
 	return CLOCK_DONE;
 }
 
-/* Stopped: a base that broke off as a core was lost has passed over some, and has not asked cores that come now. */
-static void begin_anew(struct clock *c)
-{
-	c->resync = RESYNC_IDLE;
-	c->waiting_for = 0;
-}
-
 void rfc15_take_down(struct clock *c, unsigned core)
 {
 	/* In this order: should this core die half way, `core` runs no guest. */
@@ -268,9 +273,9 @@ void rfc15_take_down(struct clock *c, unsigned core)
 	for (unsigned i = 0; i < c->count; i++) {
 		if (!clock_online(c, i))
 			continue;
-		atomic_store_explicit(&c->base, i, memory_order_relaxed);
-		if (!c->policy->letter)
+		if (!c->policy->letter) /* first: should this core be lost in between, the request is made all the same */
 			port_request(i, flag(&c->core[i].synced) ? REQ_SYNC : REQ_RESYNC);
+		atomic_store_explicit(&c->base, i, memory_order_relaxed);
 		return;
 	}
 	CLOCK_CHECK(!"the last core is never taken down");
@@ -286,8 +291,8 @@ void rfc15_bring_up(struct clock *c, unsigned core)
 	new->rtt_pair_ns = 0;
 	atomic_store_explicit(&new->led, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
+	port_request(clock_base(c), REQ_SYNC); /* first, as in take_down */
 	atomic_store_explicit(&new->online, 1, memory_order_release);
-	port_request(clock_base(c), REQ_SYNC);
 }
 
 #define RFC15                                                       \
