@@ -359,20 +359,20 @@ static bool still_good(struct clock *c)
 	}
 	/* The spans were made with the rate as known before: if the base's pace has changed, they are off. */
 	uint64_t age = ticks_ns(port_tsc() - h->tsc, khz, 0) + 1;
-	uint64_t other = age * rate_follow(&c->howler.rates, &h->rate) / 1000000000, unsure = rate_err(&h->rate);
+	uint64_t other = age * rate_follow(&c->howler.rates, &h->rate) / 1000000000;
 
+	h->base_span.lo -= other < h->base_span.lo ? other : h->base_span.lo;
+	h->base_span.hi += other;
+	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, khz, &h->base_span);
 	/*
 	 * If that can show, the spans of the cores met don't fit either: measure again, with the rate known
 	 * now. Likewise if this core was held up since: a line extrapolated to now could be visibly off.
 	 */
 	if ((other > part_of_rtt(c) && h->meets) ||
-	    (age * unsure / 1000000000 > part_of_rtt(c) && !clock_learns(c, my))) {
+	    (age * rate_err(&h->rate) / 1000000000 > part_of_rtt(c) && !clock_learns(c, my))) {
 		howler_let_go(c);
 		return false;
 	}
-	h->base_span.lo -= other < h->base_span.lo ? other : h->base_span.lo;
-	h->base_span.hi += other;
-	rate_learn(&c->howler.rates, &h->rate, h->role, h->tsc, khz, &h->base_span);
 	return !learns(c, my) || !learned(c);
 }
 

@@ -104,9 +104,6 @@ static void draw(uint64_t seed)
 	sim.told_error = one_in(4) ? (uint32_t)between(1, 500) : 0;
 	sim.timers = exact && !sim.told_error && !one_in(4);
 	sim.sick = one_in(exact ? 4 : 8) ? (unsigned)between(1, SICK_LATE | SICK_DEAF | SICK_DEAD) : 0;
-	/* howler.md, section 10: many cores that are hard to reach and have rate errors may never finish. */
-	if (sim.tempo_error && sim.cores > 6)
-		sim.sick = 0;
 	for (unsigned i = 0; i < TIMERS; i++) {
 		sim.timer[i] = (struct timer_mix){ .bits = 0 };
 		if (sim.timers && !one_in(i ? 2 : 8))
