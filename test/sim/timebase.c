@@ -197,9 +197,10 @@ void timebase_boot(void)
 	the_clock.howler.use_timebase = any && t.off_ppb >= -STEADY_PPB && t.off_ppb <= STEADY_PPB;
 	if (!any)
 		return;
-	/* Its count when its time began, from what it shows now: that was less than a wrap ago. */
+	/* Its count when its time began, from what it shows now: the first reading was less than a wrap ago. */
 	uint64_t first = the_truth.first.raw_lo, n = count(second, 0);
-	uint64_t counted = (n - best->counter.start) & best->counter.mask;
+	uint64_t then = (uint64_t)((unsigned __int128)the_truth.first.ns * second->den / second->num);
+	uint64_t counted = then + ((n - best->counter.start - then) & best->counter.mask);
 	uint64_t at = (uint64_t)((unsigned __int128)(n - counted - second->start) * second->num / second->den);
 
 	zero_ns = (int64_t)(at - EPOCH_NS - (uint64_t)lie(second, first) - elapsed(first, second->ppb) + elapsed(first, second_ppb));
