@@ -382,7 +382,8 @@ static bool read_phase(struct reading *r, unsigned v)
 			sim_violation(V_STEP, "vCPU %u: its page says of the TSC what is not so, or is written again", v);
 		return false;
 	case 3:
-		if (scales() && tempo_piece_tsc(&self()->tsc, sim.raw) < r->tsc)
+		/* A stop's words are there at once: who moves by one may be quicker than any message that was measured. */
+		if (scales() && tempo_piece_tsc(&self()->tsc, sim.raw) < r->tsc && r->raw + sim_distance(r->core, (unsigned)sim.current) <= sim.raw)
 			sim_violation(V_WARP, "the TSC of vCPU %u steps back on core %d", v, sim.current);
 		r->tsc = scales() ? tempo_piece_tsc(&self()->tsc, sim.raw) : tempo_tsc(&self()->core.tempo, sim.raw);
 		if (sim.far)
