@@ -184,13 +184,16 @@ static void note_lost(unsigned gone)
 static void take_down(const struct stopped *s, void *arg)
 {
 	unsigned gone = *(unsigned *)arg;
+	bool was_lost = core_lost(gone);
 
-	if (core_lost(gone))
+	if (was_lost)
 		note_lost(gone);
 	the_clock.policy->take_down(&the_clock, gone);
 	cores[gone]->leave = true;
-	/* The new base gets what the leaving core was asked to do as the base. */
-	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel);
+	/* The new base gets what the leaving core was asked to do as the base. A lost core may have told no one that it moved. */
+	unsigned left = atomic_exchange_explicit(&cores[gone]->requests, 0, memory_order_acq_rel) | (was_lost ? REQ_SYNC : 0);
+	if (was_lost && the_clock.policy->checks && the_clock.generation)
+		atomic_fetch_add_explicit(&the_clock.generation, 1, memory_order_relaxed);
 	core_request(clock_base(&the_clock), left & REQ_LEAD);
 	place(s);
 	conduct_sit(s);
