@@ -159,8 +159,11 @@ static void begin_with(struct clock *c, unsigned other)
 	port_request(other, REQ_SYNC);
 }
 
-/* Narrow the span of the leader's straight time at h->tsc by the last round. */
-static void narrow(struct clock *c)
+/*
+ * Narrow the span of the leader's straight time at h->tsc by the last round. False: by this round that may have been
+ * before the clock began. It wasn't, but an end that no message gives must not become a gap: measure again later.
+ */
+static bool narrow(struct clock *c)
 {
 	struct clock_core *me = self(c);
 	struct howler_core *h = &me->howler;
@@ -177,9 +180,12 @@ static void narrow(struct clock *c)
 	/* Rounded outwards, at either end of what is known of this core's rate. */
 	uint64_t since_lo = ticks_ns(x->after - h->tsc, me->tempo_khz, h->rate.now.hi) + 1;
 	uint64_t since_hi = ticks_ns(x->before - h->tsc, me->tempo_khz, h->rate.now.lo);
-	uint64_t lo = ref > since_lo ? ref - since_lo : 0, hi = ref > since_hi ? ref + 1 - since_hi : 1;
-	uint64_t width = h->span.hi - h->span.lo;
+	uint64_t lo = ref - since_lo, hi = ref + 1 - since_hi, width = h->span.hi - h->span.lo;
 
+	if (ref <= since_lo) {
+		howler_let_go(c);
+		return false;
+	}
 	h->rounds++;
 	h->quick += x->after - x->before <= 2 * x->best_rtt;
 	h->span.lo = lo > h->span.lo ? lo : h->span.lo;
@@ -187,6 +193,7 @@ static void narrow(struct clock *c)
 	/* A smaller gain is not worth more rounds. */
 	if (h->span.hi - h->span.lo < width - width / NARROWER)
 		h->narrowed = h->rounds;
+	return true;
 }
 
 /*
@@ -483,10 +490,7 @@ void howler_follow(struct clock *c)
 			set(&h->partner, 0);
 		return;
 	}
-	if (!exchange_round(&me->exchange))
-		return;
-	narrow(c);
-	if (!enough(c, h, partner - 1))
+	if (!exchange_round(&me->exchange) || !narrow(c) || !enough(c, h, partner - 1))
 		return;
 	if (partner - 1 == h->base)
 		h->base_span = h->span;
