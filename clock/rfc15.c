@@ -291,8 +291,8 @@ void rfc15_bring_up(struct clock *c, unsigned core)
 	new->rtt_pair_ns = 0;
 	atomic_store_explicit(&new->led, 0, memory_order_relaxed);
 	atomic_store_explicit(&new->synced, 0, memory_order_relaxed);
-	port_request(clock_base(c), REQ_SYNC); /* first, as in take_down */
 	atomic_store_explicit(&new->online, 1, memory_order_release);
+	port_request(clock_base(c), REQ_SYNC);
 }
 
 #define RFC15                                                       \
