@@ -253,12 +253,12 @@ static bool fleeting(const volatile void *p)
 		 in == offsetof(struct clock_core, howler.partner)));
 }
 
-/* What others may wait for while one core has it: parts of the clock, the stopped machine, its own requests. */
+/* What others may wait for while one core has it: parts of the clock, a stopped machine and all stores in it, its requests. */
 static bool contended(const volatile void *p)
 {
 	const struct howler *h = &the_clock.howler;
 
-	return p == (const volatile void *)&h->busy || p == (const volatile void *)&h->joiner ||
+	return the_stop.by == (unsigned)sim.current + 1 || p == (const volatile void *)&h->busy || p == (const volatile void *)&h->joiner ||
 	       p == (const volatile void *)&the_clock.base || p == (const volatile void *)&the_stop.state ||
 	       p == (const volatile void *)&sim.core[sim.current].core.stop ||
 	       p == (const volatile void *)&sim.core[sim.current].core.requests;

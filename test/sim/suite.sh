@@ -118,6 +118,7 @@ check 'howler, late cores, rates 200 ppm off' 'no violation' "$sim" storm howler
 check 'howler, late cores, all told rates 500 ppm off' 'no violation' "$sim" storm howler 4 100 1 400 storm 0 late 500
 check 'howler, late and deaf cores, tempo' 'no violation' "$sim" storm howler 4 100 1 700 tempo 0 late+deaf
 check 'howler, dead cores, 4 cores' 'no violation' "$sim" storm howler 4 100 1 300 storm 0 dead
+check 'howler, dead cores, short storms of 4 cores' 'no violation' "$sim" storm howler 4 5 1 2000 storm 0 dead
 check 'howler, dead cores, rates 200 ppm off' 'no violation' "$sim" storm howler 4 100 1 300 storm 200 dead
 check 'howler, late, deaf and dead cores, 8 cores' 'no violation' "$sim" storm howler 8 100 1 60 storm 0 late+deaf+dead
 check 'howler, late and deaf cores, rates 200 ppm off' 'no violation' "$sim" storm howler 4 100 1 250 storm 200 late+deaf
