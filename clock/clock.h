@@ -19,7 +19,7 @@
  * What differs with sync=howler:
  *   base         moved by any core, at any time, by compare-and-swap (rule R2', howler.c)
  *   line         written by the core itself at the top of its loop, too
- *   generation   incremented by any core that moves `base`, and by the base
+ *   generation   incremented by any core that moves `base` or takes a lost core down, and by the base
  *   led          written by the core itself, too, when it starts or stops following
  *   busy         its owner (acquire in bound_try, release in bound_done) has the
  *                bounds, the gaps, drift, knees and the page for itself

@@ -107,7 +107,10 @@ static uint32_t placed(const struct clock *c, unsigned core)
 	return atomic_load_explicit(&c->core[core].howler.placed, memory_order_relaxed);
 }
 
-/* Become the joiner. One core meets others at a time, as there is one array for their spans. False: not yet. */
+/*
+ * Become the joiner. One core meets others at a time, as there is one array for their spans. False: not yet. A core may
+ * still be it, though it meets nobody: if the one that took it down died half way.
+ */
 static bool meet(struct clock *c)
 {
 	struct howler_core *h = &self(c)->howler;
@@ -116,7 +119,7 @@ static bool meet(struct clock *c)
 	if (h->meets)
 		return true;
 	if (!atomic_compare_exchange_strong_explicit(&c->howler.joiner, &none, port_core() + 1, memory_order_acquire,
-						     memory_order_relaxed))
+						     memory_order_relaxed) && none != port_core() + 1)
 		return false;
 	for (unsigned i = 0; i < c->count; i++)
 		c->howler.span[i] = (struct span){ 0, 0 };
@@ -347,8 +350,8 @@ static void place(struct clock *c, const struct clock_input *in, const struct cl
 }
 
 /*
- * With `busy`: is the measurement still valid? Then widen it, and learn from it. Else this core measures all again, or
- * another core as well.
+ * With `busy`: is the measurement still valid? It is widened, and learned from; one that is too old for a line is then
+ * dropped. False: this core measures all again, or another core as well.
  */
 static bool still_good(struct clock *c)
 {

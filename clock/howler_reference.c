@@ -263,11 +263,12 @@ bool howler_look_now(struct clock *c)
 	uint64_t before = howler_reference(h, from), after = howler_reference(h, to);
 
 	if (!h->timebase_set) {
-		h->timebase_set = true;
 		h->timebase_ns = ns;
 		h->timebase_ref_ns = before;
 		h->timebase_doubt_ns = after - before + late + 2 +
 				       bound_aged(h->drift_ns, h->drift_at_ns, h->drift_ppb, after);
+		atomic_signal_fence(memory_order_seq_cst); /* last: should this core be lost in between, it is not set */
+		h->timebase_set = true;
 		return false;
 	}
 	/* The reference, between `before` and `after`, was ahead of the right time by low to high. */

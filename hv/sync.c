@@ -168,7 +168,7 @@ static void bring_up(const struct stopped *s, void *arg)
 
 /*
  * Stopped: a lost core can't note itself what it has shown: at most what its line says now. That line is consistent
- * unless the core was lost while holding `busy`, when it may have been changing it: then, at most what any core may show.
+ * unless the core was lost while holding `busy`, when it may have been changing it: then, at most what its lease lets any show.
  */
 static void note_lost(unsigned gone)
 {

@@ -145,6 +145,21 @@ static void test_who_knows(void **state)
 	}
 }
 
+/* Half taken down, by a core that was lost then: core 1 is the joiner still, but has begun to meet nobody. */
+static void test_still_joiner(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		begin(seed, band_timebase);
+		band_stop(1, NONE);
+		band_stop(NONE, 1);
+		band.howler.joiner = 2;
+		band_settle();
+		sound(seed);
+		assert_true(clock_synced(&band, 1));
+	}
+}
+
 /* A core went quicker than it was told, and has shown what is still to come: it is out until the time has come. */
 static void test_shown(void **state)
 {
@@ -173,6 +188,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slow_timebase), cmocka_unit_test(test_sound), cmocka_unit_test(test_none),
 		cmocka_unit_test(test_silent), cmocka_unit_test(test_late), cmocka_unit_test(test_who_knows), cmocka_unit_test(test_shown),
+		cmocka_unit_test(test_still_joiner),
 	};
 
 	return cmocka_run_group_tests_name("howler", tests, NULL, NULL);
