@@ -597,34 +597,39 @@ static uint8_t real_nmis(void)
 static void restarts(void)
 {
 	uint32_t before = starts(), beats;
-	uint8_t nmis = real_nmis();
+	uint8_t nmis = 0;
 
 	apic_send(ICR_SIPI, 1);
 	order(1, HEAR);
 	quiet();
 	must(starts() == before, "a SIPI without INIT is nothing");
-	order(1, DEAF);
-	apic_send(ICR_INIT | 1u << 14, 1);
-	quiet();
-	beats = atomic_load_explicit(&helpers[1].beats, memory_order_acquire);
-	quiet();
-	must(beats == atomic_load_explicit(&helpers[1].beats, memory_order_acquire), "INIT stops it");
-	must(starts() == before, "INIT alone does not start it");
-	apic_send(A, 1);
-	apic_send(ICR_NMI, 1);
-	apic_send(ICR_SIPI, 1);
-	must(comes(&helpers[1].starts, before + 1), "a SIPI starts it");
-	nmis = (uint8_t)(real_nmis() - nmis); /* none, if it was kept out until then: the INIT came last, and ends all */
+	/* Until it was not kept out meanwhile, as it shares its core: the INIT came last then, and ends all. */
+	for (unsigned i = 0; i < TRIES && !nmis; i++) {
+		uint8_t had = real_nmis();
+
+		order(1, DEAF);
+		apic_send(ICR_INIT | 1u << 14, 1);
+		quiet();
+		beats = atomic_load_explicit(&helpers[1].beats, memory_order_acquire);
+		quiet();
+		must(beats == atomic_load_explicit(&helpers[1].beats, memory_order_acquire), "INIT stops it");
+		must(starts() == before, "INIT alone does not start it");
+		apic_send(A, 1);
+		apic_send(ICR_NMI, 1);
+		apic_send(ICR_SIPI, 1);
+		must(comes(&helpers[1].starts, ++before), "a SIPI starts it");
+		nmis = (uint8_t)(real_nmis() - had);
+	}
 	must(nmis == 1 || (!nmis && !one_counter), "an NMI waits for the SIPI, and comes once");
 	apic_send(ICR_SIPI, 1);
 	quiet();
-	must(starts() == before + 1, "a second SIPI is nothing");
+	must(starts() == before, "a second SIPI is nothing");
 	/* No delay between them: the SIPI waits for the INIT. Out of HLT, too. */
 	for (unsigned i = 0; i < 4; i++) {
 		order(1, i & 1 ? HALT_DEAF : DEAF);
 		apic_send(ICR_INIT | 1u << 14, 1);
 		apic_send(ICR_SIPI, 1);
-		must(comes(&helpers[1].starts, before + 2 + i), "INIT and SIPI, one right after the other, start it");
+		must(comes(&helpers[1].starts, before + 1 + i), "INIT and SIPI, one right after the other, start it");
 	}
 	reaches(0, 1, 2, "an IPI reaches it after that");
 }

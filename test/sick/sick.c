@@ -20,8 +20,8 @@
 struct trap_frame;
 
 /* Of howler_parts.h, which is clock/'s own. */
-bool __real_howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint32_t restarts, uint64_t carry_ns);
-bool __wrap_howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint32_t restarts, uint64_t carry_ns);
+void __real_howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint64_t carry_ns);
+void __wrap_howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint64_t carry_ns);
 int __real_options_parse(char *line, struct options *o, struct complaint *why);
 int __wrap_options_parse(char *line, struct options *o, struct complaint *why);
 void __real_trap_handler(struct trap_frame *f);
@@ -199,11 +199,11 @@ void __wrap_bound_publish(struct clock *c, uint64_t now_ns)
 	__real_bound_publish(c, now_ns);
 }
 
-bool __wrap_howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint32_t restarts, uint64_t carry_ns)
+void __wrap_howler_take(struct clock *c, const struct clock_decision *d, uint32_t generation, uint64_t carry_ns)
 {
 	if (atomic_load(&c->base) & BASE_CLAIMED)
 		fall_ill("claim");
-	return __real_howler_take(c, d, generation, restarts, carry_ns);
+	__real_howler_take(c, d, generation, carry_ns);
 }
 
 void __wrap_screen_put(char c)
